@@ -1,0 +1,1 @@
+//! Leases jobs: retention and garbage collection.

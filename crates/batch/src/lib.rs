@@ -1,0 +1,1 @@
+//! The append batch: one columnar unit on the wire, in the log and at apply.

@@ -1,0 +1,1 @@
+//! Encodings of one series' samples: the open chunk and the sealed chunk.

@@ -1,0 +1,1 @@
+//! What all roles agree on, as one pure state machine.

@@ -1,0 +1,1 @@
+//! Raft groups on one log engine, behind our own types.

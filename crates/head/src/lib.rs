@@ -1,0 +1,1 @@
+//! The recent, mutable part of one shard.

@@ -1,0 +1,400 @@
+//! Label sets: sorted, unique names, non-empty values, one flat allocation.
+//!
+//! A set is stored as one byte string of `(length, name, length, value)` in name order, shared by reference count: a
+//! clone costs an increment, equality and hash run over the bytes. Lengths are little-endian base-128 varints. An empty
+//! value is the same as an absent label, as in Prometheus, so it is never stored.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::sync::Arc;
+
+/// The label that holds the metric's name.
+pub const METRIC_NAME: &str = "__name__";
+
+/// An immutable set of labels, the identity of a series.
+///
+/// Ordered like Prometheus's `labels.Compare`: label by label, name first, a prefix before its extension.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct LabelSet(Arc<[u8]>);
+
+/// Why bytes are not a label set.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LabelError {
+    /// A length points past the end, or a text is not UTF-8.
+    #[error("label set bytes are malformed at offset {offset}")]
+    Malformed {
+        /// Where, counted from the start of the set.
+        offset: usize,
+    },
+    /// Names are not strictly ascending.
+    #[error("label {name:?} is out of order or given twice")]
+    Unordered {
+        /// The later of the two names.
+        name: String,
+    },
+    /// A name or value that must not be empty is.
+    #[error("label name or value is empty after {name:?}")]
+    Empty {
+        /// The name before the gap, or the name whose value is empty.
+        name: String,
+    },
+}
+
+impl LabelSet {
+    /// Returns the set without labels.
+    pub fn empty() -> Self {
+        Self(Arc::from([]))
+    }
+
+    /// Builds a set from pairs in any order; later pairs win over earlier ones of the same name, empty values remove.
+    pub fn from_pairs<N: Into<String>, V: Into<String>>(pairs: impl IntoIterator<Item = (N, V)>) -> Self {
+        let mut builder = LabelSetBuilder::default();
+        for (name, value) in pairs {
+            builder.set(name, value);
+        }
+        builder.build()
+    }
+
+    /// Builds a set from pairs that are already sorted by name, unique and without empty values; the fast path of decoders.
+    ///
+    /// # Errors
+    /// [`LabelError`] when they are not.
+    pub fn from_sorted<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self, LabelError> {
+        let mut bytes = Vec::with_capacity(256);
+        let mut previous = "";
+        for (name, value) in pairs {
+            check_pair(previous, name, value)?;
+            push_text(&mut bytes, name);
+            push_text(&mut bytes, value);
+            previous = name;
+        }
+        Ok(Self(bytes.into()))
+    }
+
+    /// Takes bytes in the stored form, as [`LabelSet::as_bytes`] returns them.
+    ///
+    /// # Errors
+    /// [`LabelError`] when the bytes are not a valid set; wire and disk readers rely on this check.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, LabelError> {
+        let (mut offset, mut previous) = (0, "");
+        while offset < bytes.len() {
+            let (name, next) = read_text(bytes, offset).ok_or(LabelError::Malformed { offset })?;
+            let (value, next) = read_text(bytes, next).ok_or(LabelError::Malformed { offset: next })?;
+            check_pair(previous, name, value)?;
+            (previous, offset) = (name, next);
+        }
+        Ok(Self(bytes.into()))
+    }
+
+    /// Returns the stored form: stable, usable as a key and on the wire.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Iterates over `(name, value)` in name order.
+    pub fn iter(&self) -> LabelIter<'_> {
+        LabelIter { bytes: &self.0, offset: 0 }
+    }
+
+    /// Returns the value of a label, or `""` when it is absent. Linear in the number of labels.
+    pub fn get(&self, name: &str) -> &str {
+        self.iter().find(|(n, _)| *n == name).map_or("", |(_, value)| value)
+    }
+
+    /// Returns the metric's name, or `""`.
+    pub fn metric_name(&self) -> &str {
+        self.get(METRIC_NAME)
+    }
+
+    /// Tells whether there is no label at all.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Returns how many labels there are. Linear.
+    pub fn len(&self) -> usize {
+        self.iter().count()
+    }
+
+    /// Returns the stable hash of the set: XXH3-64 over the stored form. It picks the slot, so it never changes.
+    pub fn stable_hash(&self) -> u64 {
+        xxhash_rust::xxh3::xxh3_64(&self.0)
+    }
+
+    /// Returns a builder that starts with these labels.
+    pub fn to_builder(&self) -> LabelSetBuilder {
+        LabelSetBuilder { labels: self.iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect() }
+    }
+
+    /// Returns the set without the named labels.
+    pub fn without(&self, names: &[&str]) -> Self {
+        self.filtered(|name| !names.contains(&name))
+    }
+
+    /// Returns the set with only the named labels.
+    pub fn only(&self, names: &[&str]) -> Self {
+        self.filtered(|name| names.contains(&name))
+    }
+
+    /// Returns the set of the labels whose name is kept by a predicate.
+    pub fn filtered(&self, keep: impl Fn(&str) -> bool) -> Self {
+        let mut bytes = Vec::with_capacity(self.0.len());
+        for (name, value) in self.iter().filter(|(name, _)| keep(name)) {
+            push_text(&mut bytes, name);
+            push_text(&mut bytes, value);
+        }
+        Self(bytes.into())
+    }
+}
+
+fn check_pair(previous: &str, name: &str, value: &str) -> Result<(), LabelError> {
+    if name.is_empty() {
+        return Err(LabelError::Empty { name: previous.to_owned() });
+    }
+    if value.is_empty() {
+        return Err(LabelError::Empty { name: name.to_owned() });
+    }
+    if name <= previous {
+        return Err(LabelError::Unordered { name: name.to_owned() });
+    }
+    Ok(())
+}
+
+fn push_text(bytes: &mut Vec<u8>, text: &str) {
+    let mut length = text.len();
+    while length >= 0x80 {
+        bytes.push(length as u8 | 0x80);
+        length >>= 7;
+    }
+    bytes.push(length as u8);
+    bytes.extend_from_slice(text.as_bytes());
+}
+
+/// Reads one text and the offset after it; `None` when the bytes do not hold one.
+fn read_text(bytes: &[u8], mut offset: usize) -> Option<(&str, usize)> {
+    let (mut length, mut shift) = (0usize, 0);
+    loop {
+        let byte = *bytes.get(offset)?;
+        offset += 1;
+        length |= usize::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            break;
+        }
+        shift += 7;
+        if shift > 28 {
+            return None;
+        }
+    }
+    let end = offset.checked_add(length)?;
+    Some((std::str::from_utf8(bytes.get(offset..end)?).ok()?, end))
+}
+
+/// Iterator over `(name, value)` in name order.
+#[derive(Clone)]
+pub struct LabelIter<'a> {
+    bytes: &'a [u8],
+    offset: usize,
+}
+
+impl<'a> Iterator for LabelIter<'a> {
+    type Item = (&'a str, &'a str);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.offset >= self.bytes.len() {
+            return None;
+        }
+        let (name, next) = read_text(self.bytes, self.offset).expect("a label set is checked when it is made");
+        let (value, next) = read_text(self.bytes, next).expect("a label set is checked when it is made");
+        self.offset = next;
+        Some((name, value))
+    }
+}
+
+impl<'a> IntoIterator for &'a LabelSet {
+    type Item = (&'a str, &'a str);
+    type IntoIter = LabelIter<'a>;
+
+    fn into_iter(self) -> LabelIter<'a> {
+        self.iter()
+    }
+}
+
+impl PartialOrd for LabelSet {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for LabelSet {
+    fn cmp(&self, other: &Self) -> Ordering {
+        if Arc::ptr_eq(&self.0, &other.0) { Ordering::Equal } else { self.iter().cmp(other.iter()) }
+    }
+}
+
+impl Default for LabelSet {
+    fn default() -> Self {
+        Self::empty()
+    }
+}
+
+impl fmt::Display for LabelSet {
+    /// Prints `name{label="value", ...}` as Prometheus does; names that are not legacy identifiers are quoted.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.metric_name();
+        let bare_name = is_legacy_metric_name(name);
+        let mut parts: Vec<String> = Vec::new();
+        if !name.is_empty() && !bare_name {
+            parts.push(quote(name));
+        }
+        parts.extend(self.iter().filter(|(n, _)| *n != METRIC_NAME).map(|(n, v)| {
+            let n = if is_legacy_label_name(n) { n.to_owned() } else { quote(n) };
+            format!("{n}={}", quote(v))
+        }));
+        if bare_name {
+            f.write_str(name)?;
+        }
+        if parts.is_empty() && bare_name { Ok(()) } else { write!(f, "{{{}}}", parts.join(", ")) }
+    }
+}
+
+impl fmt::Debug for LabelSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Quotes a text like Go's `strconv.Quote`, for printable text.
+pub fn quote(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len() + 2);
+    quoted.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => quoted.push_str("\\\""),
+            '\\' => quoted.push_str("\\\\"),
+            '\n' => quoted.push_str("\\n"),
+            '\r' => quoted.push_str("\\r"),
+            '\t' => quoted.push_str("\\t"),
+            c if (c as u32) < 0x20 || c as u32 == 0x7f => quoted.push_str(&format!("\\x{:02x}", c as u32)),
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+/// Tells whether a name matches `[a-zA-Z_][a-zA-Z0-9_]*`.
+pub fn is_legacy_label_name(name: &str) -> bool {
+    !name.is_empty()
+        && !name.as_bytes()[0].is_ascii_digit()
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
+/// Tells whether a name matches `[a-zA-Z_:][a-zA-Z0-9_:]*`.
+pub fn is_legacy_metric_name(name: &str) -> bool {
+    !name.is_empty()
+        && !name.as_bytes()[0].is_ascii_digit()
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b':')
+}
+
+/// Collects labels in any order.
+#[derive(Clone, Debug, Default)]
+pub struct LabelSetBuilder {
+    labels: Vec<(String, String)>,
+}
+
+impl LabelSetBuilder {
+    /// Sets a label; an empty value removes it.
+    pub fn set(&mut self, name: impl Into<String>, value: impl Into<String>) -> &mut Self {
+        let (name, value) = (name.into(), value.into());
+        match self.labels.iter_mut().find(|(n, _)| *n == name) {
+            Some((_, slot)) => *slot = value,
+            None => self.labels.push((name, value)),
+        }
+        self
+    }
+
+    /// Removes a label.
+    pub fn remove(&mut self, name: &str) -> &mut Self {
+        self.labels.retain(|(n, _)| n != name);
+        self
+    }
+
+    /// Returns the present value of a label, or `""`.
+    pub fn get(&self, name: &str) -> &str {
+        self.labels.iter().find(|(n, _)| n == name).map_or("", |(_, value)| value)
+    }
+
+    /// Iterates over what is set, in no order, also over empty values.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.labels.iter().map(|(n, v)| (n.as_str(), v.as_str()))
+    }
+
+    /// Returns the set: sorted, without empty names and values.
+    pub fn build(&self) -> LabelSet {
+        let mut labels: Vec<_> = self.iter().filter(|(n, v)| !n.is_empty() && !v.is_empty()).collect();
+        labels.sort_unstable();
+        LabelSet::from_sorted(labels).expect("sorted, unique and without empty texts")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn prints_like_prometheus() {
+        let cases: [(&[(&str, &str)], &str); 5] = [
+            (&[], "{}"),
+            (&[("__name__", "up")], "up"),
+            (&[("__name__", "up"), ("job", "a\"b\n"), ("instance", "x")], r#"up{instance="x", job="a\"b\n"}"#),
+            (&[("job", "x")], r#"{job="x"}"#),
+            (&[("__name__", "http.status"), ("a.b", "c")], r#"{"http.status", "a.b"="c"}"#),
+        ];
+        for (pairs, text) in cases {
+            assert_eq!(LabelSet::from_pairs(pairs.iter().copied()).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn order_is_label_by_label_not_byte_by_byte() {
+        let short = LabelSet::from_pairs([("a", "zz")]);
+        let long_value = LabelSet::from_pairs([("a", "b"), ("c", "d")]);
+        assert!(long_value < short, "the varint length must not take part in the order");
+        assert!(LabelSet::from_pairs([("a", "b")]) < long_value);
+    }
+
+    #[test]
+    fn refuses_malformed_bytes() {
+        for bytes in [&[1u8][..], &[1, b'a'], &[1, b'a', 0], &[0, 1, b'x'], &[1, 0xff, 1, b'a'], &[0xff; 8]] {
+            assert!(LabelSet::from_bytes(bytes).is_err(), "{bytes:?}");
+        }
+        assert_eq!(LabelSet::from_bytes(&[1, b'b', 1, b'x', 1, b'a', 1, b'x']), Err(LabelError::Unordered { name: "a".into() }));
+    }
+
+    #[test]
+    fn the_hash_never_changes() {
+        let labels = LabelSet::from_pairs([("__name__", "up"), ("job", "node")]);
+        assert_eq!(labels.stable_hash(), 14_187_837_690_346_219_637);
+    }
+
+    proptest! {
+        #[test]
+        fn bytes_round_trip(pairs in prop::collection::vec(("[a-z]{1,3}", ".{0,200}"), 0..12)) {
+            let labels = LabelSet::from_pairs(pairs.clone());
+            prop_assert_eq!(LabelSet::from_bytes(labels.as_bytes()), Ok(labels.clone()));
+            let expected: std::collections::BTreeMap<_, _> = pairs.into_iter().collect();
+            let kept: Vec<_> = expected.iter().filter(|(_, v)| !v.is_empty()).map(|(n, v)| (n.as_str(), v.as_str())).collect();
+            prop_assert_eq!(labels.iter().collect::<Vec<_>>(), kept);
+        }
+
+        #[test]
+        fn any_bytes_are_refused_or_round_trip(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+            if let Ok(labels) = LabelSet::from_bytes(&bytes) {
+                let again = LabelSet::from_sorted(labels.iter()).expect("was valid");
+                prop_assert_eq!(again, labels);
+            }
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! The nouns of the field: label sets, matchers, times, samples, histograms, ids and error kinds.
+//!
+//! Every crate imports this one, so it holds data and pure functions only: no I/O, no async, no wire types.
+//!
+//! Read in this order: [`labels`], [`matcher`], [`time`], [`sample`], [`ids`].
+
+pub mod block_meta;
+pub mod error;
+pub mod float;
+pub mod histogram;
+pub mod ids;
+pub mod labels;
+pub mod matcher;
+pub mod metadata;
+pub mod sample;
+pub mod time;
+
+pub use block_meta::{BlockMeta, ObjectMeta};
+pub use error::ErrorKind;
+pub use histogram::FloatHistogram;
+pub use ids::{BlockId, Epoch, NodeId, SeriesRef, ShardId, Slot};
+pub use labels::{LabelSet, LabelSetBuilder};
+pub use matcher::{MatchOp, Matcher};
+pub use metadata::{MetricMetadata, MetricType};
+pub use sample::{STALE_NAN_BITS, is_stale, stale_nan};
+pub use time::{BlockRange, TimeRange, TimestampMs};

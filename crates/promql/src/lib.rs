@@ -1,0 +1,1 @@
+//! PromQL: parser, plan and engine over the storage ports.

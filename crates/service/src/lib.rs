@@ -1,0 +1,1 @@
+//! What every role needs to live: workers, readiness, shutdown, metrics, logs.

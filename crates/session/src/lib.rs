@@ -1,0 +1,1 @@
+//! How a role takes part in its cluster: join, heartbeat, watch, route appends.

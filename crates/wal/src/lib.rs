@@ -1,0 +1,1 @@
+//! The log engine of a node: segments, group commit, recovery.

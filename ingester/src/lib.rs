@@ -1,0 +1,1 @@
+//! Hosts the replicas of shards and of the control group.

@@ -1,0 +1,61 @@
+//! Conversions between wire and model.
+
+use model::{ErrorKind, MatchOp, Matcher, MetricMetadata, MetricType};
+use tonic::Status;
+
+use crate::error::status;
+use crate::store;
+
+/// Returns a matcher's wire form.
+pub fn matcher_to_wire(matcher: &Matcher) -> store::Matcher {
+    let op = match matcher.op {
+        MatchOp::Equal => store::matcher::Op::Equal,
+        MatchOp::NotEqual => store::matcher::Op::NotEqual,
+        MatchOp::Regex => store::matcher::Op::Regex,
+        MatchOp::NotRegex => store::matcher::Op::NotRegex,
+    };
+    store::Matcher { op: op.into(), name: matcher.name.to_string(), value: matcher.value.to_string() }
+}
+
+/// Returns the wire form of all matchers of a selector.
+pub fn matchers_to_wire(matchers: &[Matcher]) -> Vec<store::Matcher> {
+    matchers.iter().map(matcher_to_wire).collect()
+}
+
+/// Reads matchers from the wire.
+///
+/// # Errors
+/// `InvalidArgument` when a pattern does not compile.
+#[allow(clippy::result_large_err, reason = "tonic's own error type")]
+pub fn matchers_from_wire(matchers: &[store::Matcher]) -> Result<Vec<Matcher>, Status> {
+    let convert = |m: &store::Matcher| {
+        let op = match m.op() {
+            store::matcher::Op::Equal => MatchOp::Equal,
+            store::matcher::Op::NotEqual => MatchOp::NotEqual,
+            store::matcher::Op::Regex => MatchOp::Regex,
+            store::matcher::Op::NotRegex => MatchOp::NotRegex,
+        };
+        Matcher::new(op, m.name.as_str(), m.value.as_str()).map_err(|e| status(ErrorKind::Invalid, e.to_string()))
+    };
+    matchers.iter().map(convert).collect()
+}
+
+/// Returns metadata's wire form.
+pub fn metadata_to_wire(metadata: &MetricMetadata) -> store::Metadata {
+    store::Metadata {
+        family: metadata.family.clone(),
+        r#type: metadata.metric_type.as_str().to_owned(),
+        help: metadata.help.clone(),
+        unit: metadata.unit.clone(),
+    }
+}
+
+/// Reads metadata from the wire; a type that this version does not know is unknown.
+pub fn metadata_from_wire(metadata: store::Metadata) -> MetricMetadata {
+    MetricMetadata {
+        metric_type: MetricType::parse(&metadata.r#type).unwrap_or_default(),
+        family: metadata.family,
+        help: metadata.help,
+        unit: metadata.unit,
+    }
+}

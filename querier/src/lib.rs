@@ -1,0 +1,1 @@
+//! PromQL over shards, blocks and other clusters.

@@ -1,0 +1,1 @@
+//! Discovers targets, scrapes them, appends what they say.

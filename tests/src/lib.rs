@@ -1,0 +1,1 @@
+//! Checks on the whole tree: layering and sizes.
