@@ -35,7 +35,8 @@ pub fn matchers_from_wire(matchers: &[store::Matcher]) -> Result<Vec<Matcher>, S
             store::matcher::Op::Regex => MatchOp::Regex,
             store::matcher::Op::NotRegex => MatchOp::NotRegex,
         };
-        Matcher::new(op, m.name.as_str(), m.value.as_str()).map_err(|e| status(ErrorKind::Invalid, e.to_string()))
+        Matcher::new(op, m.name.as_str(), m.value.as_str())
+            .map_err(|e| status(ErrorKind::Invalid, e.to_string()))
     };
     matchers.iter().map(convert).collect()
 }

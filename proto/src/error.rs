@@ -20,7 +20,14 @@ pub struct ErrorRow {
     pub retry: bool,
 }
 
-const fn row(kind: ErrorKind, name: &'static str, code: Code, http: u16, prometheus: &'static str, retry: bool) -> ErrorRow {
+const fn row(
+    kind: ErrorKind,
+    name: &'static str,
+    code: Code,
+    http: u16,
+    prometheus: &'static str,
+    retry: bool,
+) -> ErrorRow {
     ErrorRow { kind, name, code, http, prometheus, retry }
 }
 

@@ -81,11 +81,15 @@ impl std::str::FromStr for BlockId {
         if bytes.len() != 26 || bytes[0] > b'7' {
             return Err(format!("{text:?} is not a block id: expected 26 characters of base 32"));
         }
-        bytes.iter().try_fold(0u128, |id, byte| {
-            let digit = CROCKFORD.iter().position(|c| c == byte);
-            let digit = digit.ok_or_else(|| format!("{text:?} is not a block id: {:?}", char::from(*byte)))?;
-            Ok(id << 5 | digit as u128)
-        }).map(Self)
+        bytes
+            .iter()
+            .try_fold(0u128, |id, byte| {
+                let digit = CROCKFORD.iter().position(|c| c == byte);
+                let digit =
+                    digit.ok_or_else(|| format!("{text:?} is not a block id: {:?}", char::from(*byte)))?;
+                Ok(id << 5 | digit as u128)
+            })
+            .map(Self)
     }
 }
 

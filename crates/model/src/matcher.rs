@@ -7,12 +7,14 @@ use std::fmt;
 use std::sync::Arc;
 
 use regex_automata::meta::Regex;
-use regex_syntax::hir::{Hir, HirKind, Literal};
+use regex_syntax::hir::{Class, Hir, HirKind, Literal};
 
 /// How much memory one compiled pattern may take; a larger one is refused as too complex.
 const REGEX_SIZE_BYTES_MAX: usize = 10 << 20;
 /// How many literals an alternation may expand to and still be looked up one by one.
 const SET_LITERALS_MAX: usize = 1024;
+/// How many characters a class may have and still count as an alternation of literals.
+const CLASS_LITERALS_MAX: usize = 16;
 
 /// The four operators.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -71,7 +73,11 @@ impl Matcher {
     ///
     /// # Errors
     /// [`MatcherError`] when a pattern is not a regular expression or compiles to more than 10 MiB.
-    pub fn new(op: MatchOp, name: impl Into<Arc<str>>, value: impl Into<Arc<str>>) -> Result<Self, MatcherError> {
+    pub fn new(
+        op: MatchOp,
+        name: impl Into<Arc<str>>,
+        value: impl Into<Arc<str>>,
+    ) -> Result<Self, MatcherError> {
         let (name, value) = (name.into(), value.into());
         let pattern = match op {
             MatchOp::Equal | MatchOp::NotEqual => None,
@@ -127,7 +133,8 @@ impl Pattern {
         regex_syntax::Parser::new().parse(pattern).map_err(|e| fail(short_message(&e)))?;
         let config = Regex::config().nfa_size_limit(Some(REGEX_SIZE_BYTES_MAX)).utf8_empty(true);
         let regex = Regex::builder().configure(config).build(&anchored);
-        let regex = regex.map_err(|e| fail(format!("expression too complex or invalid: `{pattern}`: {e}")))?;
+        let regex =
+            regex.map_err(|e| fail(format!("expression too complex or invalid: `{pattern}`: {e}")))?;
         let hir = regex_syntax::parse(&format!("(?s:{pattern})")).map_err(|e| fail(short_message(&e)))?;
         let set = literals(&hir);
         let prefix = literal_prefix(&hir);
@@ -171,9 +178,17 @@ fn literals(hir: &Hir) -> Option<Vec<String>> {
             if heads.len() * tails.len() > SET_LITERALS_MAX {
                 return None;
             }
-            Some(heads.iter().flat_map(|head| tails.iter().map(move |tail| format!("{head}{tail}"))).collect())
+            Some(
+                heads.iter().flat_map(|head| tails.iter().map(move |tail| format!("{head}{tail}"))).collect(),
+            )
         }),
-        HirKind::Class(_) | HirKind::Look(_) | HirKind::Repetition(_) => None,
+        // The parser folds alternations of single characters into a class.
+        HirKind::Class(Class::Unicode(class)) => {
+            let count: usize = class.iter().map(|range| range.len()).sum();
+            let chars = class.iter().flat_map(|range| range.start()..=range.end());
+            (count <= CLASS_LITERALS_MAX).then(|| chars.map(String::from).collect())
+        }
+        HirKind::Class(Class::Bytes(_)) | HirKind::Look(_) | HirKind::Repetition(_) => None,
     }
 }
 

@@ -98,7 +98,13 @@ impl BlockRange {
 }
 
 const UNITS: [(&str, u64); 7] = [
-    ("y", 365 * 86_400_000), ("w", 7 * 86_400_000), ("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1),
+    ("y", 365 * 86_400_000),
+    ("w", 7 * 86_400_000),
+    ("d", 86_400_000),
+    ("h", 3_600_000),
+    ("m", 60_000),
+    ("s", 1000),
+    ("ms", 1),
 ];
 
 /// Parses a Prometheus duration (`1h30m`, `500ms`, `0`): each unit at most once, largest first, integers only.
@@ -121,9 +127,13 @@ pub fn parse_duration_ms(text: &str) -> Result<u64, String> {
         let unit_len = rest[digits..].bytes().take_while(u8::is_ascii_alphabetic).count();
         let count: u64 = rest[..digits].parse().map_err(|_| fault())?;
         let unit = &rest[digits..digits + unit_len];
-        let position = UNITS[next_unit..].iter().position(|(name, _)| *name == unit).ok_or_else(fault)? + next_unit;
+        let position =
+            UNITS[next_unit..].iter().position(|(name, _)| *name == unit).ok_or_else(fault)? + next_unit;
         let part = count.checked_mul(UNITS[position].1).ok_or("duration out of range")?;
-        total = total.checked_add(part).filter(|t| *t <= i64::MAX as u64 / 1_000_000).ok_or("duration out of range")?;
+        total = total
+            .checked_add(part)
+            .filter(|t| *t <= i64::MAX as u64 / 1_000_000)
+            .ok_or("duration out of range")?;
         next_unit = position + 1;
         rest = &rest[digits + unit_len..];
     }
@@ -155,13 +165,27 @@ mod tests {
 
     #[test]
     fn durations_parse_and_print() {
-        for (text, ms) in [("0", 0), ("15s", 15_000), ("1h30m", 5_400_000), ("1y", 31_536_000_000), ("2w3d", 1_468_800_000), ("5ms", 5)] {
+        for (text, ms) in [
+            ("0", 0),
+            ("15s", 15_000),
+            ("1h30m", 5_400_000),
+            ("1y", 31_536_000_000),
+            ("2w3d", 1_468_800_000),
+            ("5ms", 5),
+        ] {
             assert_eq!(parse_duration_ms(text), Ok(ms), "{text}");
         }
         for text in ["", "1", "s", "1m1h", "1s1s", "1.5h", "-1s", "1x", "400000y"] {
             assert!(parse_duration_ms(text).is_err(), "{text}");
         }
-        for (ms, text) in [(0, "0s"), (15_000, "15s"), (7_200_000, "2h"), (604_800_000, "1w"), (691_200_000, "8d"), (90_061_001, "1d1h1m1s1ms")] {
+        for (ms, text) in [
+            (0, "0s"),
+            (15_000, "15s"),
+            (7_200_000, "2h"),
+            (604_800_000, "1w"),
+            (691_200_000, "8d"),
+            (90_061_001, "1d1h1m1s1ms"),
+        ] {
             assert_eq!(format_duration_ms(ms), text);
         }
     }

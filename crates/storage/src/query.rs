@@ -32,7 +32,10 @@ impl Samples {
 
     /// Appends a float sample; `time_ms` must be later than the last one.
     pub fn push(&mut self, time_ms: i64, value: f64) {
-        debug_assert!(self.timestamps.last().is_none_or(|last| *last < time_ms), "samples come in time order");
+        debug_assert!(
+            self.timestamps.last().is_none_or(|last| *last < time_ms),
+            "samples come in time order"
+        );
         self.timestamps.push(time_ms);
         self.floats.push(value);
     }
@@ -130,7 +133,11 @@ pub trait Queryable: Send + Sync {
     async fn label_names(&self, request: &LabelRequest) -> Result<Labelled<String>, StorageError>;
 
     /// Returns the values of one label.
-    async fn label_values(&self, name: &str, request: &LabelRequest) -> Result<Labelled<String>, StorageError>;
+    async fn label_values(
+        &self,
+        name: &str,
+        request: &LabelRequest,
+    ) -> Result<Labelled<String>, StorageError>;
 
     /// Returns label sets.
     async fn series(&self, request: &LabelRequest) -> Result<Labelled<LabelSet>, StorageError>;
