@@ -1,0 +1,112 @@
+//! The committed set of blocks.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use model::{BlockId, BlockMeta, ShardId, TimeRange};
+use serde::{Deserialize, Serialize};
+
+/// Whether a block may be read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BlockState {
+    /// Queries read it.
+    Active,
+    /// No new query reads it; its objects may be deleted once no query that began earlier can still run.
+    Tombstoned {
+        /// Wall clock of the proposer, ms since the epoch.
+        at_ms: i64,
+        /// Why, for people.
+        reason: String,
+    },
+}
+
+/// One block of the catalogue.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlockEntry {
+    /// What it is; never changes.
+    pub meta: BlockMeta,
+    /// Whether it may be read.
+    pub state: BlockState,
+}
+
+/// All blocks, and how far each shard was published.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Catalogue {
+    blocks: BTreeMap<BlockId, Arc<BlockEntry>>,
+    /// End (exclusive, ms) of the newest published window of each shard: blocks hold what lies before, the head the rest.
+    published_until_ms: BTreeMap<ShardId, i64>,
+}
+
+impl Catalogue {
+    /// Returns a block, whatever its state.
+    pub fn get(&self, id: BlockId) -> Option<&Arc<BlockEntry>> {
+        self.blocks.get(&id)
+    }
+
+    /// Returns all blocks in the order of their ids.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<BlockEntry>> {
+        self.blocks.values()
+    }
+
+    /// Returns the blocks that queries read.
+    pub fn active(&self) -> impl Iterator<Item = &BlockMeta> {
+        self.blocks.values().filter(|entry| entry.state == BlockState::Active).map(|entry| &entry.meta)
+    }
+
+    /// Returns the blocks that queries read and that may hold samples of a closed range.
+    pub fn active_in(&self, range: TimeRange) -> impl Iterator<Item = &BlockMeta> {
+        self.active().filter(move |meta| meta.range.overlaps(&range))
+    }
+
+    /// Returns where a shard's blocks end and its head begins: ms, `i64::MIN` before the first publication.
+    pub fn published_until_ms(&self, shard: ShardId) -> i64 {
+        self.published_until_ms.get(&shard).copied().unwrap_or(i64::MIN)
+    }
+
+    /// Adds a block that a shard's leader cut. `Ok(false)` when the very same block is there already.
+    ///
+    /// # Errors
+    /// A sentence when its window, or a later one, was published with other contents.
+    pub(crate) fn publish(&mut self, meta: BlockMeta) -> Result<bool, String> {
+        if let Some(known) = self.blocks.get(&meta.id) {
+            let same = known.meta == meta;
+            return if same {
+                Ok(false)
+            } else {
+                Err(format!("block {} is published with other contents", meta.id))
+            };
+        }
+        let until = self.published_until_ms(meta.shard);
+        if until > meta.range.start.0 {
+            return Err(format!(
+                "shard {} is published until {until}; a window from {} cannot be added",
+                meta.shard, meta.range.start
+            ));
+        }
+        self.published_until_ms.insert(meta.shard, meta.range.end.0);
+        self.blocks.insert(meta.id, Arc::new(BlockEntry { meta, state: BlockState::Active }));
+        Ok(true)
+    }
+
+    /// Marks active blocks; returns how many there were. Unknown and marked ones are passed over.
+    pub(crate) fn tombstone(&mut self, ids: &[BlockId], at_ms: i64, reason: &str) -> usize {
+        let mark = |id: &BlockId| {
+            let Some(entry) = self.blocks.get_mut(id).filter(|entry| entry.state == BlockState::Active)
+            else {
+                return false;
+            };
+            Arc::make_mut(entry).state = BlockState::Tombstoned { at_ms, reason: reason.to_owned() };
+            true
+        };
+        ids.iter().map(mark).filter(|marked| *marked).count()
+    }
+
+    /// Forgets tombstoned blocks whose objects are gone; returns how many there were. Active ones are passed over.
+    pub(crate) fn purge(&mut self, ids: &[BlockId]) -> usize {
+        let before = self.blocks.len();
+        let gone = |entry: &BlockEntry| ids.contains(&entry.meta.id) && entry.state != BlockState::Active;
+        self.blocks.retain(|_, entry| !gone(entry));
+        before - self.blocks.len()
+    }
+}

@@ -1,0 +1,263 @@
+//! The state itself: applying commands, and the snapshot of it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use model::{Epoch, NodeId, ShardId};
+use serde::{Deserialize, Serialize};
+
+use crate::catalogue::Catalogue;
+use crate::command::{Command, Fence, FirstIngester, Response};
+use crate::lease::Lease;
+use crate::member::{Member, Role};
+use crate::shard_map::ShardMap;
+
+/// The most members, dead ones included, that one cluster holds; a join beyond is refused.
+const MEMBERS_MAX: usize = 10_000;
+/// The most leases that stand at once.
+const LEASES_MAX: usize = 100_000;
+
+/// What holds for all members for the life of the cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterSettings {
+    /// The cluster's name.
+    pub name: String,
+    /// Random, made when the cluster was founded: 16 bytes in hexadecimal.
+    pub uuid: String,
+    /// Identity of the cluster's series.
+    pub external_labels: BTreeMap<String, String>,
+    /// Length of a head window and of a level 0 block.
+    pub block_duration_ms: i64,
+    /// How late a sample may come.
+    pub out_of_order_window_ms: i64,
+    /// How many shards there are at first.
+    pub shards: u32,
+    /// How many replicas a shard has, where there are as many nodes.
+    pub replicas: u32,
+}
+
+/// Why a command was not done. Nothing was changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
+pub enum StateError {
+    /// The cluster is founded, or the shards are placed, otherwise.
+    #[error("{0}")]
+    Conflict(String),
+    /// A deposed holder, or a member whose lease lapsed.
+    #[error("{0}")]
+    Fenced(String),
+    /// A named limit was reached.
+    #[error("{0}")]
+    Limit(String),
+}
+
+/// What all roles agree on.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ControlState {
+    /// Grows by one with each command.
+    pub version: u64,
+    /// `None` before the cluster was founded.
+    pub settings: Option<Arc<ClusterSettings>>,
+    /// All members that ever joined and were not replaced.
+    pub members: BTreeMap<NodeId, Member>,
+    /// Slots, shards and replicas.
+    pub shard_map: Arc<ShardMap>,
+    /// Blocks.
+    pub catalogue: Arc<Catalogue>,
+    /// Leases by name.
+    pub leases: BTreeMap<String, Lease>,
+    next_node: u64,
+    last_epoch: u64,
+}
+
+impl ControlState {
+    /// Applies one command. The version grows also when the command is refused.
+    pub fn apply(&mut self, command: Command) -> Response {
+        self.version += 1;
+        self.execute(command).unwrap_or_else(Response::Refused)
+    }
+
+    /// Returns the live members of a role, in the order of their ids.
+    pub fn live(&self, role: Role) -> impl Iterator<Item = &Member> {
+        self.members.values().filter(move |member| member.live && member.role == role)
+    }
+
+    /// Returns the address of a node's gRPC services, live or not.
+    pub fn grpc_address(&self, node: NodeId) -> Option<&str> {
+        let member = self.members.get(&node).filter(|member| !member.grpc_address.is_empty());
+        member.map(|member| member.grpc_address.as_str())
+    }
+
+    /// Tells whether a membership stands.
+    pub fn is_current(&self, node: NodeId, epoch: Epoch) -> bool {
+        self.members.get(&node).is_some_and(|member| member.live && member.epoch == epoch)
+    }
+
+    /// Returns the ids of all shards.
+    pub fn shard_ids(&self) -> impl Iterator<Item = ShardId> {
+        self.shard_map.shards.keys().copied()
+    }
+
+    /// Returns the whole state's encoding, JSON like the commands'.
+    pub fn encode(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("all keys are text or numbers, and no serializer fails")
+    }
+
+    /// Reads a whole state.
+    ///
+    /// # Errors
+    /// A sentence when the bytes are none.
+    pub fn decode(bytes: &[u8]) -> Result<Self, String> {
+        serde_json::from_slice(bytes).map_err(|e| format!("not a control state of this version: {e}"))
+    }
+
+    fn execute(&mut self, command: Command) -> Result<Response, StateError> {
+        match command {
+            Command::Establish { settings, ingesters } => self.establish(settings, ingesters),
+            Command::Join { name, role, zone, grpc_address, http_address, disk_id } => {
+                let member = Member {
+                    node: NodeId(0),
+                    epoch: Epoch(0),
+                    live: true,
+                    name,
+                    role,
+                    zone,
+                    grpc_address,
+                    http_address,
+                    disk_id,
+                };
+                self.join(member)
+            }
+            Command::Expire { node, epoch } => {
+                self.expire(node, epoch);
+                Ok(Response::Done)
+            }
+            Command::PlaceShards { map } => {
+                if !self.shard_map.shards.is_empty() && *self.shard_map != map {
+                    return Err(StateError::Conflict("the shards are placed already".to_owned()));
+                }
+                self.shard_map = Arc::new(map);
+                Ok(Response::Done)
+            }
+            Command::PublishBlock { meta } => {
+                let published = Arc::make_mut(&mut self.catalogue).publish(*meta);
+                published.map(|_| Response::Done).map_err(StateError::Conflict)
+            }
+            Command::TombstoneBlocks { ids, at_ms, reason, fence } => {
+                self.check(&fence)?;
+                Arc::make_mut(&mut self.catalogue).tombstone(&ids, at_ms, &reason);
+                Ok(Response::Done)
+            }
+            Command::PurgeBlocks { ids, fence } => {
+                self.check(&fence)?;
+                Arc::make_mut(&mut self.catalogue).purge(&ids);
+                Ok(Response::Done)
+            }
+            Command::AcquireLease { lease, node, member_epoch } => self.acquire(lease, node, member_epoch),
+            Command::ReleaseLease { fence } => {
+                self.check(&fence)?;
+                self.leases.remove(&fence.lease);
+                Ok(Response::Done)
+            }
+        }
+    }
+
+    fn establish(
+        &mut self,
+        settings: ClusterSettings,
+        first: Vec<FirstIngester>,
+    ) -> Result<Response, StateError> {
+        if let Some(founded) = &self.settings {
+            return Err(StateError::Conflict(format!("the cluster {:?} is founded already", founded.name)));
+        }
+        for FirstIngester { node, name, grpc_address } in first {
+            let member = Member {
+                node,
+                epoch: Epoch(0),
+                name,
+                role: Role::Ingester,
+                zone: String::new(),
+                grpc_address,
+                http_address: String::new(),
+                disk_id: String::new(),
+                live: false,
+            };
+            self.next_node = self.next_node.max(node.0);
+            self.members.insert(node, member);
+        }
+        self.settings = Some(Arc::new(settings));
+        Ok(Response::Done)
+    }
+
+    fn join(&mut self, mut member: Member) -> Result<Response, StateError> {
+        if self.settings.is_none() {
+            return Err(StateError::Conflict("the cluster is not founded yet".to_owned()));
+        }
+        let known =
+            self.members.values().find(|known| known.role == member.role && known.name == member.name);
+        match known {
+            Some(known) if !known.disk_id.is_empty() && known.disk_id != member.disk_id => {
+                return Err(StateError::Conflict(format!(
+                    "{} {:?} is node {} with another disk: a node that lost its disk must join under a new name",
+                    known.role, known.name, known.node
+                )));
+            }
+            Some(known) => member.node = known.node,
+            None if self.members.len() >= MEMBERS_MAX => {
+                return Err(StateError::Limit(format!(
+                    "the cluster has {MEMBERS_MAX} members, the most there may be"
+                )));
+            }
+            None => {
+                self.next_node += 1;
+                member.node = NodeId(self.next_node);
+            }
+        }
+        let (node, epoch) = (member.node, self.next_epoch());
+        member.epoch = epoch;
+        self.leases.retain(|_, lease| lease.holder != node);
+        self.members.insert(node, member);
+        Ok(Response::Joined { node, epoch })
+    }
+
+    fn expire(&mut self, node: NodeId, epoch: Epoch) {
+        if let Some(member) = self.members.get_mut(&node).filter(|member| member.epoch == epoch) {
+            member.live = false;
+            self.leases.retain(|_, lease| lease.holder != node);
+        }
+    }
+
+    fn acquire(&mut self, name: String, node: NodeId, member_epoch: Epoch) -> Result<Response, StateError> {
+        if !self.is_current(node, member_epoch) {
+            return Err(StateError::Fenced(format!(
+                "node {node} has no live membership with epoch {member_epoch}"
+            )));
+        }
+        if let Some(lease) = self.leases.get(&name) {
+            let own = lease.holder == node;
+            let fault = || StateError::Conflict(format!("lease {name:?} is held by node {}", lease.holder));
+            return if own { Ok(Response::Leased { epoch: lease.epoch }) } else { Err(fault()) };
+        }
+        if self.leases.len() >= LEASES_MAX {
+            return Err(StateError::Limit(format!("{LEASES_MAX} leases stand, the most there may be")));
+        }
+        let epoch = self.next_epoch();
+        self.leases.insert(name, Lease { holder: node, epoch });
+        Ok(Response::Leased { epoch })
+    }
+
+    fn check(&self, fence: &Fence) -> Result<(), StateError> {
+        match self.leases.get(&fence.lease) {
+            Some(lease) if lease.epoch == fence.epoch => Ok(()),
+            _ => Err(StateError::Fenced(format!(
+                "lease {:?} is no longer held with epoch {}",
+                fence.lease, fence.epoch
+            ))),
+        }
+    }
+
+    fn next_epoch(&mut self) -> Epoch {
+        self.last_epoch += 1;
+        Epoch(self.last_epoch)
+    }
+}
