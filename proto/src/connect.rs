@@ -13,7 +13,12 @@ use tower::ServiceExt;
 use tower::util::BoxCloneSyncService;
 
 /// A connection that generated clients take; cheap to clone, safe to share.
-pub type Channel = BoxCloneSyncService<http::Request<Body>, http::Response<Body>, tower::BoxError>;
+pub type Channel = BoxCloneSyncService<http::Request<Body>, http::Response<Body>, ChannelError>;
+
+/// A call that did not reach its peer, or broke on the way.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct ChannelError(tower::BoxError);
 
 /// How long connecting may take before the peer counts as unreachable.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -36,7 +41,8 @@ pub struct Connector {
 impl Connector {
     /// Answers calls to `address` by `routes` within this process from now on.
     pub fn serve_in_process(&self, address: &str, routes: tonic::service::Routes) {
-        let service = routes.prepare().map_err(tower::BoxError::from);
+        let service =
+            ServiceExt::<http::Request<Body>>::map_err(routes.prepare(), |error| ChannelError(error.into()));
         let channel = BoxCloneSyncService::new(service);
         self.channels.lock().expect("no code panics under this lock").insert(address.to_owned(), channel);
     }
@@ -58,7 +64,8 @@ impl Connector {
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
             .tcp_nodelay(true);
-        let channel = BoxCloneSyncService::new(endpoint.connect_lazy().map_err(tower::BoxError::from));
+        let channel =
+            BoxCloneSyncService::new(endpoint.connect_lazy().map_err(|error| ChannelError(error.into())));
         channels.insert(address.to_owned(), channel.clone());
         Ok(channel)
     }
