@@ -1,0 +1,93 @@
+//! Reading several chunks of one series as one run of samples.
+
+use crate::{ChunkError, EncodedChunk, decode, encode};
+
+/// Appends the samples within the closed range `[start_ms, end_ms]` in time order, each timestamp once.
+///
+/// Chunks may overlap in time and come in any order; on equal timestamps the chunk listed first wins. Chunks outside
+/// the range are not decoded. On an error both columns are as before.
+///
+/// # Errors
+/// [`ChunkError`] when a chunk is damaged or does not hold what its description says.
+pub fn read_merged(
+    chunks: &[EncodedChunk],
+    start_ms: i64,
+    end_ms: i64,
+    timestamps: &mut Vec<i64>,
+    values: &mut Vec<f64>,
+) -> Result<(), ChunkError> {
+    let mut order: Vec<usize> = (0..chunks.len())
+        .filter(|index| chunks[*index].start_ms <= end_ms && chunks[*index].end_ms >= start_ms)
+        .collect();
+    order.sort_by_key(|index| chunks[*index].start_ms);
+    let overlaps = order.windows(2).any(|pair| chunks[pair[0]].end_ms >= chunks[pair[1]].start_ms);
+    let before = (timestamps.len(), values.len());
+    let result = if overlaps {
+        read_overlapping(chunks, &order, timestamps, values)
+    } else {
+        order.iter().try_for_each(|index| read_checked(&chunks[*index], timestamps, values))
+    };
+    if result.is_err() {
+        timestamps.truncate(before.0);
+        values.truncate(before.1);
+        return result;
+    }
+    let first = before.0 + timestamps[before.0..].partition_point(|time_ms| *time_ms < start_ms);
+    let end = before.0 + timestamps[before.0..].partition_point(|time_ms| *time_ms <= end_ms);
+    timestamps.truncate(end);
+    values.truncate(before.1 + end - before.0);
+    timestamps.drain(before.0..first);
+    values.drain(before.1..before.1 + first - before.0);
+    Ok(())
+}
+
+/// Returns the part of a chunk from `start_ms` on: the chunk itself when that is all of it, `None` when nothing is left.
+///
+/// # Errors
+/// [`ChunkError`] when the chunk is damaged or does not hold what its description says.
+pub fn clip(chunk: EncodedChunk, start_ms: i64) -> Result<Option<EncodedChunk>, ChunkError> {
+    if chunk.start_ms >= start_ms {
+        return Ok(Some(chunk));
+    }
+    let (mut timestamps, mut values) = (Vec::new(), Vec::new());
+    read_merged(&[chunk], start_ms, i64::MAX, &mut timestamps, &mut values)?;
+    Ok((!timestamps.is_empty()).then(|| encode(&timestamps, &values)))
+}
+
+/// Decodes a chunk and holds it against its description, on which the order of the result rests.
+fn read_checked(
+    chunk: &EncodedChunk,
+    timestamps: &mut Vec<i64>,
+    values: &mut Vec<f64>,
+) -> Result<(), ChunkError> {
+    let start = timestamps.len();
+    decode(&chunk.data, timestamps, values)?;
+    let read = &timestamps[start..];
+    let (first, last) = (read[0], read[read.len() - 1]);
+    if (first, last, read.len()) == (chunk.start_ms, chunk.end_ms, chunk.samples as usize) {
+        Ok(())
+    } else {
+        Err(ChunkError::Mismatch { samples: read.len(), start_ms: first, end_ms: last })
+    }
+}
+
+fn read_overlapping(
+    chunks: &[EncodedChunk],
+    order: &[usize],
+    timestamps: &mut Vec<i64>,
+    values: &mut Vec<f64>,
+) -> Result<(), ChunkError> {
+    let mut samples: Vec<(i64, usize, f64)> = Vec::new();
+    let (mut times, mut floats) = (Vec::new(), Vec::new());
+    for index in order {
+        times.clear();
+        floats.clear();
+        read_checked(&chunks[*index], &mut times, &mut floats)?;
+        samples.extend(times.iter().zip(&floats).map(|(time_ms, value)| (*time_ms, *index, *value)));
+    }
+    samples.sort_unstable_by_key(|(time_ms, index, _)| (*time_ms, *index));
+    samples.dedup_by_key(|(time_ms, _, _)| *time_ms);
+    timestamps.extend(samples.iter().map(|(time_ms, _, _)| *time_ms));
+    values.extend(samples.iter().map(|(_, _, value)| *value));
+    Ok(())
+}

@@ -1,0 +1,234 @@
+//! Property tests: every sample comes back bit for bit, and no bytes make a decoder panic.
+
+use bytes::Bytes;
+use chunk::{CHUNK_SAMPLES_MAX, ChunkError, EncodedChunk, OpenChunk, clip, decode, encode, read_merged};
+use proptest::prelude::*;
+
+/// The values that break encoders: NaN payloads, the staleness marker, infinities, zeros, subnormals and extremes.
+const SPECIAL_BITS: [u64; 14] = [
+    0,
+    0x8000_0000_0000_0000,
+    1,
+    0x800f_ffff_ffff_ffff,
+    0x7ff0_0000_0000_0000,
+    0xfff0_0000_0000_0000,
+    0x7ff8_0000_0000_0001,
+    0x7ff0_0000_0000_0002,
+    0xffff_ffff_ffff_ffff,
+    0x7fef_ffff_ffff_ffff,
+    0x0010_0000_0000_0000,
+    0x4340_0000_0000_0001,
+    0x43e0_0000_0000_0000,
+    0xc3e0_0000_0000_0000,
+];
+
+fn value() -> impl Strategy<Value = f64> {
+    prop_oneof![
+        any::<u64>().prop_map(f64::from_bits),
+        prop::sample::select(&SPECIAL_BITS[..]).prop_map(f64::from_bits),
+        (-1_000_000i64..1_000_000, 0i32..16).prop_map(|(mantissa, e)| mantissa as f64 / 10f64.powi(e)),
+        any::<i64>().prop_map(|integer| integer as f64),
+    ]
+}
+
+/// Whole series of one kind, as targets expose them, with a few intruders.
+fn values(len: usize) -> impl Strategy<Value = Vec<f64>> {
+    let steps = |max: i64| prop::collection::vec(0..max, len);
+    let counter = (steps(1000), 0i64..1 << 40).prop_map(|(steps, start)| running(&steps, start, 1.0));
+    let decimals = (steps(5000), -9999i64..9999).prop_map(|(steps, start)| running(&steps, start, 100.0));
+    let pages = steps(64).prop_map(|steps| steps.iter().map(|step| (step * 4096) as f64).collect());
+    let constant = value().prop_map(move |value| vec![value; len]);
+    let any = prop::collection::vec(value(), len);
+    let kinds = prop_oneof![counter, decimals, pages, constant, any];
+    let intruders = prop::collection::vec((0..len, value()), 0..4);
+    (kinds, intruders).prop_map(|(mut values, intruders): (Vec<f64>, _)| {
+        intruders.into_iter().for_each(|(position, value)| values[position] = value);
+        values
+    })
+}
+
+fn running(steps: &[i64], start: i64, scale: f64) -> Vec<f64> {
+    let sums = steps.iter().scan(start, |sum, step| {
+        *sum += step;
+        Some(*sum as f64 / scale)
+    });
+    sums.collect()
+}
+
+fn timestamps(len: usize) -> impl Strategy<Value = Vec<i64>> {
+    let aligned = (any::<i32>(), 1i64..100_000)
+        .prop_map(move |(start, step)| (0..len as i64).map(|i| i64::from(start) + i * step).collect());
+    let jittered =
+        prop::collection::vec(1i64..30_000, len).prop_map(|steps| times_of(&running(&steps, 1_700_000, 1.0)));
+    let wild = prop::collection::btree_set(any::<i64>(), len).prop_map(|set| set.into_iter().collect());
+    prop_oneof![aligned, jittered, wild]
+}
+
+fn times_of(values: &[f64]) -> Vec<i64> {
+    values.iter().map(|value| *value as i64).collect()
+}
+
+fn samples() -> impl Strategy<Value = (Vec<i64>, Vec<f64>)> {
+    prop_oneof![1usize..8, 1usize..300].prop_flat_map(|len| (timestamps(len), values(len)))
+}
+
+fn bits(values: &[f64]) -> Vec<u64> {
+    values.iter().map(|value| value.to_bits()).collect()
+}
+
+fn decoded(data: &[u8]) -> Result<(Vec<i64>, Vec<u64>), ChunkError> {
+    let (mut timestamps, mut values) = (vec![-7], vec![-7.0]);
+    let result = decode(data, &mut timestamps, &mut values);
+    assert_eq!((timestamps[0], values[0]), (-7, -7.0), "decoding appends");
+    assert_eq!(timestamps.len(), values.len());
+    result.inspect_err(|_| assert_eq!(timestamps.len(), 1, "a failed decode leaves nothing behind"))?;
+    Ok((timestamps[1..].to_vec(), bits(&values[1..])))
+}
+
+fn open_chunk(timestamps: &[i64], values: &[f64]) -> OpenChunk {
+    let mut chunk = OpenChunk::new();
+    timestamps.iter().zip(values).for_each(|(time_ms, value)| chunk.append(*time_ms, *value));
+    chunk
+}
+
+/// Gives damaged bytes a valid checksum, so that the damage reaches the decoder.
+fn seal(mut body: Vec<u8>) -> Vec<u8> {
+    let checksum = crc32c::crc32c(&body);
+    body.extend_from_slice(&checksum.to_le_bytes());
+    body
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn both_encodings_round_trip((timestamps, values) in samples()) {
+        let sealed = encode(&timestamps, &values);
+        let mut open = open_chunk(&timestamps, &values);
+        for chunk in [&sealed, &open.to_encoded()] {
+            prop_assert_eq!(decoded(&chunk.data)?, (timestamps.clone(), bits(&values)));
+            prop_assert_eq!(chunk.start_ms, timestamps[0]);
+            prop_assert_eq!(Some(&chunk.end_ms), timestamps.last());
+            prop_assert_eq!(chunk.samples as usize, timestamps.len());
+        }
+        let mut again = OpenChunk::from_encoded(&open.to_encoded().data)?;
+        prop_assert_eq!(again.last_value().map(f64::to_bits), values.last().map(|value| value.to_bits()));
+        if open.last_ms() < Some(i64::MAX) {
+            again.append(i64::MAX, 1.5);
+            open.append(i64::MAX, 1.5);
+        }
+        prop_assert_eq!(again.to_encoded(), open.to_encoded(), "a restored chunk goes on like the original");
+    }
+
+    #[test]
+    fn no_bytes_make_a_decoder_panic(encoding in 0u8..4, body in prop::collection::vec(any::<u8>(), 0..200)) {
+        let mut data = vec![encoding];
+        data.extend(body);
+        let _ = decoded(&data);
+        if let Ok((timestamps, values)) = decoded(&seal(data)) {
+            prop_assert!(timestamps.is_sorted_by(|a, b| a < b));
+            prop_assert!(timestamps.len() == values.len() && timestamps.len() <= CHUNK_SAMPLES_MAX);
+        }
+    }
+
+    #[test]
+    fn no_mutation_makes_a_decoder_panic(
+        (timestamps, values) in samples(),
+        mutations in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        for chunk in [encode(&timestamps, &values), open_chunk(&timestamps, &values).to_encoded()] {
+            let body = &chunk.data[..chunk.data.len() - 4];
+            let mut mutated = body.to_vec();
+            mutations.iter().for_each(|(index, byte)| mutated[index.index(body.len())] = *byte);
+            if let Ok((timestamps, _)) = decoded(&seal(mutated)) {
+                prop_assert!(timestamps.is_sorted_by(|a, b| a < b) && timestamps.len() <= CHUNK_SAMPLES_MAX);
+            }
+            let cut = &body[..cut.index(body.len())];
+            prop_assert!(decoded(&seal(cut.to_vec())).is_err(), "a chunk without its end is no chunk");
+            prop_assert!(decoded(cut).is_err());
+        }
+    }
+
+    #[test]
+    fn a_flipped_bit_is_noticed((timestamps, values) in samples(), index in any::<prop::sample::Index>()) {
+        let mut data = encode(&timestamps, &values).data.to_vec();
+        let bit = index.index(data.len() * 8);
+        data[bit / 8] ^= 1 << (bit % 8);
+        let is_checksum = matches!(decoded(&data), Err(ChunkError::Checksum { .. }));
+        prop_assert!(is_checksum);
+    }
+
+    #[test]
+    fn merging_equals_the_naive_model(
+        runs in prop::collection::vec((prop::collection::btree_set(-50i64..50, 1..20), any::<bool>()), 0..6),
+        start_ms in -60i64..60,
+        length_ms in -1i64..80,
+    ) {
+        let (mut chunks, mut model) = (Vec::new(), std::collections::BTreeMap::new());
+        for (index, (times, is_open)) in runs.into_iter().enumerate() {
+            let timestamps: Vec<i64> = times.into_iter().collect();
+            let values: Vec<f64> = timestamps.iter().map(|t| (*t * 10) as f64 + index as f64).collect();
+            timestamps.iter().zip(&values).for_each(|(t, v)| { model.entry(*t).or_insert(*v); });
+            let open = open_chunk(&timestamps, &values);
+            chunks.push(if is_open { open.to_encoded() } else { encode(&timestamps, &values) });
+        }
+        let end_ms = start_ms + length_ms;
+        let (mut timestamps, mut values) = (vec![99], vec![9.0]);
+        read_merged(&chunks, start_ms, end_ms, &mut timestamps, &mut values)?;
+        let found: Vec<(i64, f64)> = timestamps.into_iter().zip(values).skip(1).collect();
+        let expected: Vec<(i64, f64)> =
+            model.into_iter().filter(|(t, _)| start_ms <= *t && *t <= end_ms).collect();
+        prop_assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn clipping_keeps_what_comes_after((timestamps, values) in samples(), at in any::<prop::sample::Index>()) {
+        let from = at.index(timestamps.len());
+        let clipped = clip(encode(&timestamps, &values), timestamps[from])?;
+        let clipped = clipped.expect("the sample at the start itself is kept");
+        let expected = (timestamps[from..].to_vec(), bits(&values[from..]));
+        prop_assert_eq!(decoded(&clipped.data)?, expected);
+        if let Some(after) = timestamps[timestamps.len() - 1].checked_add(1) {
+            prop_assert_eq!(clip(encode(&timestamps, &values), after)?, None);
+        }
+    }
+}
+
+#[test]
+fn the_largest_chunk_round_trips_and_its_count_is_the_limit() {
+    let timestamps: Vec<i64> = (0..CHUNK_SAMPLES_MAX as i64).collect();
+    let chunk = encode(&timestamps, &vec![1.0; CHUNK_SAMPLES_MAX]);
+    assert!(chunk.data.len() < 24, "a constant run takes a few bytes, so the limit is what bounds memory");
+    assert_eq!(decoded(&chunk.data).map(|(times, _)| times.len()), Ok(CHUNK_SAMPLES_MAX));
+    let mut body = chunk.data[..chunk.data.len() - 4].to_vec();
+    assert_eq!(&body[1..4], &[0x80, 0x80, 0x04]);
+    body[1] = 0x81;
+    assert!(matches!(decoded(&seal(body)), Err(ChunkError::Malformed { .. })));
+}
+
+#[test]
+fn a_wrong_description_is_an_error() {
+    let chunk = encode(&[1, 2, 3], &[1.0, 2.0, 3.0]);
+    let wrong = [
+        EncodedChunk { start_ms: 0, ..chunk.clone() },
+        EncodedChunk { end_ms: 4, ..chunk.clone() },
+        EncodedChunk { samples: 2, ..chunk },
+    ];
+    for chunk in wrong {
+        let (mut timestamps, mut values) = (vec![7], vec![7.0]);
+        let result = read_merged(&[chunk], 0, 9, &mut timestamps, &mut values);
+        assert_eq!(result, Err(ChunkError::Mismatch { samples: 3, start_ms: 1, end_ms: 3 }));
+        assert_eq!((timestamps, values), (vec![7], vec![7.0]));
+    }
+}
+
+#[test]
+fn bytes_without_a_container_are_refused() {
+    for data in [&[][..], &[2], &[2, 0, 0], &seal(vec![])] {
+        assert!(matches!(decoded(data), Err(ChunkError::Truncated { .. })), "{data:?}");
+    }
+    assert_eq!(decoded(&seal(vec![9, 1])), Err(ChunkError::UnknownEncoding { encoding: 9 }));
+    assert!(OpenChunk::from_encoded(&encode(&[1], &[1.0]).data).is_err());
+    assert_eq!(Bytes::from(seal(vec![9])).len(), 5);
+}
