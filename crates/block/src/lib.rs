@@ -1,1 +1,37 @@
-//! The immutable part of one shard: two Parquet files with an embedded index.
+//! The block: the immutable part of one shard, as two Parquet files with an embedded inverted index.
+//!
+//! `series.parquet` holds one row a series (labels, first and last sample) and, between its row group and its footer, the
+//! index that answers matchers. `chunks.parquet` holds the samples of the same rows in the same order. Both are written
+//! by a pure function of their input, so that every replica writes the same bytes, and are never changed.
+//!
+//! Not here: which blocks exist (the catalogue), caches (the gateway wraps [`RangeReader`]), external labels (kept in
+//! [`model::BlockMeta`] and put on series by whoever answers queries).
+//!
+//! Every byte is specified in `docs/formats/block.md`. Every byte read is checked by a CRC before it is parsed.
+//!
+//! Life cycle: [`build`] → [`upload`] → published in the catalogue → [`BlockReader::open`] → [`delete`].
+//!
+//! Read in this order: [`layout`], [`order`], [`index`], [`series`], [`chunks`], [`build`], [`reader`], then the object
+//! store: [`config`], [`upload`], [`range`].
+
+mod build;
+mod chunks;
+mod config;
+mod error;
+mod index;
+mod layout;
+mod order;
+mod range;
+mod reader;
+mod section;
+mod series;
+mod upload;
+mod varint;
+
+pub use build::{BlockInput, BlockSpec, BuiltBlock, build};
+pub use config::{Credentials, ObjectStoreConfig, S3Config, open_store};
+pub use error::BlockError;
+pub use layout::object_keys;
+pub use range::{ObjectStoreReader, RangeReader};
+pub use reader::{BlockReader, BlockSeries};
+pub use upload::{delete, upload};

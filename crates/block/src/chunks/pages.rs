@@ -1,0 +1,167 @@
+//! Where the pages of `chunks.parquet` lie, and how one page becomes values.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use model::BlockMeta;
+use parquet::column::reader::{get_column_reader, get_typed_column_reader};
+use parquet::data_type::{ByteArray, ByteArrayType};
+use parquet::file::metadata::{ColumnChunkMetaData, PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::serialized_reader::SerializedPageReader;
+
+use crate::error::BlockError;
+use crate::layout::{self, ChunksFacts};
+use crate::series::SeriesFile;
+
+/// One page of the chunks column.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Page {
+    /// Rows of the block whose values it holds.
+    pub(crate) rows: Range<u32>,
+    /// Its bytes within the object, header included.
+    pub(crate) bytes: Range<u64>,
+    /// What its bytes must check to.
+    crc32c: u32,
+}
+
+#[cfg(test)]
+impl Page {
+    /// Makes a page of one row at the given bytes.
+    pub(crate) fn at(bytes: Range<u64>) -> Self {
+        Self { rows: 0..1, bytes, crc32c: 0 }
+    }
+}
+
+/// All pages of one `chunks.parquet`, in row order without gaps.
+pub(crate) struct PageTable {
+    key: String,
+    pages: Vec<Page>,
+    /// What the library needs to know of a column to decode a page; absent in a block without series.
+    column: Option<ColumnChunkMetaData>,
+}
+
+impl PageTable {
+    /// Checks and decodes the end of the file, with the facts that `series.parquet` holds of it.
+    ///
+    /// # Errors
+    /// [`BlockError::Corrupt`] with the place when the bytes or the two files do not belong together.
+    pub(crate) fn decode(meta: &BlockMeta, series: &SeriesFile, tail: &Bytes) -> Result<Self, BlockError> {
+        let object = &meta.chunks_object;
+        let corrupt = |reason: String| BlockError::corrupt(&object.key, "footer", reason);
+        let tail_crc32c = crc32c::crc32c(tail);
+        let actual = ChunksFacts {
+            size_bytes: object.size_bytes,
+            tail_bytes: tail.len() as u64,
+            crc32c: object.crc32c,
+            tail_crc32c,
+        };
+        if actual != series.chunks {
+            return Err(corrupt(format!("{actual:?}, expected {:?}", series.chunks)));
+        }
+        let mut reader = ParquetMetaDataReader::new()
+            .with_column_index_policy(PageIndexPolicy::Skip)
+            .with_offset_index_policy(PageIndexPolicy::Optional);
+        reader.try_parse_sized(tail, object.size_bytes).map_err(|e| corrupt(e.to_string()))?;
+        let metadata = reader.finish().map_err(|e| corrupt(e.to_string()))?;
+        let entries = crate::series::key_values(&metadata);
+        crate::series::check_identity(meta, entries).map_err(corrupt)?;
+        if layout::lookup(entries, layout::KV_ROWS_XXH3).map_err(corrupt)? != series.rows_xxh3 {
+            return Err(corrupt("holds other rows than the series object".to_owned()));
+        }
+        let pages = pages(&metadata, &series.page_crcs, series.index.rows()).map_err(corrupt)?;
+        let column = metadata.row_groups().first().and_then(|group| group.columns().first()).cloned();
+        Ok(Self { key: object.key.clone(), pages, column })
+    }
+
+    /// Returns the pages that hold the rows, which ascend, each page with those of the rows that it holds.
+    pub(crate) fn pages_of(&self, rows: impl IntoIterator<Item = u32>) -> Vec<(&Page, Vec<u32>)> {
+        let mut needed: Vec<(&Page, Vec<u32>)> = Vec::new();
+        for row in rows {
+            match needed.last_mut() {
+                Some((page, rows)) if page.rows.contains(&row) => rows.push(row),
+                _ => {
+                    let position = self.pages.partition_point(|page| page.rows.end <= row);
+                    needed.push((&self.pages[position], vec![row]));
+                }
+            }
+        }
+        needed
+    }
+
+    /// Checks and decodes one page into the values of its rows.
+    ///
+    /// # Errors
+    /// [`BlockError::Corrupt`] with column and rows.
+    pub(crate) fn decode_page(&self, page: &Page, bytes: Bytes) -> Result<Vec<ByteArray>, BlockError> {
+        let corrupt = |reason: String| {
+            let place = format!(
+                "column {}, rows {} to {}",
+                layout::CHUNKS_COLUMN,
+                page.rows.start,
+                page.rows.end - 1
+            );
+            BlockError::corrupt(&self.key, place, reason)
+        };
+        let crc = crc32c::crc32c(&bytes);
+        if crc != page.crc32c {
+            return Err(corrupt(format!("page checksum {crc:08x}, expected {:08x}", page.crc32c)));
+        }
+        let column = self.column.as_ref().ok_or_else(|| corrupt("the file has no row group".to_owned()))?;
+        let rows = page.rows.len();
+        let fault = |e: parquet::errors::ParquetError| corrupt(e.to_string());
+        // The page is read as if it were a column chunk of its own that starts at byte 0.
+        let alone = column
+            .clone()
+            .into_builder()
+            .set_num_values(rows as i64)
+            .set_data_page_offset(0)
+            .set_total_compressed_size(bytes.len() as i64)
+            .build()
+            .map_err(fault)?;
+        let reader = SerializedPageReader::new(Arc::new(bytes), &alone, rows, None).map_err(fault)?;
+        let reader = get_column_reader(alone.column_descr_ptr(), Box::new(reader));
+        let mut values = Vec::with_capacity(rows);
+        let mut reader = get_typed_column_reader::<ByteArrayType>(reader);
+        reader.read_records(rows, None, None, &mut values).map_err(fault)?;
+        if values.len() != rows {
+            return Err(corrupt(format!("{} values, expected {rows}", values.len())));
+        }
+        Ok(values)
+    }
+
+    /// Returns about how many bytes the table takes in memory.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        size_of::<Self>() + self.pages.len() * size_of::<Page>()
+    }
+}
+
+/// Reads the offset index and holds it against the checksums and the number of rows.
+fn pages(metadata: &ParquetMetaData, crcs: &[u32], rows: u32) -> Result<Vec<Page>, String> {
+    let mut pages = Vec::with_capacity(crcs.len());
+    let mut group_start = 0i64;
+    for (number, group) in metadata.row_groups().iter().enumerate() {
+        let index = metadata.page_index_for_row_group(number);
+        let locations =
+            index.page_locations(0).ok_or_else(|| format!("row group {number} has no offset index"))?;
+        let ends = locations.iter().skip(1).map(|next| next.first_row_index).chain([group.num_rows()]);
+        for (location, end) in locations.iter().zip(ends) {
+            let crc32c = *crcs.get(pages.len()).ok_or("more pages than checksums")?;
+            let row = |row: i64| u32::try_from(group_start + row).map_err(|e| e.to_string());
+            let start = u64::try_from(location.offset).map_err(|e| e.to_string())?;
+            let length = u64::try_from(location.compressed_page_size).map_err(|e| e.to_string())?;
+            let rows = row(location.first_row_index)?..row(end)?;
+            if rows.is_empty() {
+                return Err(format!("page {} has no rows", pages.len()));
+            }
+            pages.push(Page { rows, bytes: start..start + length, crc32c });
+        }
+        group_start += group.num_rows();
+    }
+    let starts = pages.iter().map(|page| page.rows.start);
+    let ends = pages.iter().map(|page| page.rows.end);
+    if pages.len() != crcs.len() || !starts.chain([rows]).eq([0].into_iter().chain(ends)) {
+        return Err("pages do not cover the rows".to_owned());
+    }
+    Ok(pages)
+}

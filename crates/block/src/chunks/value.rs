@@ -1,0 +1,112 @@
+//! The value of one series: its chunks, each a container of the `chunk` crate, with their times in front.
+//!
+//! ```text
+//! chunk* | crc32c u32 LE of all before
+//! chunk: start - window start (zigzag) | end - start | samples | length | container     (numbers base-128)
+//! ```
+
+use bytes::Bytes;
+use chunk::EncodedChunk;
+use model::TimeRange;
+
+use crate::varint::{self, Cursor, Malformed};
+
+/// How many samples one chunk holds at most: above 480 the encoding gains little, and a clipped range reads less.
+const CHUNK_SAMPLES_MAX: usize = 512;
+
+/// Encodes the samples of one series: chunks of equal length, none longer than [`CHUNK_SAMPLES_MAX`].
+pub(crate) fn encode_value(window_start_ms: i64, timestamps: &[i64], values: &[f64]) -> Vec<u8> {
+    let chunks = timestamps.len().div_ceil(CHUNK_SAMPLES_MAX);
+    let length = timestamps.len().div_ceil(chunks.max(1)).max(1);
+    let mut bytes = Vec::new();
+    for (timestamps, values) in timestamps.chunks(length).zip(values.chunks(length)) {
+        let chunk = chunk::encode(timestamps, values);
+        varint::put_signed(&mut bytes, chunk.start_ms.wrapping_sub(window_start_ms));
+        varint::put(&mut bytes, chunk.end_ms.wrapping_sub(chunk.start_ms) as u64);
+        varint::put(&mut bytes, u64::from(chunk.samples));
+        varint::put_bytes(&mut bytes, &chunk.data);
+    }
+    bytes.extend_from_slice(&crc32c::crc32c(&bytes).to_le_bytes());
+    bytes
+}
+
+/// Checks a value and returns the chunks that share a millisecond with `range`, in time order.
+///
+/// # Errors
+/// A sentence that says what is wrong.
+pub(crate) fn decode_value(
+    window_start_ms: i64,
+    value: &[u8],
+    range: &TimeRange,
+) -> Result<Vec<EncodedChunk>, String> {
+    let (body, crc) = value.split_last_chunk::<4>().ok_or("too short for a checksum")?;
+    let (stored, computed) = (u32::from_le_bytes(*crc), crc32c::crc32c(body));
+    if stored != computed {
+        return Err(format!("checksum {computed:08x}, expected {stored:08x}"));
+    }
+    let mut cursor = Cursor::new(body);
+    let mut chunks = Vec::new();
+    while !cursor.is_at_end() {
+        let chunk = decode_chunk(window_start_ms, &mut cursor).map_err(|e| format!("chunk list {e}"))?;
+        if chunk.start_ms <= range.end.0 && range.start.0 <= chunk.end_ms {
+            chunks.push(chunk);
+        }
+    }
+    Ok(chunks)
+}
+
+fn decode_chunk(window_start_ms: i64, cursor: &mut Cursor<'_>) -> Result<EncodedChunk, Malformed> {
+    let fault = Malformed { offset: cursor.offset() };
+    let start_ms = window_start_ms.wrapping_add(cursor.signed()?);
+    let end_ms = start_ms.wrapping_add(cursor.number()? as i64);
+    if end_ms < start_ms {
+        return Err(fault);
+    }
+    let samples = cursor.u32()?;
+    // A copy: a slice would keep its whole page alive.
+    let data = Bytes::copy_from_slice(cursor.bytes()?);
+    Ok(EncodedChunk { start_ms, end_ms, samples, data })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn value(samples: usize) -> Vec<u8> {
+        let timestamps: Vec<i64> = (0..samples as i64).map(|i| 1_000_000 + i * 15_000).collect();
+        let values: Vec<f64> = (0..samples).map(|i| i as f64 * 0.5).collect();
+        encode_value(1_000_000, &timestamps, &values)
+    }
+
+    #[test]
+    fn samples_spread_evenly_over_chunks() {
+        for (samples, counts) in
+            [(1, vec![1]), (512, vec![512]), (513, vec![257, 256]), (1100, vec![367, 367, 366])]
+        {
+            let chunks = decode_value(1_000_000, &value(samples), &TimeRange::ALL).expect("valid");
+            assert_eq!(chunks.iter().map(|chunk| chunk.samples).collect::<Vec<_>>(), counts);
+        }
+    }
+
+    #[test]
+    fn only_chunks_of_the_range_are_returned() {
+        let range = TimeRange::new(1_000_000 + 600 * 15_000, 1_000_000 + 700 * 15_000);
+        let chunks = decode_value(1_000_000, &value(1024), &range).expect("valid");
+        assert_eq!(chunks.len(), 1);
+        assert_eq!((chunks[0].start_ms, chunks[0].samples), (1_000_000 + 512 * 15_000, 512));
+    }
+
+    #[test]
+    fn every_flipped_byte_and_every_cut_is_refused() {
+        let good = value(20);
+        for position in 0..good.len() {
+            let mut damaged = good.clone();
+            damaged[position] ^= 0x40;
+            assert!(decode_value(1_000_000, &damaged, &TimeRange::ALL).is_err(), "byte {position}");
+            assert!(
+                decode_value(1_000_000, &good[..position], &TimeRange::ALL).is_err(),
+                "cut at {position}"
+            );
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! The one error of this crate.
+
+use model::{BlockId, ErrorKind};
+use storage::StorageError;
+
+/// What went wrong with a block or its store.
+#[derive(Debug, thiserror::Error)]
+pub enum BlockError {
+    /// A series given to [`crate::build`] cannot be stored.
+    #[error("block {block}: series {series}: {reason}")]
+    InvalidInput {
+        /// The block that was to be built.
+        block: BlockId,
+        /// The labels of the series.
+        series: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A file could not be encoded.
+    #[error("encoding {file} failed: {reason}")]
+    Encode {
+        /// Which of the two files.
+        file: &'static str,
+        /// What failed.
+        reason: String,
+    },
+    /// Stored bytes are not what was written.
+    #[error("{object} is corrupt: {place}: {reason}")]
+    Corrupt {
+        /// The object's key.
+        object: String,
+        /// Where in it: a section, or a column and a row.
+        place: String,
+        /// What was found.
+        reason: String,
+    },
+    /// An object is not there.
+    #[error("object {object} does not exist")]
+    NotFound {
+        /// The object's key.
+        object: String,
+    },
+    /// An object of the same name holds other bytes.
+    #[error("object {object} exists with other content: {reason}")]
+    Conflict {
+        /// The object's key.
+        object: String,
+        /// How the contents differ.
+        reason: String,
+    },
+    /// The object store did not do what it was asked.
+    #[error("{operation} {object} failed")]
+    Store {
+        /// What was tried.
+        operation: &'static str,
+        /// The object's key.
+        object: String,
+        /// Why.
+        #[source]
+        source: object_store::Error,
+    },
+    /// A file of a cache or another local resource failed.
+    #[error("{operation} {object} failed")]
+    Io {
+        /// What was tried.
+        operation: &'static str,
+        /// The object's key.
+        object: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// More series match than were allowed.
+    #[error("block {block}: the query matches more than {limit} series")]
+    SeriesLimit {
+        /// The block.
+        block: BlockId,
+        /// The limit.
+        limit: usize,
+    },
+    /// The object store's configuration cannot be used.
+    #[error("object store configuration: {reason}")]
+    Config {
+        /// What is wrong and what was expected.
+        reason: String,
+    },
+    /// A worker that decodes died.
+    #[error("{object}: the decoding task ended: {reason}")]
+    Task {
+        /// What was decoded.
+        object: String,
+        /// How it ended.
+        reason: String,
+    },
+    /// An error that several waiters of one read share.
+    #[error("{0}")]
+    Shared(#[source] std::sync::Arc<BlockError>),
+}
+
+impl BlockError {
+    /// Returns what a caller can do about it.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::InvalidInput { .. } | Self::Config { .. } => ErrorKind::Invalid,
+            Self::Encode { .. } | Self::Task { .. } => ErrorKind::Internal,
+            Self::Corrupt { .. } => ErrorKind::Corrupt,
+            Self::NotFound { .. } => ErrorKind::NotFound,
+            Self::Conflict { .. } => ErrorKind::Conflict,
+            Self::SeriesLimit { .. } => ErrorKind::LimitExceeded,
+            Self::Io { .. } => ErrorKind::Unavailable,
+            Self::Store { source, .. } => match source {
+                object_store::Error::PermissionDenied { .. }
+                | object_store::Error::Unauthenticated { .. }
+                | object_store::Error::NotSupported { .. }
+                | object_store::Error::InvalidPath { .. } => ErrorKind::Internal,
+                _ => ErrorKind::Unavailable,
+            },
+            Self::Shared(inner) => inner.kind(),
+        }
+    }
+
+    pub(crate) fn corrupt(
+        object: impl Into<String>,
+        place: impl Into<String>,
+        reason: impl std::fmt::Display,
+    ) -> Self {
+        Self::Corrupt { object: object.into(), place: place.into(), reason: reason.to_string() }
+    }
+
+    /// Wraps what the object store said of one object.
+    pub(crate) fn store(operation: &'static str, object: &str, source: object_store::Error) -> Self {
+        match source {
+            object_store::Error::NotFound { .. } => Self::NotFound { object: object.to_owned() },
+            source => Self::Store { operation, object: object.to_owned(), source },
+        }
+    }
+}
+
+impl From<BlockError> for StorageError {
+    fn from(error: BlockError) -> Self {
+        let (kind, message) = (error.kind(), error.to_string());
+        Self::with_source(kind, message, error)
+    }
+}

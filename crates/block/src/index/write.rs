@@ -1,0 +1,35 @@
+//! Writes the index; the bytes are specified in `docs/formats/block.md`, section "Index".
+
+use super::postings::PostingsWriter;
+use crate::order::LabelTable;
+use crate::varint;
+
+/// Returns the index of series whose position `rows[i]` in the table stands in row `i`.
+///
+/// # Errors
+/// A sentence when an FST cannot be built.
+pub(crate) fn encode(table: &LabelTable<'_>, rows: &[u32]) -> Result<Vec<u8>, String> {
+    let mut postings: Vec<Vec<PostingsWriter>> =
+        table.values.iter().map(|values| vec![PostingsWriter::default(); values.len()]).collect();
+    for (row, series) in rows.iter().enumerate() {
+        for cell in table.cells(*series as usize) {
+            postings[cell.name as usize][cell.value as usize].push(row as u32);
+        }
+    }
+    let mut bytes = Vec::new();
+    varint::put(&mut bytes, rows.len() as u64);
+    varint::put(&mut bytes, table.names.len() as u64);
+    for ((name, values), writers) in table.names.iter().zip(&table.values).zip(postings) {
+        let mut fst = fst::MapBuilder::memory();
+        let mut lists = Vec::new();
+        for (value, writer) in values.iter().zip(writers) {
+            fst.insert(value, lists.len() as u64).map_err(|e| e.to_string())?;
+            writer.finish(&mut lists);
+        }
+        varint::put_bytes(&mut bytes, name.as_bytes());
+        varint::put(&mut bytes, values.len() as u64);
+        varint::put_bytes(&mut bytes, &fst.into_inner().map_err(|e| e.to_string())?);
+        varint::put_bytes(&mut bytes, &lists);
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,157 @@
+//! Names and numbers that both files share: keys in the bucket, column names, key-value metadata, limits.
+
+use std::collections::BTreeMap;
+
+use model::{BlockId, BlockRange, ShardId};
+use parquet::file::metadata::KeyValue;
+use serde::{Deserialize, Serialize};
+
+/// The format's version, in the metadata of both files. A reader refuses any other.
+pub(crate) const FORMAT_VERSION: &str = "1";
+/// What both files name as their writer. It names the format only: replicas of different releases write equal bytes.
+pub(crate) const CREATED_BY: &str = "norn block format 1";
+
+pub(crate) const SERIES_FILE: &str = "series.parquet";
+pub(crate) const CHUNKS_FILE: &str = "chunks.parquet";
+
+/// How many labels have a column of their own; each costs about 225 bytes of footer. The rest share [`REST_COLUMN`].
+pub(crate) const LABEL_COLUMNS_MAX: usize = 512;
+/// Rows of a block are numbered by 32 bits with room to spare; a shard splits long before.
+pub(crate) const ROWS_MAX: usize = 1 << 30;
+
+pub(crate) const LABEL_COLUMN_PREFIX: &str = "l_";
+/// Labels without a column, as the stored form of a label set.
+pub(crate) const REST_COLUMN: &str = "l_rest";
+/// Bits of what a series holds: [`KIND_FLOAT`], [`KIND_STALE`].
+pub(crate) const KINDS_COLUMN: &str = "s_kinds";
+pub(crate) const MINT_COLUMN: &str = "s_mint";
+pub(crate) const MAXT_COLUMN: &str = "s_maxt";
+pub(crate) const SAMPLES_COLUMN: &str = "s_samples";
+/// The chunks of the block's only window.
+pub(crate) const CHUNKS_COLUMN: &str = "c0";
+
+/// The series has float samples. Bits 1 to 4 are kept for histograms and start timestamps.
+pub(crate) const KIND_FLOAT: i32 = 1;
+/// The series has staleness markers.
+pub(crate) const KIND_STALE: i32 = 1 << 5;
+
+pub(crate) const KV_FORMAT: &str = "norn.format";
+pub(crate) const KV_BLOCK: &str = "norn.block";
+pub(crate) const KV_SHARD: &str = "norn.shard";
+pub(crate) const KV_LEVEL: &str = "norn.level";
+pub(crate) const KV_MINT: &str = "norn.mint";
+pub(crate) const KV_MAXT: &str = "norn.maxt";
+pub(crate) const KV_CUT_INDEX: &str = "norn.cut_index";
+pub(crate) const KV_EXTERNAL_LABELS: &str = "norn.ext_labels";
+pub(crate) const KV_WINDOWS: &str = "norn.windows";
+pub(crate) const KV_STATS: &str = "norn.stats";
+pub(crate) const KV_ROWS_XXH3: &str = "norn.rows_xxh3";
+pub(crate) const KV_SORT_LABELS: &str = "norn.sort_labels";
+pub(crate) const KV_INDEX: &str = "norn.index";
+pub(crate) const KV_METADATA: &str = "norn.meta";
+pub(crate) const KV_PAGES: &str = "norn.pages";
+pub(crate) const KV_CHUNKS: &str = "norn.chunks";
+
+/// Counts of a block, in the metadata of both files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Stats {
+    pub(crate) series: u64,
+    pub(crate) samples: u64,
+}
+
+/// What `series.parquet` says of `chunks.parquet`, so that the pair is proven and the tail is checked before it is parsed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ChunksFacts {
+    pub(crate) size_bytes: u64,
+    pub(crate) tail_bytes: u64,
+    pub(crate) crc32c: u32,
+    pub(crate) tail_crc32c: u32,
+}
+
+/// Returns the keys of a block's two objects, series first, below the bucket's prefix.
+///
+/// Two hexadecimal digits of a hash come first, because object stores scale by prefix.
+pub fn object_keys(id: BlockId) -> (String, String) {
+    let spread = xxhash_rust::xxh3::xxh3_64(&id.0.to_be_bytes()) as u8;
+    let folder = format!("b/{spread:02x}/{id}");
+    (format!("{folder}/{SERIES_FILE}"), format!("{folder}/{CHUNKS_FILE}"))
+}
+
+/// What both files say of their block, in this order.
+pub(crate) struct Identity<'a> {
+    pub(crate) id: BlockId,
+    pub(crate) shard: ShardId,
+    pub(crate) range: BlockRange,
+    pub(crate) level: u8,
+    pub(crate) cut_index: u64,
+    pub(crate) external_labels: &'a BTreeMap<String, String>,
+    pub(crate) stats: Stats,
+    pub(crate) rows_xxh3: u128,
+}
+
+impl Identity<'_> {
+    /// Returns the key-value metadata that stands in both files.
+    pub(crate) fn key_values(&self) -> Vec<KeyValue> {
+        let range = self.range;
+        [
+            (KV_FORMAT, FORMAT_VERSION.to_owned()),
+            (KV_BLOCK, self.id.to_string()),
+            (KV_SHARD, self.shard.to_string()),
+            (KV_LEVEL, self.level.to_string()),
+            (KV_MINT, range.start.to_string()),
+            (KV_MAXT, range.end.to_string()),
+            (KV_CUT_INDEX, self.cut_index.to_string()),
+            (KV_EXTERNAL_LABELS, json(self.external_labels)),
+            (KV_WINDOWS, json(&[range.start.0, range.end.0])),
+            (KV_STATS, json(&self.stats)),
+            (KV_ROWS_XXH3, format!("{:032x}", self.rows_xxh3)),
+        ]
+        .into_iter()
+        .map(|(key, value)| key_value(key, value))
+        .collect()
+    }
+}
+
+/// Returns one entry of a file's metadata.
+pub(crate) fn key_value(key: &str, value: String) -> KeyValue {
+    KeyValue { key: key.to_owned(), value: Some(value) }
+}
+
+/// Prints a value of ours as JSON.
+pub(crate) fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("our own metadata has text keys and finite numbers only")
+}
+
+/// Looks up one entry of a file's metadata.
+///
+/// # Errors
+/// A sentence that names the missing key.
+pub(crate) fn lookup<'a>(entries: &'a [KeyValue], key: &str) -> Result<&'a str, String> {
+    let entry = entries.iter().find(|entry| entry.key == key);
+    entry.and_then(|entry| entry.value.as_deref()).ok_or_else(|| format!("no {key} in the metadata"))
+}
+
+/// Reads one JSON entry of a file's metadata.
+///
+/// # Errors
+/// A sentence that names the key.
+pub(crate) fn lookup_json<T: serde::de::DeserializeOwned>(
+    entries: &[KeyValue],
+    key: &str,
+) -> Result<T, String> {
+    serde_json::from_str(lookup(entries, key)?).map_err(|e| format!("{key}: {e}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_never_change() {
+        let (series, chunks) = object_keys(BlockId(42));
+        assert_eq!(series, "b/39/0000000000000000000000001A/series.parquet");
+        assert_eq!(chunks, "b/39/0000000000000000000000001A/chunks.parquet");
+    }
+}

@@ -1,0 +1,297 @@
+//! Answers queries from one block.
+//!
+//! Opening fetches `series.parquet` whole and the end of `chunks.parquet` at the same time: two reads. A select costs no
+//! read when nothing matches, else a few merged ranges of pages. Everything that needs more than some microseconds of CPU
+//! runs on the runtime's blocking threads.
+
+use std::collections::BinaryHeap;
+use std::sync::Arc;
+
+use chunk::EncodedChunk;
+use futures::{StreamExt, TryStreamExt, stream};
+use model::{BlockMeta, LabelSet, Matcher, MetricMetadata, TimeRange};
+use roaring::RoaringBitmap;
+
+use crate::chunks::{Page, PageTable, decode_value};
+use crate::error::BlockError;
+use crate::layout;
+use crate::range::{Fetch, RangeReader, coalesce, read_exact};
+use crate::series::SeriesFile;
+
+/// How many reads of one select run at the same time.
+const READS_IN_FLIGHT_MAX: usize = 32;
+
+/// One selected series.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BlockSeries {
+    /// Its labels, without external labels.
+    pub labels: LabelSet,
+    /// Chunks that share a millisecond with the asked range, in time order, without overlap; not clipped.
+    pub chunks: Vec<EncodedChunk>,
+}
+
+/// An opened block: its series in memory, its samples in the store. Cheap to clone.
+#[derive(Clone)]
+pub struct BlockReader {
+    reader: Arc<dyn RangeReader>,
+    block: Arc<OpenBlock>,
+}
+
+struct OpenBlock {
+    meta: BlockMeta,
+    series: SeriesFile,
+    pages: PageTable,
+}
+
+/// Runs CPU-bound work on a blocking thread.
+async fn on_blocking_thread<T: Send + 'static>(
+    object: &str,
+    work: impl FnOnce() -> Result<T, BlockError> + Send + 'static,
+) -> Result<T, BlockError> {
+    let ended =
+        |e: tokio::task::JoinError| BlockError::Task { object: object.to_owned(), reason: e.to_string() };
+    tokio::task::spawn_blocking(work).await.map_err(ended)?
+}
+
+impl BlockReader {
+    /// Opens a block: two reads in parallel, then every byte of the index is checked and decoded. Cancel-safe.
+    ///
+    /// # Errors
+    /// Kind `NotFound` when an object is missing, `Corrupt` with the place when bytes are damaged or the objects are not
+    /// those that `meta` names, `Unavailable` when the store does not answer.
+    pub async fn open(reader: Arc<dyn RangeReader>, meta: BlockMeta) -> Result<Self, BlockError> {
+        let (series, chunks) = (&meta.series_object, &meta.chunks_object);
+        let tail_start = chunks.size_bytes.checked_sub(chunks.tail_bytes).ok_or_else(|| {
+            let reason = format!("{} of {} bytes are the tail", chunks.tail_bytes, chunks.size_bytes);
+            BlockError::corrupt(&chunks.key, "catalogue entry", reason)
+        })?;
+        let (series_bytes, tail) = futures::try_join!(
+            read_exact(&*reader, &series.key, 0..series.size_bytes),
+            read_exact(&*reader, &chunks.key, tail_start..chunks.size_bytes),
+        )?;
+        let key = series.key.clone();
+        let block = on_blocking_thread(&key, move || {
+            let series = SeriesFile::decode(&meta, &series_bytes)?;
+            let pages = PageTable::decode(&meta, &series, &tail)?;
+            Ok(OpenBlock { meta, series, pages })
+        })
+        .await?;
+        Ok(Self { reader, block: Arc::new(block) })
+    }
+
+    /// Returns what the catalogue says of the block.
+    pub fn meta(&self) -> &BlockMeta {
+        &self.block.meta
+    }
+
+    /// Returns about how many bytes of memory the opened block takes.
+    pub fn memory_bytes(&self) -> usize {
+        let series = &self.block.series;
+        series.index.memory_bytes()
+            + size_of_val(&*series.first_ms)
+            + size_of_val(&*series.last_ms)
+            + series.metadata.iter().map(|m| size_of_val(m) + m.family.len() + m.help.len()).sum::<usize>()
+            + self.block.pages.memory_bytes()
+    }
+
+    /// Returns the series that satisfy all matchers and have a chunk that shares a millisecond with `range`, sorted by
+    /// labels. Cancel-safe.
+    ///
+    /// # Errors
+    /// Kind `LimitExceeded` when more than `series_limit` series match; `Corrupt` with column and rows; those of
+    /// [`RangeReader::read`].
+    pub async fn select(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+        series_limit: usize,
+    ) -> Result<Vec<BlockSeries>, BlockError> {
+        let (block, matchers) = (Arc::clone(&self.block), matchers.to_vec());
+        let key = &self.block.meta.chunks_object.key;
+        let plan = on_blocking_thread(key, move || block.plan(&matchers, &range, series_limit)).await?;
+        let fetches = stream::iter(plan.fetches).map(|fetch| self.fetch(fetch, range));
+        let parts: Vec<Vec<(u32, Vec<EncodedChunk>)>> =
+            fetches.buffer_unordered(READS_IN_FLIGHT_MAX).try_collect().await?;
+        let sort = move || {
+            let mut chunks: Vec<(u32, Vec<EncodedChunk>)> = parts.into_iter().flatten().collect();
+            chunks.sort_unstable_by_key(|(row, _)| *row);
+            let rows = plan.labels.into_iter().zip(chunks);
+            let series = rows.map(|(labels, (_, chunks))| BlockSeries { labels, chunks });
+            let mut series: Vec<BlockSeries> = series.filter(|series| !series.chunks.is_empty()).collect();
+            series.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
+            Ok(series)
+        };
+        on_blocking_thread(key, sort).await
+    }
+
+    async fn fetch(
+        &self,
+        fetch: Fetch,
+        range: TimeRange,
+    ) -> Result<Vec<(u32, Vec<EncodedChunk>)>, BlockError> {
+        let block = Arc::clone(&self.block);
+        let key = &self.block.meta.chunks_object.key;
+        let bytes = read_exact(&*self.reader, key, fetch.bytes.clone()).await?;
+        on_blocking_thread(key, move || {
+            let mut rows = Vec::new();
+            for (page, wanted) in &fetch.pages {
+                let start = (page.bytes.start - fetch.bytes.start) as usize;
+                let end = (page.bytes.end - fetch.bytes.start) as usize;
+                block.read_page(page, wanted, bytes.slice(start..end), &range, &mut rows)?;
+            }
+            Ok(rows)
+        })
+        .await
+    }
+
+    /// Returns the names of all labels that the selected series have, ascending.
+    ///
+    /// CPU-bound, like the other look-ups below: call it from a worker.
+    ///
+    /// # Errors
+    /// Kind `Corrupt` when the index is damaged.
+    pub fn label_names(
+        &self,
+        selectors: &[Vec<Matcher>],
+        range: &TimeRange,
+    ) -> Result<Vec<String>, BlockError> {
+        let index = &self.block.series.index;
+        let rows = self.block.rows_of_any(selectors, range)?;
+        if rows.len() == u64::from(index.rows()) {
+            return Ok(index.names().map(str::to_owned).collect());
+        }
+        let mut pairs = RoaringBitmap::new();
+        for row in rows {
+            pairs.extend(index.pairs_of_row(row));
+        }
+        let mut names: Vec<String> = pairs.into_iter().map(|pair| index.name_of(pair).to_owned()).collect();
+        names.dedup();
+        Ok(names)
+    }
+
+    /// Returns the values that one label has among the selected series, ascending; without series that lack it.
+    ///
+    /// # Errors
+    /// Kind `Corrupt` when the index is damaged.
+    pub fn label_values(
+        &self,
+        name: &str,
+        selectors: &[Vec<Matcher>],
+        range: &TimeRange,
+    ) -> Result<Vec<String>, BlockError> {
+        let index = &self.block.series.index;
+        let wanted = index.pairs_of(name);
+        let rows = self.block.rows_of_any(selectors, range)?;
+        if rows.len() == u64::from(index.rows()) {
+            return Ok(wanted.map(|pair| index.value(pair).to_owned()).collect());
+        }
+        let of_row = |row: u32| index.pairs_of_row(row).iter().copied().find(|pair| wanted.contains(pair));
+        let pairs: RoaringBitmap = rows.iter().filter_map(of_row).collect();
+        Ok(pairs.into_iter().map(|pair| index.value(pair).to_owned()).collect())
+    }
+
+    /// Returns the label sets of the selected series, ascending; with a limit the first so many.
+    ///
+    /// # Errors
+    /// Kind `Corrupt` when the index is damaged.
+    pub fn series(
+        &self,
+        selectors: &[Vec<Matcher>],
+        range: &TimeRange,
+        limit: Option<usize>,
+    ) -> Result<Vec<LabelSet>, BlockError> {
+        let limit = limit.unwrap_or(usize::MAX);
+        let mut first = BinaryHeap::new();
+        for row in self.block.rows_of_any(selectors, range)? {
+            first.push(self.block.labels(row)?);
+            if first.len() > limit {
+                first.pop();
+            }
+        }
+        Ok(first.into_sorted_vec())
+    }
+
+    /// Returns what metric families say of themselves: all, or those of one family.
+    pub fn metadata(&self, family: Option<&str>) -> Vec<MetricMetadata> {
+        let wanted = |entry: &&MetricMetadata| family.is_none_or(|family| entry.family == family);
+        self.block.series.metadata.iter().filter(wanted).cloned().collect()
+    }
+}
+
+/// What a select will read.
+struct Plan {
+    /// Labels of the selected rows, in row order.
+    labels: Vec<LabelSet>,
+    fetches: Vec<Fetch>,
+}
+
+impl OpenBlock {
+    fn plan(&self, matchers: &[Matcher], range: &TimeRange, series_limit: usize) -> Result<Plan, BlockError> {
+        let rows = self.rows(matchers, range)?;
+        if rows.len() > series_limit as u64 {
+            return Err(BlockError::SeriesLimit { block: self.meta.id, limit: series_limit });
+        }
+        let labels = rows.iter().map(|row| self.labels(row)).collect::<Result<_, _>>()?;
+        Ok(Plan { labels, fetches: coalesce(self.pages.pages_of(rows)) })
+    }
+
+    fn rows_of_any(
+        &self,
+        selectors: &[Vec<Matcher>],
+        range: &TimeRange,
+    ) -> Result<RoaringBitmap, BlockError> {
+        if selectors.is_empty() {
+            return self.rows(&[], range);
+        }
+        let mut rows = RoaringBitmap::new();
+        for matchers in selectors {
+            rows |= self.rows(matchers, range)?;
+        }
+        Ok(rows)
+    }
+
+    /// Returns the rows that satisfy all matchers and whose samples reach into the range.
+    fn rows(&self, matchers: &[Matcher], range: &TimeRange) -> Result<RoaringBitmap, BlockError> {
+        if !self.meta.range.overlaps(range) {
+            return Ok(RoaringBitmap::new());
+        }
+        let mut rows = self.series.index.select(matchers).map_err(|e| self.corrupt_index(e))?;
+        let window = self.meta.range.closed();
+        if window.start < range.start || range.end < window.end {
+            let SeriesFile { first_ms, last_ms, .. } = &self.series;
+            let reaches =
+                |row: u32| first_ms[row as usize] <= range.end.0 && range.start.0 <= last_ms[row as usize];
+            rows = rows.into_iter().filter(|row| reaches(*row)).collect();
+        }
+        Ok(rows)
+    }
+
+    fn labels(&self, row: u32) -> Result<LabelSet, BlockError> {
+        self.series.index.labels(row).map_err(|e| self.corrupt_index(e))
+    }
+
+    fn corrupt_index(&self, reason: String) -> BlockError {
+        BlockError::corrupt(&self.meta.series_object.key, "section index", reason)
+    }
+
+    /// Decodes one page and appends the wanted rows of it, each with its chunks of the range.
+    fn read_page(
+        &self,
+        page: &Page,
+        wanted: &[u32],
+        bytes: bytes::Bytes,
+        range: &TimeRange,
+        rows: &mut Vec<(u32, Vec<EncodedChunk>)>,
+    ) -> Result<(), BlockError> {
+        let values = self.pages.decode_page(page, bytes)?;
+        for row in wanted {
+            let value = &values[(row - page.rows.start) as usize];
+            let chunks = decode_value(self.meta.range.start.0, value.data(), range).map_err(|e| {
+                let place = format!("column {}, row {row}", layout::CHUNKS_COLUMN);
+                BlockError::corrupt(&self.meta.chunks_object.key, place, e)
+            })?;
+            rows.push((*row, chunks));
+        }
+        Ok(())
+    }
+}
