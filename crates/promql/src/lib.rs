@@ -1,1 +1,17 @@
 //! PromQL: parser, plan and engine over the storage ports.
+//!
+//! 1. [`parse`] turns text into an [`ast::Expr`] with a span on every node, and checks types.
+//! 2. [`Engine`] plans it: which series each selector needs, and on which grid of steps each node is evaluated.
+//! 3. It asks the [`storage::Queryable`] for labels, then evaluates on the CPU pool, series by series.
+//!
+//! What this engine cannot evaluate is an error that names the construct, never a wrong number. The reference for all
+//! meanings is Prometheus 3. Not here: HTTP, JSON, and where the data lies.
+
+pub mod ast;
+mod error;
+pub mod function;
+mod parser;
+mod print;
+
+pub use error::{ParseError, QueryError};
+pub use parser::{Gate, NESTING_MAX, ParserOptions, parse, parse_selector, parse_with};
