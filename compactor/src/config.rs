@@ -1,0 +1,44 @@
+//! What a compactor must be told.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use object_store::ObjectStore;
+
+use crate::CompactorError;
+
+/// Typed configuration.
+#[derive(Clone)]
+pub struct CompactorConfig {
+    /// Where the blocks are.
+    pub objects: Arc<dyn ObjectStore>,
+    /// How long samples are kept; `None` for ever.
+    pub retention: Option<Duration>,
+    /// How long after its tombstone a block's objects are deleted. Must be longer than any query runs: a query that
+    /// began before the tombstone still reads them.
+    pub deletion_delay: Duration,
+    /// The pause between rounds.
+    pub interval: Duration,
+}
+
+impl CompactorConfig {
+    /// One hour: thirty times the default limit of a query's time.
+    pub const DELETION_DELAY: Duration = Duration::from_secs(3600);
+    /// One minute, as Prometheus's own loop has it.
+    pub const INTERVAL: Duration = Duration::from_secs(60);
+
+    /// Makes a configuration with the default delay and interval.
+    pub fn new(objects: Arc<dyn ObjectStore>, retention: Option<Duration>) -> Self {
+        Self { objects, retention, deletion_delay: Self::DELETION_DELAY, interval: Self::INTERVAL }
+    }
+
+    pub(crate) fn check(&self) -> Result<(), CompactorError> {
+        if self.retention.is_some_and(|retention| retention.is_zero()) {
+            return Err(CompactorError::Retention);
+        }
+        if self.interval.is_zero() {
+            return Err(CompactorError::Interval);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,16 @@
+//! End-to-end tests: the real binary as real processes, spoken to as a user speaks to it.
+//!
+//! Every wait is for a condition that is polled, and ends early when a process ends; see [`harness::until`]. Processes are
+//! killed by the pids this run started; logs are printed when a test fails.
+
+mod harness;
+
+mod bad_input;
+mod blocks;
+mod cluster;
+mod failover;
+mod ownership;
+mod remote_write;
+mod rules;
+mod s3;
+mod standalone;
