@@ -1,1 +1,56 @@
-fn main() {}
+//! The binary: command line, configuration file, which roles run in this process.
+//!
+//! 1. [`cli`] reads the flags, [`settings`] the files they name; every fault is one line on standard error and exit code 2.
+//! 2. [`process`] makes the service context, binds the listeners, builds the roles, serves until SIGTERM or SIGINT, and
+//!    stops gracefully within a deadline; a fault on the way is one line and exit code 1.
+//! 3. [`launcher`] is `norn cluster`: it runs no role itself, it starts this executable once for each.
+//!
+//! Not here: what the roles do.
+
+mod cli;
+mod data_dir;
+mod fault;
+mod features;
+mod launcher;
+mod listen;
+mod process;
+mod roles;
+mod settings;
+mod signals;
+
+use std::process::ExitCode;
+
+use crate::cli::Command;
+use crate::fault::Fault;
+
+/// Fragmentation over weeks is what makes a time series database large; jemalloc keeps it low.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+fn main() -> ExitCode {
+    let command = match cli::parse(std::env::args_os()) {
+        Ok(command) => command,
+        Err(exit) => return exit.print(),
+    };
+    match run(command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fault) => fault.print(),
+    }
+}
+
+fn run(command: Command) -> Result<(), Fault> {
+    match command {
+        Command::Cluster(flags) => {
+            service::logs::init(flags.logs.level.as_str(), flags.logs.format.as_str())
+                .map_err(Fault::usage)?;
+            launcher::run(&flags)
+        }
+        Command::Standalone(flags) => process::run(settings::standalone(&flags)?, &flags.logs),
+        Command::Role(role, flags) => {
+            if let Some(parent) = flags.launcher_pid {
+                launcher::die_with_parent(parent)?;
+            }
+            process::run(settings::role(role, &flags)?, &flags.logs)
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! The flags, in groups that commands share.
+//!
+//! A flag that the configuration file can say as well is optional here: given, it wins over the file. Where neither says
+//! anything the default stands in the flag's help.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use model::time::parse_duration_ms;
+
+/// How the process logs.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct LogFlags {
+    /// Only log messages with the given severity or above
+    #[arg(long = "log.level", value_name = "LEVEL", value_enum, default_value = "info")]
+    pub(crate) level: LogLevel,
+    /// Output format of log messages
+    #[arg(long = "log.format", value_name = "FORMAT", value_enum, default_value = "logfmt")]
+    pub(crate) format: LogFormat,
+}
+
+/// A severity.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum LogLevel {
+    Debug,
+    Info,
+    Warn,
+    Error,
+}
+
+impl LogLevel {
+    /// Returns its name.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Debug => "debug",
+            Self::Info => "info",
+            Self::Warn => "warn",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// A format of log lines.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum LogFormat {
+    Logfmt,
+    Json,
+}
+
+impl LogFormat {
+    /// Returns its name.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Logfmt => "logfmt",
+            Self::Json => "json",
+        }
+    }
+}
+
+/// Where samples are kept, and how long.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct StorageFlags {
+    /// Directory of everything this process keeps; --storage.tsdb.path is the same flag
+    #[arg(long = "data.dir", alias = "storage.tsdb.path", value_name = "DIR", default_value = "data")]
+    pub(crate) data_dir: PathBuf,
+    /// Length of a window that becomes one block a shard; fixed when the cluster starts first [default: 2h]
+    #[arg(long = "storage.block-duration", value_name = "DURATION", value_parser = duration)]
+    pub(crate) block_duration: Option<Duration>,
+    /// How long samples are kept [default: 15d]
+    #[arg(long = "storage.tsdb.retention.time", value_name = "DURATION", value_parser = duration)]
+    pub(crate) retention: Option<Duration>,
+    /// Object store as in Thanos (type: S3 or FILESYSTEM) [default: a directory under --data.dir]
+    #[arg(long = "objstore.config-file", value_name = "FILE")]
+    pub(crate) objstore_file: Option<PathBuf>,
+}
+
+/// What one query may cost.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct QueryFlags {
+    /// Maximum time a query may take before being aborted
+    #[arg(long = "query.timeout", value_name = "DURATION", value_parser = duration, default_value = "2m")]
+    pub(crate) timeout: Duration,
+    /// Maximum number of samples a single query can load into memory
+    #[arg(long = "query.max-samples", value_name = "COUNT", default_value_t = 50_000_000)]
+    pub(crate) samples_max: u64,
+    /// Maximum number of queries executed concurrently
+    #[arg(long = "query.max-concurrency", value_name = "COUNT", default_value_t = 20)]
+    pub(crate) concurrency_max: usize,
+    /// How far back an instant looks for the latest sample
+    #[arg(long = "query.lookback-delta", value_name = "DURATION", value_parser = duration, default_value = "5m")]
+    pub(crate) lookback: Duration,
+}
+
+/// `norn standalone`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct StandaloneFlags {
+    /// Prometheus configuration file; without it Norn scrapes itself
+    #[arg(long = "config.file", value_name = "FILE")]
+    pub(crate) config_file: Option<PathBuf>,
+    /// Address of the HTTP API, remote write included
+    #[arg(long = "web.listen-address", value_name = "ADDRESS", default_value = "0.0.0.0:9090")]
+    pub(crate) listen_address: String,
+    #[command(flatten)]
+    pub(crate) storage: StorageFlags,
+    #[command(flatten)]
+    pub(crate) query: QueryFlags,
+    #[command(flatten)]
+    pub(crate) logs: LogFlags,
+    /// Comma separated names; those that Prometheus knows are accepted
+    #[arg(long = "enable-feature", value_name = "NAME")]
+    pub(crate) features: Vec<String>,
+    /// Always on; accepted as Prometheus has it
+    #[arg(long = "web.enable-remote-write-receiver", hide = true)]
+    pub(crate) _remote_write_receiver: bool,
+}
+
+/// `norn cluster`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ClusterFlags {
+    /// Prometheus configuration file; without it Norn scrapes itself
+    #[arg(long = "config.file", value_name = "FILE")]
+    pub(crate) config_file: Option<PathBuf>,
+    /// Address of the querier's HTTP API
+    #[arg(long = "web.listen-address", value_name = "ADDRESS", default_value = "127.0.0.1:9090")]
+    pub(crate) listen_address: String,
+    /// The other processes listen on 127.0.0.1 from this port on, two each
+    #[arg(long = "cluster.base-port", value_name = "PORT", default_value_t = 19100)]
+    pub(crate) base_port: u16,
+    #[command(flatten)]
+    pub(crate) storage: StorageFlags,
+    #[command(flatten)]
+    pub(crate) query: QueryFlags,
+    #[command(flatten)]
+    pub(crate) logs: LogFlags,
+    /// Comma separated names; those that Prometheus knows are accepted
+    #[arg(long = "enable-feature", value_name = "NAME")]
+    pub(crate) features: Vec<String>,
+    /// Always on; accepted as Prometheus has it
+    #[arg(long = "web.enable-remote-write-receiver", hide = true)]
+    pub(crate) _remote_write_receiver: bool,
+}
+
+/// `norn <role>`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct RoleFlags {
+    /// Configuration file; its section `norn` says which cluster and which node this is
+    #[arg(long = "config.file", value_name = "FILE", required = true)]
+    pub(crate) config_file: PathBuf,
+    /// Take everything but the section `norn` from this Prometheus configuration file
+    #[arg(long = "config.prometheus-file", value_name = "FILE")]
+    pub(crate) prometheus_file: Option<PathBuf>,
+    /// Address of the HTTP server [default: norn.node.http_listen_address, then 0.0.0.0:9090]
+    #[arg(long = "web.listen-address", value_name = "ADDRESS")]
+    pub(crate) listen_address: Option<String>,
+    /// Address of the gRPC server [default: norn.node.grpc_listen_address, then 0.0.0.0:9095]
+    #[arg(long = "grpc.listen-address", value_name = "ADDRESS")]
+    pub(crate) grpc_listen_address: Option<String>,
+    /// Directory of everything this process keeps [default: norn.storage.path, then data]
+    #[arg(long = "data.dir", alias = "storage.tsdb.path", value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Ingester: length of a window that becomes one block a shard; fixed when the cluster starts first [default: 2h]
+    #[arg(long = "storage.block-duration", value_name = "DURATION", value_parser = duration)]
+    pub(crate) block_duration: Option<Duration>,
+    /// Compactor: how long samples are kept [default: 15d]
+    #[arg(long = "storage.tsdb.retention.time", value_name = "DURATION", value_parser = duration)]
+    pub(crate) retention: Option<Duration>,
+    /// Object store as in Thanos (type: S3 or FILESYSTEM) [default: norn.objstore]
+    #[arg(long = "objstore.config-file", value_name = "FILE")]
+    pub(crate) objstore_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) query: QueryFlags,
+    #[command(flatten)]
+    pub(crate) logs: LogFlags,
+    /// Comma separated names; those that Prometheus knows are accepted
+    #[arg(long = "enable-feature", value_name = "NAME")]
+    pub(crate) features: Vec<String>,
+    /// Always on; accepted as Prometheus has it
+    #[arg(long = "web.enable-remote-write-receiver", hide = true)]
+    pub(crate) _remote_write_receiver: bool,
+    /// Set by `norn cluster`: die with the process of this id
+    #[arg(long = "launcher.pid", hide = true)]
+    pub(crate) launcher_pid: Option<u32>,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    match parse_duration_ms(text)? {
+        0 => Err("a duration above zero is needed".to_owned()),
+        ms => Ok(Duration::from_millis(ms)),
+    }
+}

@@ -1,0 +1,231 @@
+//! What a local cluster consists of: a pure function of the flags and the data directory.
+//!
+//! Ports are fixed by `--cluster.base-port`, two a process in the order of the table, so that a process started again by
+//! hand is found where it was.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use cluster::Role;
+use model::time::format_duration_ms;
+
+use crate::cli::ClusterFlags;
+use crate::fault::Fault;
+
+/// The directory under the data directory that holds all of a local cluster's processes.
+pub(crate) const DIRECTORY: &str = "cluster";
+/// The directory under the data directory that is the object store.
+const OBJECTS: &str = "objects";
+/// The name under which the local cluster is founded.
+const CLUSTER_NAME: &str = "local";
+/// One shard an ingester: fewer, larger groups are cheaper than many small ones.
+const SHARDS: u32 = 3;
+/// Who there is, in the order of the table. Ingesters first: the others ask them.
+const PROCESSES: [(Role, &str); 9] = [
+    (Role::Ingester, "ingester-0"),
+    (Role::Ingester, "ingester-1"),
+    (Role::Ingester, "ingester-2"),
+    (Role::Scraper, "scraper-0"),
+    (Role::Scraper, "scraper-1"),
+    (Role::Querier, "querier"),
+    (Role::Gateway, "gateway"),
+    (Role::Compactor, "compactor"),
+    (Role::Ruler, "ruler"),
+];
+
+/// One process.
+#[derive(Clone, Debug)]
+pub(crate) struct Node {
+    pub(crate) role: Role,
+    pub(crate) name: String,
+    /// `None` for roles that nobody calls.
+    pub(crate) grpc_address: Option<String>,
+    pub(crate) http_address: String,
+    pub(crate) directory: PathBuf,
+    pub(crate) log: PathBuf,
+    /// Everything after the executable's name.
+    pub(crate) arguments: Vec<String>,
+}
+
+/// All processes and files.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) nodes: Vec<Node>,
+    /// Where a person asks.
+    pub(crate) url: String,
+    sections: BTreeMap<PathBuf, String>,
+}
+
+impl Plan {
+    /// Plans a local cluster under `data_dir`, an absolute path.
+    ///
+    /// # Errors
+    /// When the ports or a given file's path cannot be.
+    pub(crate) fn new(flags: &ClusterFlags, data_dir: &Path) -> Result<Self, Fault> {
+        let last = usize::from(flags.base_port) + 2 * PROCESSES.len();
+        if last > usize::from(u16::MAX) {
+            let highest = usize::from(u16::MAX) - 2 * PROCESSES.len();
+            return Err(Fault::usage(format!(
+                "--cluster.base-port {} is too high: at most {highest}",
+                flags.base_port
+            )));
+        }
+        let directory = data_dir.join(DIRECTORY);
+        let own_config = directory.join("prometheus.yml");
+        let prometheus = match &flags.config_file {
+            Some(file) => absolute(file)?,
+            None => own_config.clone(),
+        };
+        let nodes: Vec<Node> = (0u16..)
+            .zip(PROCESSES)
+            .map(|(index, process)| {
+                node(flags, &directory, &prometheus, flags.base_port + 2 * index, process)
+            })
+            .collect();
+        let objstore = objstore(flags, data_dir)?;
+        let mut sections: BTreeMap<PathBuf, String> = nodes
+            .iter()
+            .map(|node| (node.directory.join("norn.yml"), section(flags, node, &nodes, &objstore)))
+            .collect();
+        if flags.config_file.is_none() {
+            sections.insert(own_config, scrape_itself(&nodes));
+        }
+        let querier = nodes.iter().find(|node| node.role == Role::Querier).expect("there is one");
+        let url = format!("http://{}", querier.http_address.replace("0.0.0.0", "127.0.0.1"));
+        Ok(Self { url, nodes, sections })
+    }
+
+    /// Returns the files to write, with their text.
+    pub(crate) fn files(&self) -> impl Iterator<Item = (PathBuf, &str)> {
+        self.sections.iter().map(|(path, text)| (path.clone(), text.as_str()))
+    }
+
+    /// Returns every address that a process will listen on, with the flag that moves it.
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = (&str, &'static str)> {
+        self.nodes.iter().flat_map(|node| {
+            let setting =
+                if node.role == Role::Querier { "--web.listen-address" } else { "--cluster.base-port" };
+            let grpc = node.grpc_address.as_deref().map(|address| (address, "--cluster.base-port"));
+            grpc.into_iter().chain([(node.http_address.as_str(), setting)])
+        })
+    }
+
+    /// Returns the command that starts a node by hand.
+    pub(crate) fn command_line(&self, name: &str) -> Option<String> {
+        let node = self.nodes.iter().find(|node| node.name == name)?;
+        Some(format!("norn {}", node.arguments.join(" ")))
+    }
+
+    /// Returns the names to stop, stage by stage: who uses the ingesters stops before them.
+    pub(crate) fn stop_stages(&self) -> [Vec<String>; 3] {
+        let of = |roles: &[Role]| {
+            self.nodes
+                .iter()
+                .filter(|node| roles.contains(&node.role))
+                .map(|node| node.name.clone())
+                .collect()
+        };
+        [
+            of(&[Role::Scraper, Role::Ruler, Role::Compactor]),
+            of(&[Role::Querier, Role::Gateway]),
+            of(&[Role::Ingester]),
+        ]
+    }
+}
+
+fn node(
+    flags: &ClusterFlags,
+    directory: &Path,
+    prometheus: &Path,
+    port: u16,
+    (role, name): (Role, &str),
+) -> Node {
+    let directory = directory.join(name);
+    let has_grpc = !matches!(role, Role::Compactor | Role::Ruler);
+    let mut arguments = vec![
+        role.to_string(),
+        format!("--config.file={}", directory.join("norn.yml").display()),
+        format!("--config.prometheus-file={}", prometheus.display()),
+        format!("--log.level={}", flags.logs.level.as_str()),
+        format!("--log.format={}", flags.logs.format.as_str()),
+    ];
+    if matches!(role, Role::Querier | Role::Ruler) {
+        let ms = |duration: std::time::Duration| format_duration_ms(duration.as_millis() as u64);
+        arguments.push(format!("--query.timeout={}", ms(flags.query.timeout)));
+        arguments.push(format!("--query.max-samples={}", flags.query.samples_max));
+        arguments.push(format!("--query.max-concurrency={}", flags.query.concurrency_max));
+        arguments.push(format!("--query.lookback-delta={}", ms(flags.query.lookback)));
+    }
+    Node {
+        role,
+        name: name.to_owned(),
+        grpc_address: has_grpc.then(|| format!("127.0.0.1:{port}")),
+        http_address: match role {
+            Role::Querier => flags.listen_address.clone(),
+            _ => format!("127.0.0.1:{}", port + 1),
+        },
+        log: directory.join("norn.log"),
+        directory,
+        arguments,
+    }
+}
+
+/// Writes the section `norn` of one node's configuration.
+fn section(flags: &ClusterFlags, node: &Node, nodes: &[Node], objstore: &str) -> String {
+    let mut text =
+        format!("# Written by norn cluster at every start.\nnorn:\n  cluster:\n    name: {CLUSTER_NAME}\n");
+    let _ = writeln!(text, "    shards: {SHARDS}\n    ingesters:");
+    for ingester in nodes.iter().filter(|node| node.role == Role::Ingester) {
+        let address = ingester.grpc_address.as_deref().unwrap_or_default();
+        let _ = writeln!(text, "      - {{name: {}, address: {}}}", ingester.name, quoted(address));
+    }
+    let _ = writeln!(text, "  node:\n    name: {}\n    zone: {}", node.name, node.name);
+    if let Some(address) = &node.grpc_address {
+        let _ = writeln!(text, "    grpc_listen_address: {}", quoted(address));
+    }
+    let _ = writeln!(text, "    http_listen_address: {}", quoted(&node.http_address));
+    let _ = writeln!(
+        text,
+        "  storage:\n    path: {}",
+        quoted(&node.directory.join("data").display().to_string())
+    );
+    for (key, value) in
+        [("block_duration", flags.storage.block_duration), ("retention_time", flags.storage.retention)]
+    {
+        if let Some(value) = value {
+            let _ = writeln!(text, "    {key}: {}", format_duration_ms(value.as_millis() as u64));
+        }
+    }
+    text + objstore
+}
+
+fn objstore(flags: &ClusterFlags, data_dir: &Path) -> Result<String, Fault> {
+    Ok(match &flags.storage.objstore_file {
+        Some(file) => format!("  objstore_file: {}\n", quoted(&absolute(file)?.display().to_string())),
+        None => {
+            let directory = quoted(&data_dir.join(OBJECTS).display().to_string());
+            format!("  objstore:\n    type: FILESYSTEM\n    config:\n      directory: {directory}\n")
+        }
+    })
+}
+
+/// Writes a configuration that scrapes every process of the cluster.
+fn scrape_itself(nodes: &[Node]) -> String {
+    let targets: Vec<String> =
+        nodes.iter().map(|node| quoted(&node.http_address.replace("0.0.0.0", "127.0.0.1"))).collect();
+    format!(
+        "# Written by norn cluster at every start without --config.file.\nglobal:\n  scrape_interval: 15s\n\
+         scrape_configs:\n  - job_name: norn\n    static_configs:\n      - targets: [{}]\n",
+        targets.join(", ")
+    )
+}
+
+/// Writes a YAML scalar in double quotes.
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+fn absolute(file: &Path) -> Result<PathBuf, Fault> {
+    file.canonicalize().map_err(|error| Fault::usage(format!("cannot read {}: {error}", file.display())))
+}

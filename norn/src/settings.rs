@@ -1,0 +1,253 @@
+//! What this process shall be: the command line and the files it names, checked and merged.
+//!
+//! A flag wins over the file. Nothing is opened here but the configuration files; what a role cannot do without is asked
+//! for by the name of its key.
+
+mod node;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use block::ObjectStoreConfig;
+use cluster::Role;
+use cluster::command::FirstIngester;
+use config::objstore::ObjstoreSource;
+use config::{Config, NornConfig, Sources};
+use model::NodeId;
+use tracing::warn;
+
+use crate::cli::{QueryFlags, RoleFlags, StandaloneFlags};
+use crate::fault::Fault;
+pub(crate) use node::Node;
+
+/// The length of a window when nobody says.
+const BLOCK_DURATION_MS: u64 = 2 * 3_600_000;
+/// The out-of-order allowance when nobody says, as a part of a window: writers whose clocks or queues lag a little must
+/// not lose samples whenever a window is cut.
+const OUT_OF_ORDER_PART: u64 = 4;
+/// How long samples are kept when nobody says.
+const RETENTION_MS: u64 = 15 * 86_400_000;
+/// How many shards a cluster of processes is founded with when nobody says.
+const SHARDS: u32 = 4;
+/// How many replicas a shard of a cluster has.
+const REPLICAS: u32 = 3;
+/// The name of a cluster when nobody says.
+const CLUSTER_NAME: &str = "norn";
+/// The name of the one process of a standalone cluster, and its address in place of a socket's.
+pub(crate) const STANDALONE: &str = "standalone";
+
+/// Which roles run in this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// All of them.
+    Standalone,
+    /// One.
+    Role(Role),
+}
+
+impl Mode {
+    /// Returns the name for metrics and logs.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Standalone => STANDALONE,
+            Self::Role(role) => role.as_str(),
+        }
+    }
+}
+
+/// What one process shall be.
+pub(crate) struct Settings {
+    pub(crate) mode: Mode,
+    /// The Prometheus part of the configuration.
+    pub(crate) config: Config,
+    /// Whether there is no configuration file, and the process scrapes itself.
+    pub(crate) scrapes_itself: bool,
+    pub(crate) cluster: ClusterSettings,
+    pub(crate) node: Node,
+    pub(crate) data_dir: PathBuf,
+    pub(crate) retention_ms: u64,
+    /// `None` for roles that touch no objects.
+    pub(crate) objects: Option<ObjectStoreConfig>,
+    pub(crate) cache_dir: PathBuf,
+    pub(crate) cache_size_bytes: Option<u64>,
+    pub(crate) query: QueryFlags,
+    pub(crate) features: Vec<String>,
+}
+
+/// What the cluster is founded with.
+pub(crate) struct ClusterSettings {
+    pub(crate) name: String,
+    pub(crate) shards: u32,
+    pub(crate) replicas: u32,
+    pub(crate) block_duration_ms: u64,
+    pub(crate) out_of_order_window_ms: u64,
+    pub(crate) first_ingesters: Vec<FirstIngester>,
+}
+
+/// Reads a configuration file and logs what in it has no effect.
+///
+/// # Errors
+/// The file's name, the place and the fault.
+pub(crate) fn read(file: &Path) -> Result<Config, Fault> {
+    let text = fs::read_to_string(file).map_err(|error| {
+        Fault::usage(format!(
+            "cannot read the configuration file {}: {error}: correct --config.file",
+            file.display()
+        ))
+    })?;
+    let base_dir = file.parent().unwrap_or(Path::new("."));
+    let variable = |name: &str| std::env::var(name).ok();
+    let config = config::parse(&text, Sources { base_dir, variable: &variable });
+    config.map_err(|error| Fault::usage(format!("configuration file {}: {error}", file.display())))
+}
+
+/// Says in the log what in a configuration has no effect.
+pub(crate) fn report(config: &Config) {
+    for warning in &config.warnings {
+        warn!(warning, "configuration");
+    }
+}
+
+/// Makes the settings of `norn standalone`.
+pub(crate) fn standalone(flags: &StandaloneFlags) -> Result<Settings, Fault> {
+    let config = flags.config_file.as_deref().map(read).transpose()?.unwrap_or_default();
+    let norn = config.norn.clone();
+    if !norn.cluster.ingesters.is_empty() {
+        return Err(Fault::usage(
+            "norn.cluster.ingesters: norn standalone is its own ingester: remove the key, or run norn ingester",
+        ));
+    }
+    let storage = &flags.storage;
+    let objects = match objstore(storage.objstore_file.as_deref(), &norn)? {
+        Some(objects) => objects,
+        None => ObjectStoreConfig::Local { dir: storage.data_dir.join("objects") },
+    };
+    let block_duration_ms =
+        ms(storage.block_duration).or(norn.storage.block_duration_ms).unwrap_or(BLOCK_DURATION_MS);
+    let itself =
+        FirstIngester { node: NodeId(1), name: STANDALONE.to_owned(), grpc_address: STANDALONE.to_owned() };
+    Ok(Settings {
+        mode: Mode::Standalone,
+        scrapes_itself: flags.config_file.is_none(),
+        cluster: ClusterSettings {
+            name: norn.cluster.name.clone().unwrap_or_else(|| CLUSTER_NAME.to_owned()),
+            shards: norn.cluster.shards.unwrap_or(1),
+            replicas: 1,
+            block_duration_ms,
+            out_of_order_window_ms: out_of_order_window_ms(&config, block_duration_ms),
+            first_ingesters: vec![itself],
+        },
+        node: Node::standalone(&flags.listen_address),
+        data_dir: storage.data_dir.clone(),
+        retention_ms: retention_ms(storage.retention, &config),
+        objects: Some(objects),
+        cache_dir: norn.gateway.cache_path.clone().unwrap_or_else(|| storage.data_dir.join("cache")),
+        cache_size_bytes: norn.gateway.cache_size_bytes,
+        query: flags.query.clone(),
+        features: flags.features.clone(),
+        config,
+    })
+}
+
+/// Makes the settings of `norn <role>`.
+pub(crate) fn role(role: Role, flags: &RoleFlags) -> Result<Settings, Fault> {
+    let file = flags.config_file.as_path();
+    let mut config = read(file)?;
+    let norn = std::mem::take(&mut config.norn);
+    if let Some(file) = &flags.prometheus_file {
+        config = read(file)?;
+    }
+    config.norn = norn.clone();
+    let missing =
+        |key: &str, advice: &str| Fault::usage(format!("{}: {key} is missing: {advice}", file.display()));
+    if norn.cluster.ingesters.is_empty() {
+        return Err(missing(
+            "norn.cluster.ingesters",
+            "name the first ingesters of the cluster, each as {name, address}",
+        ));
+    }
+    let objects = objstore(flags.objstore_file.as_deref(), &norn)?;
+    if objects.is_none() && matches!(role, Role::Ingester | Role::Gateway | Role::Compactor) {
+        return Err(missing("norn.objstore", "say where blocks are kept, or give --objstore.config-file"));
+    }
+    let data_dir =
+        flags.data_dir.clone().or_else(|| norn.storage.path.clone()).unwrap_or_else(|| PathBuf::from("data"));
+    let block_duration_ms =
+        ms(flags.block_duration).or(norn.storage.block_duration_ms).unwrap_or(BLOCK_DURATION_MS);
+    Ok(Settings {
+        mode: Mode::Role(role),
+        scrapes_itself: false,
+        cluster: ClusterSettings {
+            name: norn.cluster.name.clone().unwrap_or_else(|| CLUSTER_NAME.to_owned()),
+            shards: norn.cluster.shards.unwrap_or(SHARDS),
+            replicas: REPLICAS,
+            block_duration_ms,
+            out_of_order_window_ms: out_of_order_window_ms(&config, block_duration_ms),
+            first_ingesters: first_ingesters(&norn),
+        },
+        node: Node::of_role(role, flags, &norn.node).map_err(|(key, advice)| missing(key, advice))?,
+        cache_dir: norn.gateway.cache_path.clone().unwrap_or_else(|| data_dir.join("cache")),
+        data_dir,
+        retention_ms: retention_ms(flags.retention, &config),
+        objects,
+        cache_size_bytes: norn.gateway.cache_size_bytes,
+        query: flags.query.clone(),
+        features: flags.features.clone(),
+        config,
+    })
+}
+
+/// Makes a configuration that scrapes the process at `address`.
+pub(crate) fn scrape_itself(address: &str) -> Config {
+    let text = format!(
+        "global:\n  scrape_interval: 15s\nscrape_configs:\n  - job_name: norn\n    static_configs:\n      - targets: ['{address}']\n"
+    );
+    let sources = Sources { base_dir: Path::new("."), variable: &|_| None };
+    config::parse(&text, sources).expect("an address of a bound socket has no character that breaks the text")
+}
+
+fn first_ingesters(norn: &NornConfig) -> Vec<FirstIngester> {
+    let numbered = (1u64..).zip(&norn.cluster.ingesters);
+    let first = |(node, ingester): (u64, &config::norn::IngesterConfig)| FirstIngester {
+        node: NodeId(node),
+        name: ingester.name.clone(),
+        grpc_address: ingester.address.clone(),
+    };
+    numbered.map(first).collect()
+}
+
+/// Reads where objects are: the flag's file, else the configuration's own settings or file.
+fn objstore(flag: Option<&Path>, norn: &NornConfig) -> Result<Option<ObjectStoreConfig>, Fault> {
+    let given = match &norn.objstore {
+        Some(ObjstoreSource::File(file)) => Some(file.as_path()),
+        _ => None,
+    };
+    let (place, text) = match (flag.or(given), &norn.objstore) {
+        (Some(file), _) => {
+            let text = fs::read_to_string(file);
+            let cannot = |error| {
+                Fault::usage(format!("cannot read the object store's file {}: {error}", file.display()))
+            };
+            (file.display().to_string(), text.map_err(cannot)?)
+        }
+        (None, Some(ObjstoreSource::Inline(objstore))) => {
+            ("norn.objstore".to_owned(), objstore.thanos_yaml())
+        }
+        (None, _) => return Ok(None),
+    };
+    let objects = ObjectStoreConfig::from_thanos_yaml(&text);
+    objects.map(Some).map_err(|error| Fault::usage(format!("{place}: {error}")))
+}
+
+fn out_of_order_window_ms(config: &Config, block_duration_ms: u64) -> u64 {
+    let given = config.norn.storage.out_of_order_window_ms.or(config.tsdb.out_of_order_window_ms);
+    given.unwrap_or(block_duration_ms / OUT_OF_ORDER_PART)
+}
+
+fn retention_ms(flag: Option<std::time::Duration>, config: &Config) -> u64 {
+    ms(flag).or(config.norn.storage.retention_ms).or(config.tsdb.retention_ms).unwrap_or(RETENTION_MS)
+}
+
+fn ms(duration: Option<std::time::Duration>) -> Option<u64> {
+    duration.map(|duration| duration.as_millis() as u64)
+}
