@@ -1,1 +1,35 @@
-//! The Prometheus HTTP API over the ports.
+//! The Prometheus HTTP API over the ports: queries, label queries, targets, status, and remote write.
+//!
+//! Agnostic of the process it runs in: [`query_routes`] reads through a [`ViewSource`] and [`write_routes`] writes through
+//! a [`storage::Appender`]; both return plain axum routers. It knows neither heads nor blocks nor peers.
+//!
+//! Read in this order: [`query_api`] (what is served over what), `params` (what a request says), `endpoint` (from a request
+//! to an answer), then the handlers `query`, `labels`, `targets`, `rules`, `status`; `json` writes the bytes; `write` is
+//! remote write 1.0.
+//!
+//! Source: Prometheus `web/api/v1/api.go`, and its error texts.
+
+mod endpoint;
+pub mod error;
+mod escape;
+mod json;
+mod labels;
+mod params;
+mod query;
+pub mod query_api;
+mod rules;
+mod status;
+mod targets;
+mod write;
+
+pub use error::ApiError;
+pub use query_api::{
+    Completeness, QueryApi, QueryLimits, QueryObserver, QueryReport, ViewSource, query_routes, read_fresh,
+};
+pub use rules::{NoRules, Rule, RuleGroup, RulesSource};
+pub use status::ProcessStatus;
+pub use targets::{ActiveTarget, DroppedTarget, Targets, TargetsSource};
+pub use write::write_routes;
+
+/// The warning that says that a `limit` cut a result; ports that cut results use the same text.
+pub const TRUNCATED: &str = "results truncated due to limit";

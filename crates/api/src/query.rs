@@ -1,0 +1,149 @@
+//! `query`, `query_range` and `query_exemplars`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use promql::{QueryOptions, QueryResult, Value};
+
+use crate::endpoint::Answer;
+use crate::json::{JsonWriter, write_value};
+use crate::params::{Params, parse_duration_ns};
+use crate::query_api::{Completeness, QueryReport, Served};
+use crate::{ApiError, TRUNCATED};
+
+const NANOS_PER_MS: i64 = 1_000_000;
+
+/// `/api/v1/query`: `query`, and optional `time`, `timeout`, `lookback_delta`, `limit`, `stats`.
+pub(crate) async fn instant(served: Arc<Served>, params: Params) -> Result<Answer, ApiError> {
+    let limit = params.limit()?;
+    let time_ms = params.time_or("time", (served.api.now_ms)())?;
+    let options = options(&params)?;
+    let engine = &served.api.engine;
+    let query = params.get("query");
+    let run = async |data| Ok(engine.instant(data, query, time_ms, &options).await?);
+    let (result, report) = served.query(completeness(&params), run).await?;
+    Ok(answer(result, limit, &params, report))
+}
+
+/// `/api/v1/query_range`: `query`, `start`, `end`, `step`, and the options of `query`.
+pub(crate) async fn range(served: Arc<Served>, params: Params) -> Result<Answer, ApiError> {
+    let limit = params.limit()?;
+    let (start_ms, end_ms, step_ms) = steps(&params, served.api.limits.points_max)?;
+    let options = options(&params)?;
+    let engine = &served.api.engine;
+    let query = params.get("query");
+    let run = async |data| Ok(engine.range(data, query, start_ms, end_ms, step_ms, &options).await?);
+    let (result, report) = served.query(completeness(&params), run).await?;
+    Ok(answer(result, limit, &params, report))
+}
+
+/// `/api/v1/query_exemplars`: checks its parameters; exemplars are not stored, so there is none.
+pub(crate) async fn exemplars(_: Arc<Served>, params: Params) -> Result<Answer, ApiError> {
+    let range = params.range()?;
+    if range.is_empty() {
+        return Err(ApiError::BadData("end timestamp must not be before start timestamp".to_owned()));
+    }
+    promql::parse(params.get("query")).map_err(|e| ApiError::BadData(e.to_string()))?;
+    Ok(Answer::new(0, |json| json.raw("[]")))
+}
+
+/// Returns the first step, the last possible one and their distance, in ms.
+fn steps(params: &Params, points_max: i64) -> Result<(i64, i64, i64), ApiError> {
+    let (start_ms, end_ms) = (params.time("start")?, params.time("end")?);
+    if end_ms < start_ms {
+        return Err(ApiError::parameter("end", "end timestamp must not be before start time"));
+    }
+    let step_ns =
+        parse_duration_ns(params.get("step")).map_err(|reason| ApiError::parameter("step", reason))?;
+    let step_ms = step_ns / NANOS_PER_MS;
+    if step_ms <= 0 {
+        let reason = "zero or negative query resolution step widths are not accepted. Try a positive integer";
+        return Err(ApiError::parameter("step", reason));
+    }
+    if (i128::from(end_ms) - i128::from(start_ms)) / i128::from(step_ms) > i128::from(points_max) {
+        let reason = "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)";
+        return Err(ApiError::BadData(reason.replace("11,000", &thousands(points_max))));
+    }
+    Ok((start_ms, end_ms, step_ms))
+}
+
+fn thousands(value: i64) -> String {
+    if value < 1000 { value.to_string() } else { format!("{},{:03}", thousands(value / 1000), value % 1000) }
+}
+
+fn options(params: &Params) -> Result<QueryOptions, ApiError> {
+    let timeout_ns = params.duration_ns("timeout")?;
+    let lookback = params.get("lookback_delta");
+    let lookback_ms = if lookback.is_empty() {
+        None
+    } else {
+        let fault = |reason| ApiError::BadData(format!("error parsing lookback delta duration: {reason}"));
+        Some(parse_duration_ns(lookback).map_err(fault)? / NANOS_PER_MS).filter(|ms| *ms > 0)
+    };
+    let timeout = timeout_ns.map(|ns| Duration::from_nanos(u64::try_from(ns).unwrap_or(0)));
+    Ok(QueryOptions { lookback_ms, timeout })
+}
+
+/// Reads `partial_response`, as Thanos has it.
+pub(crate) fn completeness(params: &Params) -> Completeness {
+    match params.get("partial_response") {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Completeness::Partial,
+        _ => Completeness::Strict,
+    }
+}
+
+fn answer(mut result: QueryResult, limit: Option<usize>, params: &Params, report: QueryReport) -> Answer {
+    let mut warnings = std::mem::take(&mut result.warnings);
+    let infos = std::mem::take(&mut result.infos);
+    if limit.is_some_and(|limit| truncate(&mut result.value, limit)) {
+        warnings.push(TRUNCATED.to_owned());
+    }
+    let with_stats = !params.get("stats").is_empty();
+    let weight = match &result.value {
+        Value::Scalar { .. } | Value::String { .. } => 1,
+        Value::Vector(samples) => samples.len() * 4,
+        Value::Matrix(series) => series.iter().map(|s| 4 + s.points.len() + s.histograms.len() * 8).sum(),
+    };
+    let write = move |json: &mut JsonWriter| {
+        json.raw("{");
+        write_value(json, &result.value);
+        if with_stats {
+            write_stats(json, &report);
+        }
+        json.raw("}");
+    };
+    Answer::new(weight, write).with_notices(warnings, infos)
+}
+
+/// Cuts a value to so many series; tells whether any was lost.
+fn truncate(value: &mut Value, limit: usize) -> bool {
+    let before = match value {
+        Value::Scalar { .. } | Value::String { .. } => return false,
+        Value::Vector(samples) => {
+            let before = samples.len();
+            samples.truncate(limit);
+            before
+        }
+        Value::Matrix(series) => {
+            let before = series.len();
+            series.truncate(limit);
+            before
+        }
+    };
+    before > limit
+}
+
+fn write_stats(json: &mut JsonWriter, report: &QueryReport) {
+    json.raw(",\"stats\":{\"timings\":{");
+    let evaluated = report.evaluated.as_secs_f64();
+    let queued = report.queued.as_secs_f64();
+    let all =
+        [("evalTotalTime", evaluated), ("execQueueTime", queued), ("execTotalTime", evaluated + queued)];
+    for (at, (key, seconds)) in all.into_iter().enumerate() {
+        json.key(at, key);
+        json.number(seconds);
+    }
+    json.raw("},\"samples\":{\"totalQueryableSamples\":");
+    json.integer(i64::try_from(report.samples_read).unwrap_or(i64::MAX));
+    json.raw("}}");
+}

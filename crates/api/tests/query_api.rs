@@ -1,0 +1,289 @@
+//! The query routes against data in memory: requests and the exact bytes of their answers.
+
+mod support;
+
+use std::io::Read as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use axum::body::Body;
+use http::Request;
+use http::header;
+use model::ErrorKind;
+use support::{Counts, Memory, counted_routes, routes, send};
+
+async fn fetch(memory: Memory, path: &str) -> (u16, String) {
+    let request = Request::get(format!("/api/v1/{path}")).body(Body::empty()).unwrap();
+    let (status, headers, body) = send(&routes(memory), request).await;
+    assert_eq!(headers[header::CONTENT_TYPE], "application/json");
+    (status, String::from_utf8(body).unwrap())
+}
+
+async fn check(path: &str, data: &str) {
+    let expected = format!(r#"{{"status":"success","data":{data}}}"#);
+    assert_eq!(fetch(Memory::new(), path).await, (200, expected), "{path}");
+}
+
+async fn check_error(path: &str, status: u16, error_type: &str, error: &str) {
+    let mut expected = serde_json::json!({"status": "error", "errorType": error_type, "error": error});
+    let (actual, text) = fetch(Memory::new(), path).await;
+    let body: serde_json::Value = serde_json::from_str(&text).unwrap();
+    if error.ends_with('…') {
+        let prefix = error.trim_end_matches('…');
+        let whole = body["error"].as_str().unwrap();
+        assert!(whole.starts_with(prefix), "{path}: {whole}");
+        expected["error"] = whole.into();
+    }
+    assert_eq!((actual, body), (status, expected), "{path}");
+}
+
+#[tokio::test]
+async fn queries_have_prometheus_s_shapes() {
+    check("query?query=1%2B1&time=4", r#"{"resultType":"scalar","result":[4,"2"]}"#).await;
+    check("query?query=1%2F0", r#"{"resultType":"scalar","result":[1000,"+Inf"]}"#).await;
+    check(
+        "query?query=up%7Bjob%3D%22b%22%7D&time=100.5",
+        concat!(
+            r#"{"resultType":"vector","result":[{"metric":{"__name__":"up","http.status":"200","job":"b"},"#,
+            r#""value":[100.500,"1e-08"]}]}"#
+        ),
+    )
+    .await;
+    check("query?query=nothing", r#"{"resultType":"vector","result":[]}"#).await;
+    check(
+        "query_range?query=http_requests_total&start=0&end=20&step=10s",
+        concat!(
+            r#"{"resultType":"matrix","result":[{"metric":{"__name__":"http_requests_total","job":"b"},"#,
+            r#""values":[[0,"0"],[10,"1"],[20,"2"]]}]}"#
+        ),
+    )
+    .await;
+    check("query_range?query=nothing&start=0&end=20&step=10", r#"{"resultType":"matrix","result":[]}"#).await;
+}
+
+#[tokio::test]
+async fn label_queries_have_prometheus_s_shapes() {
+    check("labels", r#"["__name__","http.status","instance","job"]"#).await;
+    check("labels?match[]=http_requests_total", r#"["__name__","job"]"#).await;
+    check("label/job/values", r#"["a","b"]"#).await;
+    check("label/U__http_2e_status/values", r#"["200"]"#).await;
+    check("label/job/values?match[]=%7B__name__%3D~%22.%2B%22%2C%7D&match[]=up", r#"["a","b"]"#).await;
+    check("label/job/values?start=2000", "[]").await;
+    check(
+        "series?match[]=up%7Bjob%3D%22a%22%7D",
+        concat!(
+            r#"[{"__name__":"up","instance":"1","job":"a"},"#,
+            r#"{"__name__":"up","instance":"2","job":"a"}]"#
+        ),
+    )
+    .await;
+    check(
+        "metadata",
+        concat!(
+            r#"{"http_requests":[{"type":"counter","help":"Requests.","unit":""}],"#,
+            r#""up":[{"type":"gauge","help":"Is \"up\".","unit":""},{"type":"unknown","help":"","unit":""}]}"#
+        ),
+    )
+    .await;
+    check(
+        "metadata?metric=up&limit_per_metric=1",
+        r#"{"up":[{"type":"gauge","help":"Is \"up\".","unit":""}]}"#,
+    )
+    .await;
+    check("metadata?limit=1", r#"{"http_requests":[{"type":"counter","help":"Requests.","unit":""}]}"#).await;
+    check("query_exemplars?query=test&start=1780000000000&end=1780003600000", "[]").await;
+}
+
+#[tokio::test]
+async fn status_targets_and_rules_have_prometheus_s_shapes() {
+    let target = concat!(
+        r#"{"discoveredLabels":{"__address__":"h:1"},"labels":{"instance":"h:1"},"scrapePool":"node","#,
+        r#""scrapeUrl":"http://h:1/metrics","globalUrl":"http://h:1/metrics","lastError":"","#,
+        r#""lastScrape":"1970-01-01T00:00:01.5Z","lastScrapeDuration":0.25,"health":"up","#,
+        r#""scrapeInterval":"15s","scrapeTimeout":"10s","scraper":"scraper-0"}"#
+    );
+    let dropped = r#"{"discoveredLabels":{"__address__":"h:2"},"scrapePool":"node"}"#;
+    for (query, active, dropped) in
+        [("", target, dropped), ("?state=active", target, ""), ("?state=dropped", "", dropped)]
+    {
+        let data = format!(
+            r#"{{"activeTargets":[{active}],"droppedTargets":[{dropped}],"droppedTargetCounts":{{"node":1}}}}"#
+        );
+        check(&format!("targets{query}"), &data).await;
+    }
+    check("targets?scrapePool=x", r#"{"activeTargets":[],"droppedTargets":[],"droppedTargetCounts":{}}"#)
+        .await;
+    check("rules", r#"{"groups":[]}"#).await;
+    check("alerts", r#"{"alerts":[]}"#).await;
+    check("status/config", r#"{"yaml":"global: {}\n"}"#).await;
+    check("status/flags", "{}").await;
+    let (status, text) = fetch(Memory::new(), "status/buildinfo").await;
+    let body: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(status, 200);
+    assert_eq!(body["data"]["nornVersion"], "0.1.0");
+    assert!(body["data"]["version"].as_str().unwrap().starts_with("3."));
+    assert!(body["data"].get("features").is_none(), "Grafana would take it for Mimir");
+}
+
+#[tokio::test]
+async fn wrong_parameters_are_named() {
+    let bad = "bad_data";
+    let points = "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)";
+    for (path, error) in [
+        ("query?query=", r#"invalid parameter "query": …"#),
+        ("query?query=up%7B", r#"invalid parameter "query": 1:…"#),
+        (
+            "query?query=up&time=x",
+            r#"invalid parameter "time": invalid time value for 'time': cannot parse "x" to a valid timestamp"#,
+        ),
+        ("query?query=up&timeout=x", r#"invalid parameter "timeout": cannot parse "x" to a valid duration"#),
+        (
+            "query?query=up&lookback_delta=x",
+            r#"error parsing lookback delta duration: cannot parse "x" to a valid duration"#,
+        ),
+        ("query?query=up&limit=x", r#"invalid parameter "limit": strconv.Atoi: parsing "x": invalid syntax"#),
+        ("query?query=up&limit=-1", r#"invalid parameter "limit": limit must be non-negative"#),
+        (
+            "query_range?query=up&start=x&end=2&step=1",
+            r#"invalid parameter "start": cannot parse "x" to a valid timestamp"#,
+        ),
+        (
+            "query_range?query=up&start=1&step=1",
+            r#"invalid parameter "end": cannot parse "" to a valid timestamp"#,
+        ),
+        (
+            "query_range?query=up&start=2&end=1&step=1",
+            r#"invalid parameter "end": end timestamp must not be before start time"#,
+        ),
+        (
+            "query_range?query=up&start=1&end=2",
+            r#"invalid parameter "step": cannot parse "" to a valid duration"#,
+        ),
+        (
+            "query_range?query=up&start=1&end=2&step=0",
+            r#"invalid parameter "step": zero or negative query resolution step widths are not accepted. Try a positive integer"#,
+        ),
+        ("query_range?query=up&start=0&end=11001&step=1", points),
+        (
+            "labels?start=x",
+            r#"invalid parameter "start": invalid time value for 'start': cannot parse "x" to a valid timestamp"#,
+        ),
+        ("labels?match[]=%7B%7D", "match[] must contain at least one non-empty matcher"),
+        ("label/job/values?match[]=%7B", "1:…"),
+        ("series", "no match[] parameter provided"),
+        (
+            "series?match[]=%7Ba%3D~%22.*%22%7D",
+            r#"invalid parameter "match[]": match[] must contain at least one non-empty matcher"#,
+        ),
+        ("metadata?limit=x", "limit must be a number"),
+        ("query_exemplars?query=up&start=2&end=1", "end timestamp must not be before start timestamp"),
+        ("rules?type=x", r#"invalid parameter "type": not supported value "x""#),
+        ("query?query=%zz", r#"error parsing form values: invalid URL escape "%zz""#),
+    ] {
+        check_error(path, 400, bad, error).await;
+    }
+    check_error("query?query=up%20%2B%20on(job)%20up", 422, "execution", "…").await;
+}
+
+#[tokio::test]
+async fn limits_cut_with_a_warning() {
+    for (path, data) in [
+        ("label/job/values?limit=1", r#"["a"]"#),
+        ("labels?limit=2", r#"["__name__","http.status"]"#),
+        ("series?match[]=up&limit=1", r#"[{"__name__":"up","http.status":"200","job":"b"}]"#),
+    ] {
+        let expected =
+            format!(r#"{{"status":"success","data":{data},"warnings":["results truncated due to limit"]}}"#);
+        assert_eq!(fetch(Memory::new(), path).await, (200, expected), "{path}");
+    }
+    let (_, text) = fetch(Memory::new(), "query?query=up&limit=2").await;
+    let body: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(body["data"]["result"].as_array().unwrap().len(), 2);
+    assert_eq!(body["warnings"], serde_json::json!(["results truncated due to limit"]));
+    check("label/job/values?limit=2", r#"["a","b"]"#).await;
+    check("label/job/values?limit=0", r#"["a","b"]"#).await;
+}
+
+#[tokio::test]
+async fn body_and_url_are_merged_and_the_body_comes_first() {
+    let post = |uri: &str, body: &str| {
+        Request::post(uri)
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded; charset=utf-8")
+            .body(Body::from(body.to_owned()))
+            .unwrap()
+    };
+    let router = routes(Memory::new());
+    let (status, _, body) =
+        send(&router, post("/api/v1/query?query=2&stats=all&custom=x", "query=1%2B1&time=4")).await;
+    let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!((status, &body["data"]["result"]), (200, &serde_json::json!([4, "2"])));
+    assert_eq!(body["data"]["stats"]["samples"]["totalQueryableSamples"], 0);
+    for uri in ["/api/v1/label/job/values?match[]=http_requests_total", "/api/v1/label/job/values"] {
+        let body = if uri.contains('?') { "" } else { "match[]=http_requests_total" };
+        let (status, _, body) = send(&router, post(uri, body)).await;
+        assert_eq!((status, body.as_slice()), (200, br#"{"status":"success","data":["b"]}"#.as_slice()));
+    }
+}
+
+#[tokio::test]
+async fn a_stale_view_is_replaced_and_a_missing_shard_is_named() {
+    let with = |conflicts: usize, fault: Option<ErrorKind>| {
+        let mut memory = Memory::new();
+        (memory.conflicts, memory.fault) = (AtomicUsize::new(conflicts), fault);
+        memory
+    };
+    for path in ["query?query=up", "query_range?query=up&start=0&end=1&step=1", "labels"] {
+        assert_eq!(fetch(with(2, None), path).await.0, 200, "{path}");
+        assert_eq!(fetch(with(3, None), path).await.0, 503, "{path}");
+    }
+    for (kind, status, error_type) in [
+        (ErrorKind::Unavailable, 503, "unavailable"),
+        (ErrorKind::LimitExceeded, 422, "execution"),
+        (ErrorKind::Timeout, 503, "timeout"),
+        (ErrorKind::Corrupt, 500, "internal"),
+    ] {
+        for path in ["query?query=up", "series?match[]=up"] {
+            let (actual, text) = fetch(with(0, Some(kind)), path).await;
+            let body: serde_json::Value = serde_json::from_str(&text).unwrap();
+            assert_eq!((actual, body["errorType"].as_str()), (status, Some(error_type)));
+            assert!(body["error"].as_str().unwrap().contains("shard 3 does not answer"), "{text}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_query_is_counted_and_gone_in_the_end() {
+    let counts = Arc::new(Counts::default());
+    let router = counted_routes(Memory::new(), Arc::clone(&counts));
+    for (query, succeeded) in [("up", 1), ("up%7B", 1), ("1", 2)] {
+        let uri = format!("/api/v1/query?query={query}");
+        send(&router, Request::get(uri).body(Body::empty()).unwrap()).await;
+        let load = |counter: &AtomicUsize| counter.load(Ordering::SeqCst);
+        assert_eq!((load(&counts.running), load(&counts.succeeded)), (0, succeeded), "{query}");
+    }
+}
+
+#[tokio::test]
+async fn large_answers_are_compressed_for_those_who_ask() {
+    let uri = "/api/v1/query_range?query=up&start=0&end=1000&step=1";
+    let router = routes(Memory::new());
+    let (_, headers, plain) = send(&router, Request::get(uri).body(Body::empty()).unwrap()).await;
+    assert!(!headers.contains_key(header::CONTENT_ENCODING));
+    let request =
+        Request::get(uri).header(header::ACCEPT_ENCODING, "br, gzip;q=0.5").body(Body::empty()).unwrap();
+    let (_, headers, packed) = send(&router, request).await;
+    assert_eq!(headers[header::CONTENT_ENCODING], "gzip");
+    assert!(packed.len() < plain.len() / 2);
+    let mut unpacked = Vec::new();
+    flate2::read::GzDecoder::new(packed.as_slice()).read_to_end(&mut unpacked).unwrap();
+    assert_eq!(unpacked, plain);
+}
+
+#[tokio::test]
+async fn pages_of_other_origins_may_ask() {
+    let router = routes(Memory::new());
+    let request =
+        Request::options("/api/v1/labels").header(header::ORIGIN, "http://x").body(Body::empty()).unwrap();
+    let (status, headers, _) = send(&router, request).await;
+    assert_eq!((status, &headers[header::ACCESS_CONTROL_ALLOW_ORIGIN]), (204, &"http://x".parse().unwrap()));
+}

@@ -1,0 +1,226 @@
+//! Data in memory behind the ports, and requests against the routes.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use api::{
+    ActiveTarget, Completeness, DroppedTarget, NoRules, ProcessStatus, QueryApi, QueryLimits, QueryObserver,
+    QueryReport, TRUNCATED, Targets, TargetsSource, ViewSource,
+};
+use async_trait::async_trait;
+use axum::Router;
+use axum::body::Body;
+use model::{ErrorKind, LabelSet, Matcher, MetricMetadata, MetricType, TimeRange};
+use storage::{
+    LabelRequest, Labelled, Queryable, SampleSource, Samples, SelectRequest, Series, SeriesSet, StorageError,
+};
+use tower::ServiceExt;
+
+/// The time that the tests call now.
+pub(crate) const NOW_MS: i64 = 1_000_000;
+
+/// One series of the data.
+struct Points(Vec<(i64, f64)>);
+
+impl SampleSource for Points {
+    fn read(&self, range: TimeRange, out: &mut Samples) -> Result<(), StorageError> {
+        for (time_ms, value) in self.0.iter().filter(|(time_ms, _)| range.contains(*time_ms)) {
+            out.push(*time_ms, *value);
+        }
+        Ok(())
+    }
+
+    fn sample_count_max(&self) -> usize {
+        self.0.len()
+    }
+}
+
+/// All data, and how it fails.
+#[derive(Default)]
+pub(crate) struct Memory {
+    series: Vec<Series>,
+    /// How many more reads answer that their view is too old.
+    pub(crate) conflicts: AtomicUsize,
+    /// What every read fails with, if anything.
+    pub(crate) fault: Option<ErrorKind>,
+}
+
+impl Memory {
+    /// Makes three series of `up` and one of `http_requests_total`, a sample each 10 s until [`NOW_MS`].
+    pub(crate) fn new() -> Self {
+        let make = |pairs: &[(&str, &str)], scale: f64| Series {
+            labels: LabelSet::from_pairs(pairs.iter().copied()),
+            samples: Arc::new(Points((0..=100).map(|i| (i * 10_000, i as f64 * scale)).collect())),
+        };
+        let mut series = vec![
+            make(&[("__name__", "up"), ("job", "a"), ("instance", "1")], 1.0),
+            make(&[("__name__", "up"), ("job", "a"), ("instance", "2")], 0.5),
+            make(&[("__name__", "up"), ("job", "b"), ("http.status", "200")], 1e-9),
+            make(&[("__name__", "http_requests_total"), ("job", "b")], 1.0),
+        ];
+        series.sort_by(|a, b| a.labels.cmp(&b.labels));
+        Self { series, ..Self::default() }
+    }
+
+    fn check(&self) -> Result<(), StorageError> {
+        let took =
+            self.conflicts.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        let kind = if took.is_ok() { Some(ErrorKind::Conflict) } else { self.fault };
+        kind.map_or(Ok(()), |kind| Err(StorageError::new(kind, "shard 3 does not answer")))
+    }
+
+    fn matching(&self, selectors: &[Vec<Matcher>], range: TimeRange) -> Vec<&Series> {
+        let is_match = |series: &&Series| {
+            let all =
+                |matchers: &Vec<Matcher>| matchers.iter().all(|m| m.matches(series.labels.get(&m.name)));
+            let mut samples = Samples::default();
+            series.samples.read(range, &mut samples).expect("memory does not fail");
+            !samples.is_empty() && (selectors.is_empty() || selectors.iter().any(all))
+        };
+        self.series.iter().filter(is_match).collect()
+    }
+}
+
+fn limited<T: Ord>(values: impl IntoIterator<Item = T>, limit: Option<usize>) -> Labelled<T> {
+    let mut values: Vec<T> = values.into_iter().collect::<BTreeSet<T>>().into_iter().collect();
+    let is_cut = limit.is_some_and(|limit| values.len() > limit);
+    values.truncate(limit.unwrap_or(usize::MAX));
+    Labelled { values, warnings: is_cut.then(|| TRUNCATED.to_owned()).into_iter().collect() }
+}
+
+#[async_trait]
+impl Queryable for Memory {
+    async fn select(&self, request: &SelectRequest) -> Result<SeriesSet, StorageError> {
+        self.check()?;
+        let selectors = [request.matchers.clone()];
+        let series = self.matching(&selectors, request.range).into_iter().cloned().collect();
+        Ok(SeriesSet { series, warnings: Vec::new() })
+    }
+
+    async fn label_names(&self, request: &LabelRequest) -> Result<Labelled<String>, StorageError> {
+        self.check()?;
+        let series = self.matching(&request.selectors, request.range);
+        let names = series.iter().flat_map(|series| series.labels.iter()).map(|(name, _)| name.to_owned());
+        Ok(limited(names, request.limit))
+    }
+
+    async fn label_values(
+        &self,
+        name: &str,
+        request: &LabelRequest,
+    ) -> Result<Labelled<String>, StorageError> {
+        self.check()?;
+        let series = self.matching(&request.selectors, request.range);
+        let values = series.iter().map(|series| series.labels.get(name).to_owned());
+        Ok(limited(values.filter(|value| !value.is_empty()), request.limit))
+    }
+
+    async fn series(&self, request: &LabelRequest) -> Result<Labelled<LabelSet>, StorageError> {
+        self.check()?;
+        let series = self.matching(&request.selectors, request.range);
+        Ok(limited(series.iter().map(|series| series.labels.clone()), request.limit))
+    }
+
+    async fn metadata(&self, family: Option<&str>) -> Result<Vec<MetricMetadata>, StorageError> {
+        self.check()?;
+        let make = |family: &str, metric_type, help: &str| MetricMetadata {
+            family: family.to_owned(),
+            metric_type,
+            help: help.to_owned(),
+            unit: String::new(),
+        };
+        let all = vec![
+            make("http_requests", MetricType::Counter, "Requests."),
+            make("up", MetricType::Gauge, "Is \"up\"."),
+            make("up", MetricType::Unknown, ""),
+        ];
+        Ok(all.into_iter().filter(|entry| family.is_none_or(|family| family == entry.family)).collect())
+    }
+}
+
+/// Gives every query the same data.
+struct OneView(Arc<Memory>);
+
+impl ViewSource for OneView {
+    fn view(&self, _: Completeness) -> Arc<dyn Queryable> {
+        Arc::clone(&self.0) as Arc<dyn Queryable>
+    }
+}
+
+struct TwoTargets;
+
+#[async_trait]
+impl TargetsSource for TwoTargets {
+    async fn targets(&self) -> Result<Targets, StorageError> {
+        let label = |name: &str, value: &str| [(name.to_owned(), value.to_owned())].into();
+        let active = ActiveTarget {
+            scrape_pool: "node".into(),
+            discovered_labels: label("__address__", "h:1"),
+            labels: label("instance", "h:1"),
+            scrape_url: "http://h:1/metrics".into(),
+            global_url: "http://h:1/metrics".into(),
+            last_scrape_ms: Some(1_500),
+            last_scrape_duration_seconds: 0.25,
+            health: "up".into(),
+            scrape_interval: "15s".into(),
+            scrape_timeout: "10s".into(),
+            scraper: "scraper-0".into(),
+            ..ActiveTarget::default()
+        };
+        let dropped =
+            DroppedTarget { scrape_pool: "node".into(), discovered_labels: label("__address__", "h:2") };
+        Ok(Targets { active: vec![active], dropped: vec![dropped], warnings: Vec::new() })
+    }
+}
+
+/// Counts queries.
+#[derive(Default)]
+pub(crate) struct Counts {
+    /// Queries under way.
+    pub(crate) running: AtomicUsize,
+    /// Queries that had a result.
+    pub(crate) succeeded: AtomicUsize,
+}
+
+impl QueryObserver for Counts {
+    fn started(&self) {
+        self.running.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn finished(&self, report: &QueryReport) {
+        self.running.fetch_sub(1, Ordering::SeqCst);
+        self.succeeded.fetch_add(usize::from(report.succeeded), Ordering::SeqCst);
+    }
+}
+
+/// Returns the routes over some data.
+pub(crate) fn routes(memory: Memory) -> Router {
+    counted_routes(memory, Arc::default())
+}
+
+/// Returns the routes over some data, with the given counter of queries.
+pub(crate) fn counted_routes(memory: Memory, counts: Arc<Counts>) -> Router {
+    api::query_routes(QueryApi {
+        engine: Arc::new(promql::Engine::new(promql::EngineConfig::default())),
+        views: Arc::new(OneView(Arc::new(memory))),
+        targets: Arc::new(TwoTargets),
+        rules: Arc::new(NoRules),
+        observer: counts,
+        status: ProcessStatus {
+            version: "0.1.0".into(),
+            config_yaml: "global: {}\n".into(),
+            ..Default::default()
+        },
+        limits: QueryLimits::default(),
+        now_ms: || NOW_MS,
+    })
+}
+
+/// Sends a request; returns status, headers and body.
+pub(crate) async fn send(router: &Router, request: http::Request<Body>) -> (u16, http::HeaderMap, Vec<u8>) {
+    let response = router.clone().oneshot(request).await.expect("routers do not fail");
+    let (parts, body) = response.into_parts();
+    let body = axum::body::to_bytes(body, usize::MAX).await.expect("the body is in memory");
+    (parts.status.as_u16(), parts.headers, body.to_vec())
+}
