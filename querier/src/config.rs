@@ -1,0 +1,33 @@
+//! What a querier is told.
+
+use api::{ProcessStatus, QueryLimits};
+use promql::EngineConfig;
+
+/// What one select of a query may take.
+#[derive(Clone, Debug)]
+pub struct SelectLimits {
+    /// `query.max-series`: the most series.
+    pub series_max: usize,
+    /// `query.max-select-bytes`: the most bytes of labels and encoded samples received for it.
+    pub bytes_max: u64,
+}
+
+impl Default for SelectLimits {
+    /// 1,000,000 series and 1 GiB.
+    fn default() -> Self {
+        Self { series_max: 1_000_000, bytes_max: 1 << 30 }
+    }
+}
+
+/// What a querier is told.
+#[derive(Clone, Debug, Default)]
+pub struct QuerierConfig {
+    /// What holds for all queries.
+    pub engine: EngineConfig,
+    /// How many queries run at once, and how long others wait.
+    pub queries: QueryLimits,
+    /// What one select may take.
+    pub select: SelectLimits,
+    /// What the process says of itself over HTTP.
+    pub status: ProcessStatus,
+}

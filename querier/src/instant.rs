@@ -1,0 +1,50 @@
+//! The gRPC service by which roles without data, such as the ruler, evaluate instant queries.
+
+use std::sync::Arc;
+
+use api::{ApiError, Completeness, ViewSource, read_fresh};
+use model::ErrorKind;
+use promql::{Engine, QueryOptions, Value, VectorSample};
+use proto::error::status;
+use proto::query::query_server::Query;
+use proto::query::{InstantRequest, InstantResponse, Sample};
+use tonic::{Request, Response, Status};
+
+/// Answers instant queries, complete or not at all: a rule must not record a part of the truth.
+pub(crate) struct InstantService {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) views: Arc<dyn ViewSource>,
+}
+
+#[tonic::async_trait]
+impl Query for InstantService {
+    async fn instant(&self, request: Request<InstantRequest>) -> Result<Response<InstantResponse>, Status> {
+        let InstantRequest { query, time_ms } = request.into_inner();
+        let options = QueryOptions::default();
+        let run = async |data| Ok(self.engine.instant(data, &query, time_ms, &options).await?);
+        let result = read_fresh(self.views.as_ref(), Completeness::Strict, run).await;
+        let result = result.map_err(|error: ApiError| status(error.kind(), error.to_string()))?;
+        let samples = samples(result.value)?;
+        Ok(Response::new(InstantResponse { samples, warnings: result.warnings }))
+    }
+}
+
+#[allow(clippy::result_large_err, reason = "tonic's own error type")]
+fn samples(value: Value) -> Result<Vec<Sample>, Status> {
+    match value {
+        Value::Scalar { time_ms, value } => Ok(vec![Sample { labels: bytes::Bytes::new(), time_ms, value }]),
+        Value::Vector(samples) => samples.into_iter().map(sample).collect(),
+        Value::String { .. } => Err(status(ErrorKind::Invalid, "the query yields a string, not samples")),
+        Value::Matrix(_) => Err(status(ErrorKind::Invalid, "the query yields a range vector, not samples")),
+    }
+}
+
+#[allow(clippy::result_large_err, reason = "tonic's own error type")]
+fn sample(sample: VectorSample) -> Result<Sample, Status> {
+    let VectorSample { labels, time_ms, value, histogram } = sample;
+    if histogram.is_some() {
+        let text = format!("native histograms cannot be recorded yet: {labels} is one");
+        return Err(status(ErrorKind::LimitExceeded, text));
+    }
+    Ok(Sample { labels: bytes::Bytes::copy_from_slice(labels.as_bytes()), time_ms, value })
+}

@@ -1,0 +1,140 @@
+//! Whom to ask for what: a pure function of the control state and the time range.
+//!
+//! A shard's blocks hold everything before the end of its newest published window, its head the rest; the split comes from
+//! the catalogue, never from a clock.
+
+use std::collections::BTreeMap;
+
+use cluster::{ControlState, rendezvous};
+use model::{BlockId, ErrorKind, NodeId, ShardId, TimeRange};
+use storage::StorageError;
+
+/// One shard's head, from where the shard's blocks end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct HeadScope {
+    pub(crate) shard: ShardId,
+    /// First ms that the head answers for.
+    pub(crate) from_ms: i64,
+}
+
+/// Everything that may hold samples of a range.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Plan {
+    /// In the order of shards.
+    pub(crate) heads: Vec<HeadScope>,
+    /// In the order of ids.
+    pub(crate) blocks: Vec<BlockId>,
+}
+
+/// Makes the plan for a closed range.
+///
+/// # Errors
+/// Kind `Unavailable` before the cluster was founded and its shards were placed.
+pub(crate) fn plan(state: &ControlState, range: TimeRange) -> Result<Plan, StorageError> {
+    if state.shard_map.shards.is_empty() {
+        let text =
+            "the cluster is not ready yet: its shards are not placed, or this querier does not know them";
+        return Err(StorageError::new(ErrorKind::Unavailable, text));
+    }
+    let head = |shard| HeadScope { shard, from_ms: state.catalogue.published_until_ms(shard) };
+    let heads = state.shard_ids().map(head).filter(|head| head.from_ms <= range.end.0 && !range.is_empty());
+    let blocks = state.catalogue.active_in(range).map(|meta| meta.id);
+    Ok(Plan { heads: heads.collect(), blocks: blocks.collect() })
+}
+
+/// Makes the plan for metadata: every head, and each shard's newest block, which holds what its head has dropped.
+///
+/// # Errors
+/// As [`plan`].
+pub(crate) fn metadata_plan(state: &ControlState) -> Result<Plan, StorageError> {
+    let mut all = plan(state, TimeRange::ALL)?;
+    let mut newest: BTreeMap<ShardId, (i64, BlockId)> = BTreeMap::new();
+    for meta in state.catalogue.active() {
+        let candidate = (meta.range.end.0, meta.id);
+        let entry = newest.entry(meta.shard).or_insert(candidate);
+        *entry = (*entry).max(candidate);
+    }
+    all.blocks = newest.into_values().map(|(_, id)| id).collect();
+    Ok(all)
+}
+
+/// Gives each block to its owner among the gateways; empty when there is no gateway.
+pub(crate) fn assign(blocks: &[BlockId], gateways: &[NodeId]) -> BTreeMap<NodeId, Vec<BlockId>> {
+    let mut shares: BTreeMap<NodeId, Vec<BlockId>> = BTreeMap::new();
+    for block in blocks {
+        if let Some(owner) = rendezvous::owner(&block.0.to_be_bytes(), gateways.iter().copied()) {
+            shares.entry(owner).or_default().push(*block);
+        }
+    }
+    shares
+}
+
+#[cfg(test)]
+mod tests {
+    use cluster::{Command, ShardMap};
+    use model::{BlockMeta, BlockRange, ObjectMeta};
+
+    use super::*;
+
+    fn state_with(blocks: &[(u128, u32, i64, i64)]) -> ControlState {
+        let map = ShardMap::even(vec![vec![NodeId(1)]; 2]);
+        let mut state = ControlState::default();
+        state.apply(Command::PlaceShards { map });
+        for (id, shard, start_ms, end_ms) in blocks {
+            let object = ObjectMeta { key: String::new(), size_bytes: 0, tail_bytes: 0, crc32c: 0 };
+            let meta = BlockMeta {
+                id: BlockId(*id),
+                shard: ShardId(*shard),
+                range: BlockRange::new(*start_ms, *end_ms),
+                level: 0,
+                cut_index: 1,
+                series: 1,
+                samples: 1,
+                external_labels: BTreeMap::new(),
+                series_object: object.clone(),
+                chunks_object: object,
+            };
+            state.apply(Command::PublishBlock { meta: Box::new(meta) });
+        }
+        state
+    }
+
+    fn check(state: &ControlState, range: (i64, i64), heads: &[(u32, i64)], blocks: &[u128]) {
+        let plan = plan(state, TimeRange::new(range.0, range.1)).unwrap();
+        let actual: Vec<_> = plan.heads.iter().map(|head| (head.shard.0, head.from_ms)).collect();
+        let ids: Vec<_> = plan.blocks.iter().map(|id| id.0).collect();
+        assert_eq!((actual.as_slice(), ids.as_slice()), (heads, blocks), "{range:?}");
+    }
+
+    #[test]
+    fn blocks_end_where_the_head_begins() {
+        let state = state_with(&[(10, 1, 0, 100), (11, 1, 100, 200), (20, 2, 0, 100)]);
+        check(&state, (0, 99), &[], &[10, 20]);
+        check(&state, (99, 100), &[(2, 100)], &[10, 11, 20]);
+        check(&state, (100, 199), &[(2, 100)], &[11]);
+        check(&state, (200, 900), &[(1, 200), (2, 100)], &[]);
+        check(&state, (150, 140), &[], &[]);
+        check(&state_with(&[]), (0, 0), &[(1, i64::MIN), (2, i64::MIN)], &[]);
+        assert_eq!(plan(&ControlState::default(), TimeRange::ALL).unwrap_err().kind, ErrorKind::Unavailable);
+    }
+
+    #[test]
+    fn metadata_comes_from_heads_and_newest_blocks() {
+        let state = state_with(&[(10, 1, 0, 100), (11, 1, 100, 200), (20, 2, 0, 100)]);
+        let plan = metadata_plan(&state).unwrap();
+        assert_eq!(plan.heads.len(), 2);
+        assert_eq!(plan.blocks, [BlockId(11), BlockId(20)]);
+    }
+
+    #[test]
+    fn a_gateway_that_leaves_moves_only_its_own_blocks() {
+        let blocks: Vec<_> = (0..100).map(BlockId).collect();
+        let before = assign(&blocks, &[1, 2, 3].map(NodeId));
+        let after = assign(&blocks, &[1, 3].map(NodeId));
+        assert_eq!(before.values().map(Vec::len).sum::<usize>(), 100);
+        for node in [1, 3].map(NodeId) {
+            assert!(before[&node].iter().all(|block| after[&node].contains(block)));
+        }
+        assert!(assign(&blocks, &[]).is_empty());
+    }
+}

@@ -1,0 +1,66 @@
+//! One select request at one peer: the stream of frames into series, within the byte budget and the time for silence.
+
+use chunk::EncodedChunk;
+use model::{ErrorKind, LabelSet};
+use proto::connect::Channel;
+use proto::error::status;
+use proto::store::store_client::StoreClient;
+use proto::store::{SelectRequest, SelectedSeries};
+use storage::StorageError;
+use tonic::Status;
+
+use crate::budget::Budget;
+use crate::fleet::{CallError, SILENCE_MAX};
+use crate::merge::PartSeries;
+
+/// What a chunk takes besides its bytes, as received.
+const CHUNK_OVERHEAD_BYTES: usize = 32;
+
+/// Selects at one peer.
+pub(crate) async fn select(
+    mut client: StoreClient<Channel>,
+    request: SelectRequest,
+    budget: Budget,
+) -> Result<Vec<PartSeries>, CallError> {
+    let mut frames = in_time(client.select(request)).await?.into_inner();
+    let mut share = budget.share();
+    let mut series = Vec::new();
+    while let Some(frame) = in_time(frames.message()).await? {
+        share.take(frame.series.iter().map(size_bytes).sum()).map_err(CallError::Local)?;
+        series.reserve(frame.series.len());
+        for selected in frame.series {
+            series.push(convert(selected).map_err(CallError::Local)?);
+        }
+    }
+    share.keep();
+    Ok(series)
+}
+
+/// Waits for an answer; a peer that is silent for too long counts as away.
+pub(crate) async fn in_time<T>(call: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
+    let silent = |_| status(ErrorKind::Timeout, format!("silent for {} seconds", SILENCE_MAX.as_secs()));
+    tokio::time::timeout(SILENCE_MAX, call).await.map_err(silent)?
+}
+
+/// Reads labels from the wire.
+pub(crate) fn labels_from_wire(bytes: &[u8]) -> Result<LabelSet, StorageError> {
+    LabelSet::from_bytes(bytes).map_err(|error| {
+        let text = format!("a peer sent malformed labels: {error}");
+        StorageError::with_source(ErrorKind::Corrupt, text, error)
+    })
+}
+
+fn size_bytes(series: &SelectedSeries) -> u64 {
+    let chunks: usize = series.chunks.iter().map(|chunk| chunk.data.len() + CHUNK_OVERHEAD_BYTES).sum();
+    (series.labels.len() + chunks) as u64
+}
+
+fn convert(series: SelectedSeries) -> Result<PartSeries, StorageError> {
+    let chunks = series.chunks.into_iter().map(|chunk| EncodedChunk {
+        start_ms: chunk.start_ms,
+        end_ms: chunk.end_ms,
+        samples: chunk.samples,
+        data: chunk.data,
+    });
+    Ok(PartSeries { labels: labels_from_wire(&series.labels)?, chunks: chunks.collect() })
+}

@@ -1,0 +1,272 @@
+//! A view of all data at one catalogue version: the [`Queryable`] that a query reads from.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use api::{Completeness, TRUNCATED, ViewSource};
+use async_trait::async_trait;
+use cluster::ControlState;
+use model::{ErrorKind, LabelSet, MatchOp, Matcher, MetricMetadata};
+use proto::connect::Channel;
+use proto::convert::{matchers_to_wire, metadata_from_wire};
+use proto::store::store_client::StoreClient;
+use proto::store::{self as wire, LabelsRequest, MetadataRequest};
+use storage::{LabelRequest, Labelled, Queryable, SelectRequest, SeriesSet, StorageError};
+
+use crate::SelectLimits;
+use crate::budget::Budget;
+use crate::external::External;
+use crate::fleet::{Answers, CallError, Fleet};
+use crate::merge::{PartSeries, merge_series, merge_values, truncate};
+use crate::plan::{metadata_plan, plan};
+use crate::select::{in_time, labels_from_wire, select};
+
+/// Answers of more series are merged off the async threads.
+const INLINE_SERIES_MAX: usize = 1000;
+
+/// Pins the control state as it is when a query asks for a view.
+pub(crate) struct Views {
+    pub(crate) fleet: Arc<Fleet>,
+    pub(crate) limits: SelectLimits,
+}
+
+impl ViewSource for Views {
+    fn view(&self, completeness: Completeness) -> Arc<dyn Queryable> {
+        let state = self.fleet.session.state();
+        let external = state
+            .settings
+            .as_ref()
+            .map(|settings| External::new(&settings.external_labels))
+            .unwrap_or_default();
+        Arc::new(View {
+            fleet: Arc::clone(&self.fleet),
+            limits: self.limits.clone(),
+            state,
+            external: Arc::new(external),
+            partial: completeness == Completeness::Partial,
+        })
+    }
+}
+
+/// One pinned view.
+struct View {
+    fleet: Arc<Fleet>,
+    limits: SelectLimits,
+    state: Arc<ControlState>,
+    external: Arc<External>,
+    partial: bool,
+}
+
+/// Which of the two list calls.
+#[derive(Clone, Copy)]
+enum List<'a> {
+    Names,
+    Values(&'a str),
+}
+
+impl View {
+    /// Asks everyone; when the view turns out to be too old, a newer state is there by the time that is answered.
+    async fn settle<T>(&self, answer: Result<T, StorageError>) -> Result<T, StorageError> {
+        if let Err(error) = &answer
+            && error.kind == ErrorKind::Conflict
+        {
+            self.fleet.await_newer(self.state.version).await;
+        }
+        answer
+    }
+
+    fn labels_request(&self, request: &LabelRequest) -> LabelsRequest {
+        let selector = |matchers: &Vec<Matcher>| wire::Selector {
+            matchers: matchers_to_wire(&self.external.localize(matchers)),
+        };
+        LabelsRequest {
+            scope: None,
+            selectors: request.selectors.iter().map(selector).collect(),
+            start_ms: request.range.start.0,
+            end_ms: request.range.end.0,
+            // One more than wanted tells whether there is more.
+            limit: request.limit.map_or(0, |limit| limit as u64 + 1),
+            name: String::new(),
+        }
+    }
+
+    async fn list(
+        &self,
+        list: List<'_>,
+        request: &LabelRequest,
+    ) -> Result<Answers<Vec<String>>, StorageError> {
+        let base = self.labels_request(request);
+        let call = |mut client: StoreClient<Channel>, scope| {
+            let mut request = LabelsRequest { scope: Some(scope), ..base.clone() };
+            async move {
+                let answer = match list {
+                    List::Names => in_time(client.label_names(request)).await?,
+                    List::Values(name) => {
+                        request.name = name.to_owned();
+                        in_time(client.label_values(request)).await?
+                    }
+                };
+                Ok(answer.into_inner().values)
+            }
+        };
+        let plan = plan(&self.state, request.range)?;
+        let answer = self.fleet.ask(self.state.version, &plan, self.partial, call).await;
+        self.settle(answer).await
+    }
+
+    async fn label_sets(&self, request: &LabelRequest) -> Result<Answers<Vec<LabelSet>>, StorageError> {
+        let base = self.labels_request(request);
+        let call = |mut client: StoreClient<Channel>, scope| {
+            let request = LabelsRequest { scope: Some(scope), ..base.clone() };
+            async move {
+                let labels = in_time(client.series(request)).await?.into_inner().labels;
+                let labels: Result<Vec<LabelSet>, _> =
+                    labels.iter().map(|bytes| labels_from_wire(bytes)).collect();
+                labels.map_err(CallError::Local)
+            }
+        };
+        let plan = plan(&self.state, request.range)?;
+        let answer = self.fleet.ask(self.state.version, &plan, self.partial, call).await;
+        self.settle(answer).await
+    }
+
+    /// Tells whether any series that a request selects lacks a label of its own by this name.
+    async fn any_without(&self, name: &str, request: &LabelRequest) -> Result<bool, StorageError> {
+        let absent = Matcher::equal(name, "");
+        let mut selectors: Vec<Vec<Matcher>> = request
+            .selectors
+            .iter()
+            .filter(|matchers| matchers.iter().all(|m| *m.name != *name || self.matches_external(m)))
+            .map(|matchers| matchers.iter().filter(|m| *m.name != *name).cloned().collect())
+            .collect();
+        if selectors.is_empty() && !request.selectors.is_empty() {
+            return Ok(false);
+        }
+        if selectors.is_empty() {
+            selectors.push(Vec::new());
+        }
+        // Past the external labels' rewriting: `absent` is meant of what is stored.
+        let named =
+            Matcher::new(MatchOp::NotEqual, model::labels::METRIC_NAME, "").expect("no pattern to compile");
+        selectors.iter_mut().for_each(|matchers| matchers.extend([named.clone()]));
+        let request = LabelRequest { selectors, range: request.range, limit: Some(1) };
+        let mut wire_request = self.labels_request(&request);
+        let absent = proto::convert::matcher_to_wire(&absent);
+        wire_request.selectors.iter_mut().for_each(|selector| selector.matchers.push(absent.clone()));
+        let call = |mut client: StoreClient<Channel>, scope| {
+            let request = LabelsRequest { scope: Some(scope), ..wire_request.clone() };
+            async move { Ok(!in_time(client.series(request)).await?.into_inner().labels.is_empty()) }
+        };
+        let plan = plan(&self.state, request.range)?;
+        let answer = self.fleet.ask(self.state.version, &plan, self.partial, call).await;
+        Ok(self.settle(answer).await?.parts.contains(&true))
+    }
+
+    fn matches_external(&self, matcher: &Matcher) -> bool {
+        matcher.matches(self.external.get(&matcher.name).unwrap_or_default())
+    }
+
+    async fn merge(
+        &self,
+        parts: Vec<Vec<PartSeries>>,
+        matchers: &[Matcher],
+    ) -> Result<Vec<storage::Series>, StorageError> {
+        if parts.iter().map(Vec::len).sum::<usize>() <= INLINE_SERIES_MAX {
+            return Ok(merge_series(parts, &self.external, matchers));
+        }
+        let (external, matchers) = (Arc::clone(&self.external), matchers.to_vec());
+        let merged = tokio::task::spawn_blocking(move || merge_series(parts, &external, &matchers)).await;
+        merged.map_err(|error| {
+            StorageError::with_source(ErrorKind::Internal, format!("merging answers failed: {error}"), error)
+        })
+    }
+}
+
+#[async_trait]
+impl Queryable for View {
+    async fn select(&self, request: &SelectRequest) -> Result<SeriesSet, StorageError> {
+        let series_max = request.series_limit.unwrap_or(usize::MAX).min(self.limits.series_max);
+        let budget = Budget::new(self.limits.bytes_max);
+        let base = wire::SelectRequest {
+            scope: None,
+            matchers: matchers_to_wire(&self.external.localize(&request.matchers)),
+            start_ms: request.range.start.0,
+            end_ms: request.range.end.0,
+            series_limit: series_max as u64,
+        };
+        let call = |client: StoreClient<Channel>, scope| {
+            select(client, wire::SelectRequest { scope: Some(scope), ..base.clone() }, budget.clone())
+        };
+        let plan = plan(&self.state, request.range)?;
+        let answer = self.fleet.ask(self.state.version, &plan, self.partial, call).await;
+        let Answers { parts, warnings } = self.settle(answer).await?;
+        let series = self.merge(parts, &request.matchers).await?;
+        self.fleet.metrics.select_bytes.inc_by(budget.used());
+        self.fleet.metrics.select_series.inc_by(series.len() as u64);
+        if series.len() > series_max {
+            let text = format!(
+                "a selector matches {} series, more than the {series_max} that query.max-series allows",
+                series.len()
+            );
+            return Err(StorageError::new(ErrorKind::LimitExceeded, text));
+        }
+        Ok(SeriesSet { series, warnings })
+    }
+
+    async fn label_names(&self, request: &LabelRequest) -> Result<Labelled<String>, StorageError> {
+        let Answers { parts, warnings } = self.list(List::Names, request).await?;
+        let mut values = merge_values(parts);
+        if !self.external.is_empty() && !values.is_empty() {
+            values = merge_values([values, self.external.names().map(str::to_owned).collect()]);
+        }
+        Ok(labelled(values, request.limit, warnings))
+    }
+
+    async fn label_values(
+        &self,
+        name: &str,
+        request: &LabelRequest,
+    ) -> Result<Labelled<String>, StorageError> {
+        let Answers { mut parts, warnings } = self.list(List::Values(name), request).await?;
+        if let Some(value) = self.external.get(name)
+            && self.any_without(name, request).await?
+        {
+            parts.push(vec![value.to_owned()]);
+        }
+        Ok(labelled(merge_values(parts), request.limit, warnings))
+    }
+
+    async fn series(&self, request: &LabelRequest) -> Result<Labelled<LabelSet>, StorageError> {
+        let Answers { mut parts, warnings } = self.label_sets(request).await?;
+        if !self.external.is_empty() {
+            parts.iter_mut().flatten().for_each(|labels| *labels = self.external.attach(labels));
+            let is_meant = |labels: &LabelSet| {
+                request.selectors.is_empty() || request.selectors.iter().any(|m| External::accepts(m, labels))
+            };
+            parts.iter_mut().for_each(|part| part.retain(is_meant));
+        }
+        Ok(labelled(merge_values(parts), request.limit, warnings))
+    }
+
+    async fn metadata(&self, family: Option<&str>) -> Result<Vec<MetricMetadata>, StorageError> {
+        let family = family.unwrap_or_default();
+        let call = |mut client: StoreClient<Channel>, scope| {
+            let request = MetadataRequest { scope: Some(scope), family: family.to_owned() };
+            async move {
+                let answer = in_time(client.metadata(request)).await?.into_inner();
+                Ok(answer.metadata.into_iter().map(metadata_from_wire).collect::<BTreeSet<_>>())
+            }
+        };
+        let plan = metadata_plan(&self.state)?;
+        let answer = self.fleet.ask(self.state.version, &plan, self.partial, call).await;
+        let parts = self.settle(answer).await?.parts;
+        Ok(merge_values(parts.into_iter().map(|part| part.into_iter().collect())))
+    }
+}
+
+fn labelled<T>(mut values: Vec<T>, limit: Option<usize>, mut warnings: Vec<String>) -> Labelled<T> {
+    if truncate(&mut values, limit) {
+        warnings.push(TRUNCATED.to_owned());
+    }
+    Labelled { values, warnings }
+}
