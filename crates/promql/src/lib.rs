@@ -7,11 +7,19 @@
 //! What this engine cannot evaluate is an error that names the construct, never a wrong number. The reference for all
 //! meanings is Prometheus 3. Not here: HTTP, JSON, and where the data lies.
 
+mod annotation;
 pub mod ast;
+mod engine;
 mod error;
+mod exec;
 pub mod function;
 mod parser;
+mod plan;
 mod print;
+mod value;
 
+pub use ast::Expr;
+pub use engine::{Engine, EngineConfig, QueryOptions};
 pub use error::{ParseError, QueryError};
 pub use parser::{Gate, NESTING_MAX, ParserOptions, parse, parse_selector, parse_with};
+pub use value::{MatrixSeries, QueryResult, QueryStats, Value, VectorSample};

@@ -177,10 +177,8 @@ impl<'a> Parser<'a> {
     fn enter(&mut self) -> Result<(), ParseError> {
         self.depth += 1;
         if self.depth > NESTING_MAX {
-            return self.fail(
-                self.token.span,
-                format!("expression is nested more than {NESTING_MAX} levels deep"),
-            );
+            return self
+                .fail(self.token.span, format!("expression is nested more than {NESTING_MAX} levels deep"));
         }
         Ok(())
     }

@@ -7,8 +7,8 @@ use std::fmt;
 use model::labels::{METRIC_NAME, is_legacy_label_name, quote};
 
 use crate::ast::{
-    Aggregate, AtModifier, Binary, Cardinality, DurationSpec, Expr, NodeId, NodeKind, RangeMode, Subquery, UnaryOp,
-    VectorSelector,
+    Aggregate, AtModifier, Binary, Cardinality, DurationSpec, Expr, NodeId, NodeKind, RangeMode, Subquery,
+    UnaryOp, VectorSelector,
 };
 use crate::parser::text::quote_bytes;
 
@@ -158,10 +158,12 @@ fn selector_text(selector: &VectorSelector, range: Option<&DurationSpec>) -> Str
 
 fn matcher_text(matcher: &model::Matcher) -> String {
     let is_name = &*matcher.name == METRIC_NAME;
-    if is_name && matcher.op == model::MatchOp::Equal && !model::labels::is_legacy_metric_name(&matcher.value) {
+    if is_name && matcher.op == model::MatchOp::Equal && !model::labels::is_legacy_metric_name(&matcher.value)
+    {
         return quote(&matcher.value);
     }
-    let name = if is_legacy_label_name(&matcher.name) { matcher.name.to_string() } else { quote(&matcher.name) };
+    let name =
+        if is_legacy_label_name(&matcher.name) { matcher.name.to_string() } else { quote(&matcher.name) };
     format!("{name}{}{}", matcher.op.as_str(), quote(&matcher.value))
 }
 

@@ -13,7 +13,8 @@ const MESSAGES_MIN: usize = 140;
 
 #[test]
 fn verdicts_agree_with_prometheus() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/conformance/promql/parser_corpus.jsonl");
+    let path =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/conformance/promql/parser_corpus.jsonl");
     let Ok(corpus) = std::fs::read_to_string(&path) else {
         println!("SKIPPED: no parser corpus at {}", path.display());
         return;

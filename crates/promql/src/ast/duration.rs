@@ -78,14 +78,20 @@ impl DurationSpec {
 
 pub(crate) fn seconds_to_ms(seconds: f64) -> Result<i64, DurationError> {
     // Written so that NaN fails too.
-    if seconds.abs() < DURATION_SECONDS_MAX { Ok((seconds * 1000.0) as i64) } else { Err(DurationError::OutOfRange) }
+    if seconds.abs() < DURATION_SECONDS_MAX {
+        Ok((seconds * 1000.0) as i64)
+    } else {
+        Err(DurationError::OutOfRange)
+    }
 }
 
 impl DurationExpr {
     /// Makes a constant of an expression that is a signed number; an expression otherwise.
     pub(crate) fn into_spec(self) -> Result<DurationSpec, DurationError> {
         match self.ops[..] {
-            [DurationOp::Number(s) | DurationOp::Duration(s)] => Ok(DurationSpec::Constant(seconds_to_ms(s)?)),
+            [DurationOp::Number(s) | DurationOp::Duration(s)] => {
+                Ok(DurationSpec::Constant(seconds_to_ms(s)?))
+            }
             [DurationOp::Number(s) | DurationOp::Duration(s), DurationOp::Minus] => {
                 Ok(DurationSpec::Constant(seconds_to_ms(-s)?))
             }
@@ -95,7 +101,7 @@ impl DurationExpr {
 
     fn evaluate(&self, step: f64, range: f64) -> Result<f64, DurationError> {
         let mut stack: Vec<f64> = Vec::new();
-        let mut pop2 = |stack: &mut Vec<f64>| {
+        let pop2 = |stack: &mut Vec<f64>| {
             let right = stack.pop().expect("the parser pushes both operands");
             (stack.pop().expect("the parser pushes both operands"), right)
         };

@@ -84,12 +84,7 @@ impl BinaryOp {
     pub fn is_comparison(self) -> bool {
         matches!(
             self,
-            Self::Equal
-                | Self::NotEqual
-                | Self::Less
-                | Self::LessEqual
-                | Self::Greater
-                | Self::GreaterEqual
+            Self::Equal | Self::NotEqual | Self::Less | Self::LessEqual | Self::Greater | Self::GreaterEqual
         )
     }
 
@@ -178,12 +173,7 @@ impl AggregateOp {
     pub fn has_param(self) -> bool {
         matches!(
             self,
-            Self::TopK
-                | Self::BottomK
-                | Self::CountValues
-                | Self::Quantile
-                | Self::LimitK
-                | Self::LimitRatio
+            Self::TopK | Self::BottomK | Self::CountValues | Self::Quantile | Self::LimitK | Self::LimitRatio
         )
     }
 

@@ -104,8 +104,7 @@ impl Parser<'_> {
                 TokenKind::Keyword(Keyword::FillRight) => (false, true),
                 _ => return Ok(found),
             };
-            let taken =
-                slots.0 && matching.fill_left.is_some() || slots.1 && matching.fill_right.is_some();
+            let taken = slots.0 && matching.fill_left.is_some() || slots.1 && matching.fill_right.is_some();
             if taken {
                 return self.unexpected("", "");
             }

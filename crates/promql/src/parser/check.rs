@@ -4,14 +4,16 @@ use model::Matcher;
 use model::labels::{METRIC_NAME, quote};
 
 use crate::ast::{
-    Aggregate, AggregateOp, Binary, Cardinality, Expr, Node, NodeId, NodeKind, Span, ValueType, VectorSelector,
+    Aggregate, AggregateOp, Binary, Cardinality, Expr, Node, NodeId, NodeKind, Span, ValueType,
+    VectorSelector,
 };
 use crate::error::ParseError;
 use crate::function::{Arity, Function, FunctionKind};
 
 /// Holds the types of all nodes against each other.
 pub(super) fn check(query: &str, expr: &Expr) -> Result<(), ParseError> {
-    let mut checker = Checker { query, expr, types: Vec::with_capacity(expr.nodes.len()), data_labels: vec![] };
+    let mut checker =
+        Checker { query, expr, types: Vec::with_capacity(expr.nodes.len()), data_labels: vec![] };
     checker.data_labels = data_label_selectors(expr);
     for (id, node) in expr.nodes() {
         let value_type = checker.node(id, node)?;
@@ -60,7 +62,8 @@ impl Checker<'_> {
             NodeKind::Unary(_, child) => {
                 let found = self.types[child.index()];
                 if !matches!(found, ValueType::Scalar | ValueType::Vector) {
-                    let allowed = "unary expression only allowed on expressions of type scalar or instant vector";
+                    let allowed =
+                        "unary expression only allowed on expressions of type scalar or instant vector";
                     return self.fail(node.span, format!("{allowed}, got {}", quote(found.documented())));
                 }
                 found
@@ -118,7 +121,8 @@ impl Checker<'_> {
         for (id, found) in [(binary.lhs, left), (binary.rhs, right)] {
             if !matches!(found, ValueType::Scalar | ValueType::Vector) {
                 let span = self.expr.node(id).span;
-                return self.fail(span, "binary expression must contain only scalar and instant vector types");
+                return self
+                    .fail(span, "binary expression must contain only scalar and instant vector types");
             }
         }
         let vectors = (left, right) == (ValueType::Vector, ValueType::Vector);
@@ -138,10 +142,8 @@ impl Checker<'_> {
         }
         if !vectors && op.is_set() {
             let op = quote(op.as_str());
-            return self.fail(
-                binary.op_span,
-                format!("set operator {op} not allowed in binary scalar expression"),
-            );
+            return self
+                .fail(binary.op_span, format!("set operator {op} not allowed in binary scalar expression"));
         }
         Ok(if scalars { ValueType::Scalar } else { ValueType::Vector })
     }

@@ -1,7 +1,7 @@
 //! Durations: constants, and arithmetic inside brackets and after `offset`.
 
-use super::token::{Keyword, TokenKind};
 use super::Parser;
+use super::token::{Keyword, TokenKind};
 use crate::ast::{BinaryOp, DurationError, DurationExpr, DurationOp, DurationSpec};
 use crate::error::ParseError;
 
@@ -35,9 +35,7 @@ impl Parser<'_> {
         self.duration(&mut expr, 0, context)?;
         let spec = expr.into_spec().or_else(|error| self.fail(start, error.to_string()))?;
         match spec {
-            DurationSpec::Constant(ms) if ms <= 0 => {
-                self.fail(start, DurationError::NotPositive.to_string())
-            }
+            DurationSpec::Constant(ms) if ms <= 0 => self.fail(start, DurationError::NotPositive.to_string()),
             spec => Ok(spec),
         }
     }

@@ -101,7 +101,11 @@ impl<'a> Lexer<'a> {
     fn statement(&mut self) -> Result<TokenKind, ParseError> {
         let start = self.offset;
         let Some(byte) = self.peek() else {
-            return if self.parens > 0 { self.fail(start, "unclosed left parenthesis") } else { Ok(TokenKind::End) };
+            return if self.parens > 0 {
+                self.fail(start, "unclosed left parenthesis")
+            } else {
+                Ok(TokenKind::End)
+            };
         };
         if let Some(kind) = self.open_or_close(byte)? {
             return Ok(kind);
@@ -196,7 +200,9 @@ impl<'a> Lexer<'a> {
         }
         match Keyword::of(word) {
             Some(Keyword::Fill | Keyword::FillLeft | Keyword::FillRight)
-                if !self.query[self.offset..].trim_start_matches([' ', '\t', '\n', '\r']).starts_with('(') =>
+                if !self.query[self.offset..]
+                    .trim_start_matches([' ', '\t', '\n', '\r'])
+                    .starts_with('(') =>
             {
                 TokenKind::Identifier
             }
@@ -217,7 +223,9 @@ impl<'a> Lexer<'a> {
             self.accept_while(|byte| byte.is_ascii_digit() || byte == b'_');
         }
         if self.accept(b'.') {
-            self.accept_while(|byte| byte.is_ascii_hexdigit() && (hex || byte.is_ascii_digit()) || byte == b'_');
+            self.accept_while(|byte| {
+                byte.is_ascii_hexdigit() && (hex || byte.is_ascii_digit()) || byte == b'_'
+            });
         }
         if !hex && matches!(self.peek(), Some(b'e' | b'E')) {
             self.offset += 1;

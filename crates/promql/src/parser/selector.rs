@@ -3,9 +3,9 @@
 use model::labels::METRIC_NAME;
 use model::{MatchOp, Matcher};
 
+use super::Parser;
 use super::text;
 use super::token::{Token, TokenKind};
-use super::Parser;
 use crate::ast::{BinaryOp, NodeId, NodeKind, Span, VectorSelector};
 use crate::error::ParseError;
 

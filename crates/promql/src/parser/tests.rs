@@ -34,7 +34,10 @@ fn operators_bind_as_in_prometheus() {
         expr => expr.node(expr.root()).kind.clone(),
     };
     assert!(matches!(root("-2 ^ 2"), NodeKind::Unary(..)), "the power binds tighter than the sign");
-    assert!(matches!(root("-a * b"), NodeKind::Binary(b) if b.op.as_str() == "*"), "the sign binds tighter than times");
+    assert!(
+        matches!(root("-a * b"), NodeKind::Binary(b) if b.op.as_str() == "*"),
+        "the sign binds tighter than times"
+    );
     assert!(matches!(root("a or b and c"), NodeKind::Binary(b) if b.op.as_str() == "or"));
 }
 
@@ -82,7 +85,10 @@ fn errors_carry_the_place() {
         ("1 +", "1:4: parse error: unexpected end of input"),
         ("foo\n  bar", "2:3: parse error: unexpected identifier \"bar\""),
         ("sum(", "1:5: parse error: unclosed left parenthesis"),
-        ("rate(up)", "1:6: parse error: expected type range vector in call to function \"rate\", got instant vector"),
+        (
+            "rate(up)",
+            "1:6: parse error: expected type range vector in call to function \"rate\", got instant vector",
+        ),
         ("up[0s]", "1:4: parse error: duration must be greater than 0"),
         ("{a=\"\"}", "1:1: parse error: vector selector must contain at least one non-empty matcher"),
         ("mad_over_time(up[5m])", "1:1: parse error: function \"mad_over_time\" is not enabled"),

@@ -112,7 +112,10 @@ pub(super) fn parse_number(text: &str) -> Result<f64, String> {
         return Ok(value as f64);
     }
     let fail = |why: &str| {
-        Err(format!("error parsing number: strconv.ParseFloat: parsing {}: {why}", model::labels::quote(text)))
+        Err(format!(
+            "error parsing number: strconv.ParseFloat: parsing {}: {why}",
+            model::labels::quote(text)
+        ))
     };
     // Underscores and hexadecimal are for integers only.
     if text.contains('_') || text.starts_with("0x") || text.starts_with("0X") {

@@ -1,0 +1,248 @@
+//! Execution: nodes in arena order, each from the results of its children.
+//!
+//! Labels first: a node knows the labels, groups and matches of its result before it touches a sample, so the inner
+//! loops run along rows of floats. Work on series is cut into blocks of [`SERIES_BLOCK`]; a worker takes a block, reads
+//! and evaluates it in buffers of its own, and checks the [`Budget`] once. The order of results, and of floating point
+//! sums, does not depend on how many workers there are.
+
+mod aggregate;
+mod binary;
+mod budget;
+mod function;
+mod histogram;
+mod kahan;
+mod quantile;
+mod range;
+mod result;
+mod selector;
+mod vector;
+
+use std::ops::Range;
+use std::sync::Mutex;
+
+use rayon::prelude::*;
+use storage::SeriesSet;
+
+pub(crate) use self::budget::{Budget, StopReason};
+use self::vector::{Collisions, Vector};
+use crate::annotation::{Annotations, Level};
+use crate::ast::{Expr, NodeId, NodeKind, Span, UnaryOp, ValueType};
+use crate::engine::EngineConfig;
+use crate::error::QueryError;
+use crate::plan::{Grid, Plan};
+use crate::value::{MatrixSeries, Value};
+
+/// How many series a worker takes at a time: enough to pay for the hand-over, few enough to stop soon.
+const SERIES_BLOCK: usize = 256;
+
+/// The result of a node.
+#[derive(Debug)]
+enum Data {
+    /// One float a step.
+    Scalar(Vec<f64>),
+    Vector(Vector),
+    Text(Box<[u8]>),
+    /// Samples as stored, of a range that is the whole query.
+    Stored(Vec<MatrixSeries>),
+}
+
+/// What all nodes of a query share.
+struct Context<'a> {
+    expr: &'a Expr,
+    plan: &'a Plan,
+    sets: &'a [SeriesSet],
+    config: &'a EngineConfig,
+    budget: &'a Budget,
+    annotations: Mutex<Annotations>,
+}
+
+/// Evaluates a query whose series are selected.
+pub(crate) fn execute(
+    expr: &Expr,
+    plan: &Plan,
+    sets: &[SeriesSet],
+    config: &EngineConfig,
+    budget: &Budget,
+) -> Result<(Value, Annotations), QueryError> {
+    let context = Context { expr, plan, sets, config, budget, annotations: Mutex::default() };
+    let mut results: Vec<Option<Data>> = Vec::with_capacity(expr.nodes.len());
+    for (id, _) in expr.nodes() {
+        let data = if plan.inlined[id.index()] { None } else { context.node(id, &mut results)? };
+        results.push(data);
+    }
+    let root = results.pop().flatten().expect("the root is evaluated");
+    let value = context.value(root)?;
+    let annotations = context.annotations.into_inner().expect("no worker panics while it holds the lock");
+    Ok((value, annotations))
+}
+
+impl Context<'_> {
+    /// Evaluates a node whose children are evaluated; `None` for ranges that their function reads itself.
+    fn node(&self, id: NodeId, results: &mut [Option<Data>]) -> Result<Option<Data>, QueryError> {
+        self.budget.check()?;
+        let grid = self.grid(id);
+        let node = self.expr.node(id);
+        let data = match &node.kind {
+            NodeKind::Number(value) => Data::Scalar(vec![*value; grid.steps]),
+            NodeKind::String(bytes) => Data::Text(bytes.clone()),
+            NodeKind::Paren(child) => match results[child.index()].take() {
+                Some(data) => self.spread(data, grid),
+                None => return Ok(None),
+            },
+            NodeKind::Unary(UnaryOp::Plus, child) => self.take(*child, grid, results),
+            NodeKind::Unary(UnaryOp::Minus, child) => self.negate(self.take(*child, grid, results))?,
+            NodeKind::Selector(_) => Data::Vector(self.selector(id)?),
+            NodeKind::Range(selector, _) if id == self.expr.unwrap_parens(self.expr.root()) => {
+                Data::Stored(self.stored_range(*selector)?)
+            }
+            NodeKind::Range(..) => return Ok(None),
+            NodeKind::Subquery(subquery) => {
+                let inner = self.plan.subquery_grid(subquery, self.reference(id), &grid, self.config)?;
+                Data::Vector(self.take_vector(subquery.expr, inner, results))
+            }
+            NodeKind::Binary(binary) => {
+                let (lhs, rhs) = (self.take(binary.lhs, grid, results), self.take(binary.rhs, grid, results));
+                self.binary(binary, lhs, rhs)?
+            }
+            NodeKind::Aggregate(aggregate) => {
+                let param = aggregate.param.map(|param| self.take(param, grid, results));
+                let input = self.take_vector(aggregate.expr, grid, results);
+                Data::Vector(self.aggregate(aggregate, param, input, grid)?)
+            }
+            NodeKind::Call(function, args) => self.call(function, args, grid, node.span, results)?,
+        };
+        if let Data::Vector(vector) = &data {
+            self.budget.hold(vector.samples())?;
+        }
+        Ok(Some(data))
+    }
+
+    fn grid(&self, id: NodeId) -> Grid {
+        self.plan.grids[id.index()]
+    }
+
+    fn reference(&self, id: NodeId) -> &crate::plan::Reference {
+        &self.plan.references[id.index()]
+    }
+
+    /// Takes a child's result, repeated over the parent's grid when it has one step only.
+    fn take(&self, id: NodeId, grid: Grid, results: &mut [Option<Data>]) -> Data {
+        let data = results[id.index()].take().expect("children are evaluated before parents, and used once");
+        self.spread(data, grid)
+    }
+
+    fn spread(&self, data: Data, grid: Grid) -> Data {
+        match data {
+            Data::Scalar(values) if values.len() == 1 && grid.steps != 1 => {
+                Data::Scalar(vec![values[0]; grid.steps])
+            }
+            Data::Vector(vector) => {
+                self.budget.release(vector.samples());
+                Data::Vector(vector.spread(grid.steps))
+            }
+            other => other,
+        }
+    }
+
+    fn take_vector(&self, id: NodeId, grid: Grid, results: &mut [Option<Data>]) -> Vector {
+        match self.take(id, grid, results) {
+            Data::Vector(vector) => vector,
+            _ => unreachable!("the type check lets only vectors stand here"),
+        }
+    }
+
+    fn take_scalar(&self, id: NodeId, grid: Grid, results: &mut [Option<Data>]) -> Vec<f64> {
+        match self.take(id, grid, results) {
+            Data::Scalar(values) => values,
+            _ => unreachable!("the type check lets only scalars stand here"),
+        }
+    }
+
+    fn negate(&self, data: Data) -> Result<Data, QueryError> {
+        Ok(match data {
+            Data::Scalar(mut values) => {
+                values.iter_mut().for_each(|value| *value = -*value);
+                Data::Scalar(values)
+            }
+            Data::Vector(mut vector) => {
+                vector.map(|value| -value);
+                self.drop_names(&mut vector, Collisions::Merge)?;
+                Data::Vector(vector)
+            }
+            _ => unreachable!("the type check lets only numbers be negated"),
+        })
+    }
+
+    /// Removes the metric names of a result, or marks them for removal at the end.
+    fn drop_names(&self, vector: &mut Vector, collisions: Collisions) -> Result<(), QueryError> {
+        if self.config.delayed_name_removal {
+            vector.series.iter_mut().for_each(|series| series.drop_name = true);
+            return Ok(());
+        }
+        vector.remove_names(|_| true, collisions)
+    }
+
+    fn warn(&self, span: Span, text: impl Into<String>) {
+        self.annotate(Level::Warning, span, text.into());
+    }
+
+    fn info(&self, span: Span, text: impl Into<String>) {
+        self.annotate(Level::Info, span, text.into());
+    }
+
+    fn annotate(&self, level: Level, span: Span, text: String) {
+        self.annotations.lock().expect("no worker panics while it holds the lock").add(level, text, span);
+    }
+
+    /// Runs work over `0..len` in blocks, in parallel; results in order. Stops at the first error.
+    fn blocks<T: Send>(
+        &self,
+        len: usize,
+        block: usize,
+        work: impl Fn(Range<usize>) -> Result<T, QueryError> + Sync,
+    ) -> Result<Vec<T>, QueryError> {
+        let run = |index: usize| {
+            self.budget.check()?;
+            work(index * block..len.min((index + 1) * block))
+        };
+        let count = len.div_ceil(block);
+        if count <= 1 {
+            return (0..count).map(run).collect();
+        }
+        (0..count).into_par_iter().map(run).collect()
+    }
+
+    fn value(&self, root: Data) -> Result<Value, QueryError> {
+        let grid = self.plan.query;
+        let instant = grid.step_ms == 0;
+        Ok(match self.spread(root, grid) {
+            Data::Scalar(values) if instant => Value::Scalar { time_ms: grid.start_ms, value: values[0] },
+            Data::Scalar(values) => result::scalar_matrix(&values, grid),
+            Data::Text(bytes) => {
+                let value = String::from_utf8_lossy(&bytes).into_owned();
+                Value::String { time_ms: grid.start_ms, value }
+            }
+            Data::Stored(series) => Value::Matrix(series),
+            Data::Vector(mut vector) => {
+                vector.remove_names(|series| series.drop_name, Collisions::Merge)?;
+                match self.expr.value_type() {
+                    ValueType::Matrix => {
+                        let id = self.expr.unwrap_parens(self.expr.root());
+                        result::matrix(vector, self.subquery_result_grid(id)?)
+                    }
+                    _ if instant => result::vector(vector, grid.start_ms),
+                    _ => result::matrix(vector, grid),
+                }
+            }
+        })
+    }
+
+    fn subquery_result_grid(&self, id: NodeId) -> Result<Grid, QueryError> {
+        match &self.expr.node(id).kind {
+            NodeKind::Subquery(subquery) => {
+                self.plan.subquery_grid(subquery, self.reference(id), &self.grid(id), self.config)
+            }
+            _ => unreachable!("a computed range vector comes from a subquery"),
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! Arithmetic and comparisons between vectors: which series meet, and what their results are called.
+//!
+//! Both sides' match groups become dense ids once, from labels. A group is then computed row against row; the checks
+//! that only one series of a side is there at a time look at steps, but only where a group has several series.
+
+use std::collections::HashMap;
+
+use model::LabelSet;
+use model::labels::METRIC_NAME;
+
+use super::super::Context;
+use super::super::vector::{ABSENT, Collisions, NAME_LABELS, SeriesMeta, Vector, is_absent, labels_text};
+use super::element;
+use crate::ast::{Binary, Cardinality, Matching};
+use crate::error::QueryError;
+
+/// How many match groups a worker takes at a time.
+const GROUPS_BLOCK: usize = 64;
+
+/// The rows of both sides that share a match group.
+#[derive(Debug, Default)]
+pub(super) struct MatchGroup {
+    pub(super) labels: LabelSet,
+    pub(super) left: Vec<u32>,
+    pub(super) right: Vec<u32>,
+}
+
+/// Sorts the rows of both sides into match groups, in order of first appearance on the left.
+pub(super) fn match_groups(matching: &Matching, left: &Vector, right: &Vector) -> Vec<MatchGroup> {
+    let mut ids: HashMap<LabelSet, usize> = HashMap::with_capacity(left.series.len());
+    let mut groups: Vec<MatchGroup> = Vec::new();
+    for (is_left, side) in [(true, left), (false, right)] {
+        for (row, series) in side.series.iter().enumerate() {
+            let labels = signature(matching, &series.labels);
+            let id = *ids.entry(labels).or_insert_with_key(|labels| {
+                groups.push(MatchGroup { labels: labels.clone(), ..MatchGroup::default() });
+                groups.len() - 1
+            });
+            let group = &mut groups[id];
+            if is_left { group.left.push(row as u32) } else { group.right.push(row as u32) }
+        }
+    }
+    groups
+}
+
+fn signature(matching: &Matching, labels: &LabelSet) -> LabelSet {
+    let listed = |name: &str| matching.labels.iter().any(|label| label == name);
+    match matching.on {
+        true if matching.labels.is_empty() => LabelSet::empty(),
+        true => labels.filtered(listed),
+        false => labels.filtered(|name| name != METRIC_NAME && !listed(name)),
+    }
+}
+
+/// One match group being computed: `many` are the rows of the side that may repeat.
+struct Matcher<'a> {
+    binary: &'a Binary,
+    many: &'a Vector,
+    one: &'a Vector,
+    /// The right side is the many side.
+    swapped: bool,
+    delayed: bool,
+}
+
+impl Context<'_> {
+    pub(super) fn matched(&self, binary: &Binary, left: Vector, right: Vector) -> Result<Vector, QueryError> {
+        let groups = match_groups(&binary.matching, &left, &right);
+        let swapped = binary.matching.cardinality == Cardinality::OneToMany;
+        let (many, one) = if swapped { (&right, &left) } else { (&left, &right) };
+        let delayed = self.config.delayed_name_removal;
+        let matcher = Matcher { binary, many, one, swapped, delayed };
+        let parts = self.blocks(groups.len(), GROUPS_BLOCK, |block| {
+            let mut part = Vector::new(left.steps);
+            for group in &groups[block] {
+                matcher.group(group, &mut part)?;
+            }
+            Ok(part)
+        })?;
+        let mut vector = Vector::new(left.steps);
+        for part in parts {
+            vector.series.extend(part.series);
+            vector.values.extend(part.values);
+        }
+        vector.join_equal(Collisions::Merge)?;
+        Ok(vector)
+    }
+}
+
+impl Matcher<'_> {
+    fn group(&self, group: &MatchGroup, out: &mut Vector) -> Result<(), QueryError> {
+        let (many, one) =
+            if self.swapped { (&group.right, &group.left) } else { (&group.left, &group.right) };
+        if many.is_empty() || one.is_empty() {
+            // A missing partner yields nothing, but the one side must be unique all the same.
+            return self.check_one_side(group, one);
+        }
+        self.check_one_side(group, one)?;
+        let steps = self.many.steps;
+        let mut taken = vec![false; if many.len() > 1 { steps } else { 0 }];
+        let mut taken_by_labels: HashMap<LabelSet, Vec<bool>> = HashMap::new();
+        let mut row = vec![ABSENT; steps];
+        for many_row in many {
+            for one_row in one {
+                let (many_meta, one_meta) =
+                    (&self.many.series[*many_row as usize], &self.one.series[*one_row as usize]);
+                let labels = self.result_labels(&many_meta.labels, &one_meta.labels);
+                let (many_values, one_values) =
+                    (self.many.row(*many_row as usize), self.one.row(*one_row as usize));
+                if many.len() > 1 {
+                    let taken = match self.binary.matching.cardinality {
+                        Cardinality::OneToOne => &mut taken,
+                        _ => taken_by_labels.entry(labels.clone()).or_insert_with(|| vec![false; steps]),
+                    };
+                    self.take_steps(many_values, one_values, taken)?;
+                }
+                for ((cell, many), one) in row.iter_mut().zip(many_values).zip(one_values) {
+                    *cell = if is_absent(*many) || is_absent(*one) {
+                        ABSENT
+                    } else {
+                        let (left, right) = if self.swapped { (*one, *many) } else { (*many, *one) };
+                        element(self.binary, left, right, left)
+                    };
+                }
+                let drops = self.delayed && (self.binary.op.drops_name() || self.binary.return_bool);
+                out.push(SeriesMeta { labels, drop_name: drops || many_meta.drop_name }, &row);
+            }
+        }
+        Ok(())
+    }
+
+    /// Fails when two series of the side that must be unique are there at one step.
+    fn check_one_side(&self, group: &MatchGroup, one: &[u32]) -> Result<(), QueryError> {
+        if one.len() < 2 {
+            return Ok(());
+        }
+        for step in 0..self.one.steps {
+            let mut present =
+                one.iter().filter(|row| !is_absent(self.one.values[**row as usize * self.one.steps + step]));
+            if let (Some(first), Some(second)) = (present.next(), present.next()) {
+                let mut texts =
+                    [first, second].map(|row| labels_text(&self.one.series[*row as usize].labels));
+                texts.sort();
+                let side = if self.swapped { "left" } else { "right" };
+                return Err(QueryError::Execution(format!(
+                    "found duplicate series for the match group {} on the {side} hand-side of the operation: [{}, {}];many-to-many matching not allowed: matching labels must be unique on one side",
+                    labels_text(&group.labels),
+                    texts[0],
+                    texts[1],
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// Marks the steps at which two rows meet; fails when one is marked already.
+    fn take_steps(&self, many: &[f64], one: &[f64], taken: &mut [bool]) -> Result<(), QueryError> {
+        for ((taken, many), one) in taken.iter_mut().zip(many).zip(one) {
+            if is_absent(*many) || is_absent(*one) {
+                continue;
+            }
+            if *taken {
+                let message = match self.binary.matching.cardinality {
+                    Cardinality::OneToOne => {
+                        "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)"
+                    }
+                    _ => "multiple matches for labels: grouping labels must ensure unique matches",
+                };
+                return Err(QueryError::Execution(message.to_owned()));
+            }
+            *taken = true;
+        }
+        Ok(())
+    }
+
+    fn result_labels(&self, many: &LabelSet, one: &LabelSet) -> LabelSet {
+        let matching = &self.binary.matching;
+        let drops = !self.delayed && (self.binary.op.drops_name() || self.binary.return_bool);
+        let one_to_one = matching.cardinality == Cardinality::OneToOne;
+        let kept = many.filtered(|name| {
+            let listed = matching.labels.iter().any(|label| label == name);
+            !(drops && NAME_LABELS.contains(&name)) && (!one_to_one || matching.on == listed)
+        });
+        if matching.include.is_empty() {
+            return kept;
+        }
+        let mut builder = kept.to_builder();
+        for name in &matching.include {
+            builder.set(name, one.get(name));
+        }
+        builder.build()
+    }
+}

@@ -1,0 +1,64 @@
+//! `and`, `or`, `unless`: presence decides, values and labels stay.
+
+use super::super::Context;
+use super::super::vector::{ABSENT, Collisions, Vector, is_absent};
+use super::matching::match_groups;
+use crate::ast::{Binary, BinaryOp};
+use crate::error::QueryError;
+
+/// Marks the steps at which any of some rows has a sample.
+fn presence(vector: &Vector, rows: &[u32]) -> Vec<bool> {
+    let mut present = vec![false; vector.steps];
+    for row in rows {
+        for (present, value) in present.iter_mut().zip(vector.row(*row as usize)) {
+            *present |= !is_absent(*value);
+        }
+    }
+    present
+}
+
+/// Removes the samples at steps that are (or are not) marked.
+fn mask(vector: &mut Vector, rows: &[u32], marks: &[bool], keep: bool) {
+    for row in rows {
+        for (value, mark) in vector.row_mut(*row as usize).iter_mut().zip(marks) {
+            if *mark != keep {
+                *value = ABSENT;
+            }
+        }
+    }
+}
+
+impl Context<'_> {
+    pub(super) fn set_operator(
+        &self,
+        binary: &Binary,
+        mut left: Vector,
+        mut right: Vector,
+    ) -> Result<Vector, QueryError> {
+        for group in match_groups(&binary.matching, &left, &right) {
+            self.budget.check()?;
+            match binary.op {
+                BinaryOp::And => {
+                    let marks = presence(&right, &group.right);
+                    mask(&mut left, &group.left, &marks, true);
+                }
+                BinaryOp::Unless => {
+                    let marks = presence(&right, &group.right);
+                    mask(&mut left, &group.left, &marks, false);
+                }
+                _ => {
+                    let marks = presence(&left, &group.left);
+                    mask(&mut right, &group.right, &marks, false);
+                }
+            }
+        }
+        left.remove_empty_rows();
+        if binary.op == BinaryOp::Or {
+            right.remove_empty_rows();
+            left.series.append(&mut right.series);
+            left.values.append(&mut right.values);
+            left.join_equal(Collisions::Merge)?;
+        }
+        Ok(left)
+    }
+}

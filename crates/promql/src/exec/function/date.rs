@@ -1,0 +1,88 @@
+//! Parts of a date: of the proleptic Gregorian calendar, in UTC, from seconds since the epoch.
+
+use crate::function::FunctionKind as K;
+
+const SECONDS_PER_DAY: i64 = 86_400;
+
+struct Date {
+    year: i64,
+    /// 1 to 12.
+    month: i64,
+    /// 1 to 31.
+    day: i64,
+}
+
+fn days_of(seconds: f64) -> i64 {
+    (seconds as i64).div_euclid(SECONDS_PER_DAY)
+}
+
+/// Splits days since the epoch. Years are counted from March, so that the leap day comes last (Hinnant, "chrono-compatible
+/// low-level date algorithms").
+fn date(days: i64) -> Date {
+    let shifted = days + 719_468;
+    let era = shifted.div_euclid(146_097);
+    let day_of_era = shifted.rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    Date { year, month, day }
+}
+
+fn is_leap(year: i64) -> bool {
+    year % 4 == 0 && (year % 100 != 0 || year % 400 == 0)
+}
+
+fn days_in_month(date: &Date) -> i64 {
+    match date.month {
+        2 => 28 + i64::from(is_leap(date.year)),
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
+}
+
+fn day_of_year(date: &Date) -> i64 {
+    (1..date.month).map(|month| days_in_month(&Date { month, ..*date })).sum::<i64>() + date.day
+}
+
+/// Returns the function of a kind, if it is one of these.
+pub(super) fn function(kind: K) -> Option<fn(f64) -> f64> {
+    Some(match kind {
+        K::Minute => |s| ((s as i64).rem_euclid(3600) / 60) as f64,
+        K::Hour => |s| ((s as i64).rem_euclid(SECONDS_PER_DAY) / 3600) as f64,
+        // The epoch was a Thursday; Sunday is 0.
+        K::DayOfWeek => |s| (days_of(s) + 4).rem_euclid(7) as f64,
+        K::DayOfMonth => |s| date(days_of(s)).day as f64,
+        K::DayOfYear => |s| day_of_year(&date(days_of(s))) as f64,
+        K::DaysInMonth => |s| days_in_month(&date(days_of(s))) as f64,
+        K::Month => |s| date(days_of(s)).month as f64,
+        K::Year => |s| date(days_of(s)).year as f64,
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_around_leap_days_and_the_epoch() {
+        let part = |kind, s: f64| function(kind).expect("a date function")(s);
+        // 2024-02-29 23:59:59
+        let leap = 1_709_251_199.0;
+        assert_eq!(part(K::Year, leap), 2024.0);
+        assert_eq!(part(K::Month, leap), 2.0);
+        assert_eq!(part(K::DayOfMonth, leap), 29.0);
+        assert_eq!(part(K::DayOfYear, leap), 60.0);
+        assert_eq!(part(K::DaysInMonth, leap), 29.0);
+        assert_eq!(part(K::DayOfWeek, leap), 4.0);
+        assert_eq!(part(K::Hour, leap), 23.0);
+        assert_eq!(part(K::Minute, leap), 59.0);
+        // 1969-12-31 23:59:59
+        assert_eq!(part(K::Year, -1.0), 1969.0);
+        assert_eq!(part(K::DayOfYear, -1.0), 365.0);
+        assert_eq!(part(K::DayOfWeek, -1.0), 3.0);
+    }
+}

@@ -1,0 +1,111 @@
+//! `label_replace` and `label_join`: labels only, samples stay.
+
+use std::collections::HashMap;
+
+use model::LabelSet;
+use model::labels::METRIC_NAME;
+use regex_automata::meta::Regex;
+
+use super::{Collisions, Context, Data, Vector};
+use crate::ast::NodeId;
+use crate::error::QueryError;
+use crate::parser::text::quote_bytes;
+use crate::plan::Grid;
+
+/// How much memory a compiled pattern may take.
+const REGEX_SIZE_BYTES_MAX: usize = 10 << 20;
+
+fn label_name<'a>(bytes: &'a [u8], role: &str, function: &str) -> Result<&'a str, QueryError> {
+    match std::str::from_utf8(bytes) {
+        Ok(name) if !name.is_empty() => Ok(name),
+        _ => {
+            let text = String::from_utf8_lossy(bytes);
+            Err(QueryError::Execution(format!("invalid {role} label name in {function}(): {text}")))
+        }
+    }
+}
+
+fn utf8<'a>(bytes: &'a [u8], function: &str) -> Result<&'a str, QueryError> {
+    std::str::from_utf8(bytes).map_err(|_| {
+        QueryError::Execution(format!("{function}() needs UTF-8 texts, got {}", quote_bytes(bytes)))
+    })
+}
+
+impl Context<'_> {
+    pub(super) fn label_replace(
+        &self,
+        args: &[NodeId],
+        grid: Grid,
+        results: &mut [Option<Data>],
+    ) -> Result<Vector, QueryError> {
+        const NAME: &str = "label_replace";
+        let mut vector = self.take_vector(args[0], grid, results);
+        let texts: Vec<Box<[u8]>> = args[1..].iter().map(|arg| self.take_text(*arg, results)).collect();
+        let pattern = utf8(&texts[3], NAME)?;
+        let config = Regex::config().nfa_size_limit(Some(REGEX_SIZE_BYTES_MAX));
+        // The pattern alone must be one, or `)(` would balance the anchors.
+        let valid = Regex::builder().configure(config.clone()).build(pattern).is_ok();
+        let regex = Regex::builder().configure(config).build(&format!("^(?s:{pattern})$"));
+        let Some(regex) = regex.ok().filter(|_| valid) else {
+            let message = format!("invalid regular expression in label_replace(): {pattern}");
+            return Err(QueryError::Execution(message));
+        };
+        let target = label_name(&texts[0], "destination", NAME)?;
+        let (template, source) = (utf8(&texts[1], NAME)?, utf8(&texts[2], NAME)?);
+        let mut expanded: HashMap<String, Option<String>> = HashMap::new();
+        for series in &mut vector.series {
+            let value = series.labels.get(source);
+            let replacement = match expanded.get(value) {
+                Some(known) => known.clone(),
+                None => {
+                    let replacement = expand(&regex, value, template);
+                    expanded.insert(value.to_owned(), replacement.clone());
+                    replacement
+                }
+            };
+            if let Some(replacement) = replacement {
+                series.labels = with_label(&series.labels, target, replacement);
+                series.drop_name &= target != METRIC_NAME;
+            }
+        }
+        vector.join_equal(Collisions::Merge)?;
+        Ok(vector)
+    }
+
+    pub(super) fn label_join(
+        &self,
+        args: &[NodeId],
+        grid: Grid,
+        results: &mut [Option<Data>],
+    ) -> Result<Vector, QueryError> {
+        const NAME: &str = "label_join";
+        let mut vector = self.take_vector(args[0], grid, results);
+        let texts: Vec<Box<[u8]>> = args[1..].iter().map(|arg| self.take_text(*arg, results)).collect();
+        let separator = utf8(&texts[1], NAME)?;
+        let mut sources = Vec::new();
+        for text in &texts[2..] {
+            sources.push(label_name(text, "source", NAME)?);
+        }
+        let target = label_name(&texts[0], "destination", NAME)?;
+        for series in &mut vector.series {
+            let values: Vec<&str> = sources.iter().map(|source| series.labels.get(source)).collect();
+            series.labels = with_label(&series.labels, target, values.join(separator));
+            series.drop_name &= target != METRIC_NAME;
+        }
+        vector.join_equal(Collisions::Merge)?;
+        Ok(vector)
+    }
+}
+
+fn with_label(labels: &LabelSet, name: &str, value: String) -> LabelSet {
+    let mut builder = labels.to_builder();
+    builder.set(name, value);
+    builder.build()
+}
+
+/// Returns the template with the groups of a match, `None` when the value does not match.
+fn expand(regex: &Regex, value: &str, template: &str) -> Option<String> {
+    let mut captures = regex.create_captures();
+    regex.captures(value, &mut captures);
+    captures.is_match().then(|| captures.interpolate_string(value, template))
+}

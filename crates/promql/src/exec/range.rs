@@ -1,0 +1,290 @@
+//! Functions of range vectors: a window of samples at each step.
+//!
+//! A series is read once into a buffer; the windows of all steps are slices of it. Windows are open at their start and
+//! closed at their end, and hold no staleness markers.
+
+mod counter;
+mod over_time;
+mod regression;
+
+use storage::Samples;
+
+use super::vector::{ABSENT, Collisions, SeriesMeta, Vector, is_absent};
+use super::{Context, Data, quantile};
+use crate::ast::{NodeId, NodeKind, Span, ValueType};
+use crate::error::QueryError;
+use crate::function::{Function, FunctionKind};
+use crate::plan::{Grid, Reference};
+
+/// The samples of one step.
+pub(super) struct Window<'a> {
+    /// Milliseconds, ascending; never empty.
+    pub(super) times: &'a [i64],
+    pub(super) values: &'a [f64],
+    /// Open.
+    pub(super) start_ms: i64,
+    /// Closed.
+    pub(super) end_ms: i64,
+    /// The step's time; differs from `end_ms` by offset and `@`.
+    pub(super) step_ms: i64,
+    /// The scalar arguments at this step, in order.
+    pub(super) params: [f64; 2],
+}
+
+type WindowFn = fn(&Window<'_>) -> Option<f64>;
+
+/// Where the samples come from.
+enum Source {
+    /// A selector's series.
+    Stored(NodeId),
+    /// A subquery's result and its grid.
+    Computed(Vector, Grid),
+}
+
+impl Source {
+    fn len(&self, context: &Context<'_>) -> usize {
+        match self {
+            Self::Stored(selector) => context.set_of(*selector).series.len(),
+            Self::Computed(vector, _) => vector.series.len(),
+        }
+    }
+
+    fn meta(&self, context: &Context<'_>, index: usize) -> SeriesMeta {
+        match self {
+            Self::Stored(selector) => SeriesMeta::new(context.set_of(*selector).series[index].labels.clone()),
+            Self::Computed(vector, _) => vector.series[index].clone(),
+        }
+    }
+
+    /// Reads all samples of a series, without staleness markers.
+    fn read(&self, context: &Context<'_>, index: usize, out: &mut Samples) -> Result<(), QueryError> {
+        match self {
+            Self::Stored(selector) => {
+                context.read(*selector, &context.set_of(*selector).series[index], out)?;
+                remove_stale(out);
+            }
+            Self::Computed(vector, grid) => {
+                out.clear();
+                for (step, value) in vector.row(index).iter().enumerate() {
+                    if !is_absent(*value) {
+                        out.push(grid.time(step), *value);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn remove_stale(samples: &mut Samples) {
+    if !samples.floats.iter().any(|value| model::is_stale(*value)) {
+        return;
+    }
+    let mut kept = 0;
+    for index in 0..samples.floats.len() {
+        if !model::is_stale(samples.floats[index]) {
+            samples.timestamps[kept] = samples.timestamps[index];
+            samples.floats[kept] = samples.floats[index];
+            kept += 1;
+        }
+    }
+    samples.timestamps.truncate(kept);
+    samples.floats.truncate(kept);
+}
+
+impl Context<'_> {
+    /// Evaluates a function with a range vector among its arguments.
+    pub(super) fn range_call(
+        &self,
+        function: &Function,
+        args: &[NodeId],
+        grid: Grid,
+        results: &mut [Option<Data>],
+    ) -> Result<Vector, QueryError> {
+        let position = function.args.iter().position(|arg| *arg == ValueType::Matrix);
+        let matrix = args[position.expect("one argument is a range vector")];
+        let scalars: Vec<(Span, Vec<f64>)> = args
+            .iter()
+            .filter(|arg| **arg != matrix)
+            .map(|arg| (self.expr.node(*arg).span, self.take_scalar(*arg, grid, results)))
+            .collect();
+        let inner = self.expr.unwrap_parens(matrix);
+        let reference = *self.reference(inner);
+        let source = self.source(matrix, inner, grid, results)?;
+        if function.kind == FunctionKind::AbsentOverTime {
+            return self.absent_over_time(inner, &source, &reference, grid);
+        }
+        let compute = window_fn(function.kind)?;
+        let count = source.len(self);
+        let mut vector = self.rows(
+            count,
+            grid.steps,
+            |index| source.meta(self, index),
+            |index, buffer, row| {
+                source.read(self, index, buffer)?;
+                fill_windows(buffer, &reference, &grid, &scalars, compute, row);
+                Ok(())
+            },
+        )?;
+        self.annotate_range(function, &scalars, self.expr.node(matrix).span, &vector);
+        if !matches!(function.kind, FunctionKind::LastOverTime | FunctionKind::FirstOverTime) {
+            self.drop_names(&mut vector, Collisions::Refuse)?;
+        }
+        Ok(vector)
+    }
+
+    fn source(
+        &self,
+        matrix: NodeId,
+        inner: NodeId,
+        grid: Grid,
+        results: &mut [Option<Data>],
+    ) -> Result<Source, QueryError> {
+        Ok(match &self.expr.node(inner).kind {
+            NodeKind::Range(selector, _) => Source::Stored(*selector),
+            NodeKind::Subquery(subquery) => {
+                let steps = self.plan.subquery_grid(subquery, self.reference(inner), &grid, self.config)?;
+                Source::Computed(self.take_vector(matrix, steps, results), steps)
+            }
+            _ => unreachable!("only selectors and subqueries are range vectors"),
+        })
+    }
+
+    fn annotate_range(
+        &self,
+        function: &Function,
+        scalars: &[(Span, Vec<f64>)],
+        matrix_span: Span,
+        vector: &Vector,
+    ) {
+        if vector.series.is_empty() {
+            return;
+        }
+        match function.kind {
+            FunctionKind::QuantileOverTime => {
+                let (span, values) = &scalars[0];
+                for q in values.iter().filter(|q| quantile::is_unusual(**q)) {
+                    self.warn(*span, quantile::warning(*q));
+                }
+            }
+            FunctionKind::Rate | FunctionKind::Increase => {
+                let mut last = None;
+                for series in &vector.series {
+                    let name = series.labels.metric_name();
+                    if last != Some(name) && !counter::is_counter_name(name) {
+                        let name = model::labels::quote(name);
+                        let hint =
+                            "metric might not be a counter, name does not end in _total/_sum/_count/_bucket:";
+                        self.info(matrix_span, format!("{hint} {name}"));
+                    }
+                    last = Some(name);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn absent_over_time(
+        &self,
+        inner: NodeId,
+        source: &Source,
+        reference: &Reference,
+        grid: Grid,
+    ) -> Result<Vector, QueryError> {
+        let present = self.blocks(source.len(self), super::SERIES_BLOCK, |block| {
+            let mut present = vec![false; grid.steps];
+            let mut row = vec![ABSENT; grid.steps];
+            let mut buffer = Samples::default();
+            for index in block {
+                row.fill(ABSENT);
+                source.read(self, index, &mut buffer)?;
+                fill_windows(&buffer, reference, &grid, &[], |_| Some(1.0), &mut row);
+                for (present, value) in present.iter_mut().zip(&row) {
+                    *present |= !is_absent(*value);
+                }
+            }
+            Ok(present)
+        })?;
+        let selector = match self.expr.node(inner).kind {
+            NodeKind::Range(selector, _) => selector,
+            _ => inner,
+        };
+        let row: Vec<f64> = (0..grid.steps)
+            .map(|step| if present.iter().any(|block| block[step]) { ABSENT } else { 1.0 })
+            .collect();
+        let mut vector = Vector::new(grid.steps);
+        vector.push(SeriesMeta::new(self.absent_labels(selector)), &row);
+        Ok(vector)
+    }
+}
+
+/// Evaluates a function at each step whose window holds a sample.
+fn fill_windows(
+    samples: &Samples,
+    reference: &Reference,
+    grid: &Grid,
+    scalars: &[(Span, Vec<f64>)],
+    compute: WindowFn,
+    row: &mut [f64],
+) {
+    let (mut first, mut next) = (0, 0);
+    for (step, cell) in row.iter_mut().enumerate() {
+        let step_ms = grid.time(step);
+        let end_ms = reference.window_end(step_ms);
+        let start_ms = end_ms.saturating_sub(reference.range_ms);
+        while next < samples.timestamps.len() && samples.timestamps[next] <= end_ms {
+            next += 1;
+        }
+        while first < next && samples.timestamps[first] <= start_ms {
+            first += 1;
+        }
+        if first == next {
+            continue;
+        }
+        let param = |index: usize| scalars.get(index).map_or(0.0, |(_, values)| values[step]);
+        let window = Window {
+            times: &samples.timestamps[first..next],
+            values: &samples.floats[first..next],
+            start_ms,
+            end_ms,
+            step_ms,
+            params: [param(0), param(1)],
+        };
+        if let Some(value) = compute(&window) {
+            *cell = value;
+        }
+    }
+}
+
+fn window_fn(kind: FunctionKind) -> Result<WindowFn, QueryError> {
+    use FunctionKind as K;
+    Ok(match kind {
+        K::Rate => counter::rate,
+        K::Increase => counter::increase,
+        K::Delta => counter::delta,
+        K::Irate => counter::irate,
+        K::Idelta => counter::idelta,
+        K::Resets => counter::resets,
+        K::Changes => counter::changes,
+        K::Deriv => regression::deriv,
+        K::PredictLinear => regression::predict_linear,
+        K::DoubleExponentialSmoothing => regression::double_exponential_smoothing,
+        K::AvgOverTime => over_time::avg,
+        K::SumOverTime => over_time::sum,
+        K::MinOverTime => over_time::min,
+        K::MaxOverTime => over_time::max,
+        K::CountOverTime => over_time::count,
+        K::LastOverTime => over_time::last,
+        K::FirstOverTime => over_time::first,
+        K::PresentOverTime => |_| Some(1.0),
+        K::StdvarOverTime => over_time::stdvar,
+        K::StddevOverTime => over_time::stddev,
+        K::QuantileOverTime => over_time::quantile,
+        K::MadOverTime => over_time::mad,
+        K::TsOfMinOverTime => over_time::ts_of_min,
+        K::TsOfMaxOverTime => over_time::ts_of_max,
+        K::TsOfFirstOverTime => over_time::ts_of_first,
+        K::TsOfLastOverTime => over_time::ts_of_last,
+        other => return Err(QueryError::Internal(format!("{other:?} is not a function of range vectors"))),
+    })
+}

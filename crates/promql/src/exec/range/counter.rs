@@ -1,0 +1,82 @@
+//! Rates, increases, deltas, resets (Prometheus, `promql/functions.go`).
+
+use super::Window;
+
+/// Samples further apart than this many mean gaps are not continued up to the border.
+const EXTRAPOLATION_GAPS_MAX: f64 = 1.1;
+
+/// Tells whether a metric's name is that of a counter, or there is none.
+pub(super) fn is_counter_name(name: &str) -> bool {
+    name.is_empty() || ["_total", "_sum", "_count", "_bucket"].iter().any(|suffix| name.ends_with(suffix))
+}
+
+pub(super) fn increase(window: &Window<'_>) -> Option<f64> {
+    extrapolated(window, true)
+}
+
+pub(super) fn rate(window: &Window<'_>) -> Option<f64> {
+    let range_ms = window.end_ms - window.start_ms;
+    extrapolated_factor(window, true).map(|(change, factor)| change * (factor / (range_ms as f64 / 1000.0)))
+}
+
+pub(super) fn delta(window: &Window<'_>) -> Option<f64> {
+    extrapolated(window, false)
+}
+
+fn extrapolated(window: &Window<'_>, counter: bool) -> Option<f64> {
+    extrapolated_factor(window, counter).map(|(change, factor)| change * factor)
+}
+
+/// Returns the change between the first and the last sample, and by how much it grows to cover the whole range.
+fn extrapolated_factor(window: &Window<'_>, counter: bool) -> Option<(f64, f64)> {
+    let (times, values) = (window.times, window.values);
+    let (first, last) = (0, times.len() - 1);
+    if last == 0 {
+        return None;
+    }
+    let mut change = values[last] - values[first];
+    if counter {
+        for pair in values.windows(2) {
+            if pair[1] < pair[0] {
+                change += pair[0];
+            }
+        }
+    }
+    let seconds = |from: i64, to: i64| (to - from) as f64 / 1000.0;
+    let mut to_start = seconds(window.start_ms, times[first]);
+    let mut to_end = seconds(times[last], window.end_ms);
+    let sampled = seconds(times[first], times[last]);
+    let gap = sampled / last as f64;
+    if to_start >= gap * EXTRAPOLATION_GAPS_MAX {
+        to_start = gap / 2.0;
+    }
+    if counter && change > 0.0 && values[first] >= 0.0 {
+        // A counter is never below zero: do not go further back than to where it was zero.
+        to_start = to_start.min(sampled * (values[first] / change));
+    }
+    if to_end >= gap * EXTRAPOLATION_GAPS_MAX {
+        to_end = gap / 2.0;
+    }
+    Some((change, (sampled + to_start + to_end) / sampled))
+}
+
+pub(super) fn irate(window: &Window<'_>) -> Option<f64> {
+    let [before, last] = *window.values.last_chunk::<2>()?;
+    let [before_ms, last_ms] = *window.times.last_chunk::<2>()?;
+    let change = if last < before { last } else { last - before };
+    Some(change / ((last_ms - before_ms) as f64 / 1000.0))
+}
+
+pub(super) fn idelta(window: &Window<'_>) -> Option<f64> {
+    let [before, last] = *window.values.last_chunk::<2>()?;
+    Some(last - before)
+}
+
+pub(super) fn resets(window: &Window<'_>) -> Option<f64> {
+    Some(window.values.windows(2).filter(|pair| pair[1] < pair[0]).count() as f64)
+}
+
+pub(super) fn changes(window: &Window<'_>) -> Option<f64> {
+    let changed = |pair: &&[f64]| pair[0] != pair[1] && !(pair[0].is_nan() && pair[1].is_nan());
+    Some(window.values.windows(2).filter(changed).count() as f64)
+}

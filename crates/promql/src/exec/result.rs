@@ -1,0 +1,44 @@
+//! Tables to results.
+
+use model::LabelSet;
+
+use super::vector::{Vector, is_absent};
+use crate::plan::Grid;
+use crate::value::{MatrixSeries, Value, VectorSample};
+
+/// Returns the result of an instant query, in the table's order.
+pub(super) fn vector(vector: Vector, time_ms: i64) -> Value {
+    let samples = vector.series.into_iter().zip(&vector.values).filter(|(_, value)| !is_absent(**value));
+    Value::Vector(
+        samples
+            .map(|(series, value)| VectorSample {
+                labels: series.labels,
+                time_ms,
+                value: *value,
+                histogram: None,
+            })
+            .collect(),
+    )
+}
+
+/// Returns the result of a range query, sorted by labels.
+pub(super) fn matrix(mut vector: Vector, grid: Grid) -> Value {
+    let metas = std::mem::take(&mut vector.series);
+    let mut series: Vec<MatrixSeries> = metas
+        .into_iter()
+        .enumerate()
+        .map(|(index, meta)| {
+            let row = vector.row(index).iter().enumerate().filter(|(_, value)| !is_absent(**value));
+            let points = row.map(|(step, value)| (grid.time(step), *value)).collect();
+            MatrixSeries { labels: meta.labels, points, histograms: Vec::new() }
+        })
+        .collect();
+    series.sort_by(|a, b| a.labels.cmp(&b.labels));
+    Value::Matrix(series)
+}
+
+/// Returns the result of a range query over a scalar.
+pub(super) fn scalar_matrix(values: &[f64], grid: Grid) -> Value {
+    let points = values.iter().enumerate().map(|(step, value)| (grid.time(step), *value)).collect();
+    Value::Matrix(vec![MatrixSeries { labels: LabelSet::empty(), points, histograms: Vec::new() }])
+}

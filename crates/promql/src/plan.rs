@@ -1,0 +1,322 @@
+//! The plan: on which grid of steps each node is evaluated, and which samples each selector needs.
+//!
+//! All of it is known before any data is: a subquery's grid follows from its parent's, and what does not depend on time
+//! (`@` below, nothing time-dependent above) has a grid of one step, whose result the parent repeats. Grids go from the
+//! root down, evaluation from the leaves up; both are loops over the arena.
+
+use model::TimeRange;
+use storage::SelectRequest;
+
+use crate::ast::{
+    AggregateOp, AtModifier, DurationSpec, Expr, Node, NodeId, NodeKind, Subquery, ValueType, VectorSelector,
+};
+use crate::engine::EngineConfig;
+use crate::error::QueryError;
+use crate::function::FunctionKind;
+
+/// The most steps of a subquery.
+const SUBQUERY_STEPS_MAX: i64 = 10_000_000;
+
+/// Times at which something is evaluated: `start, start + step, ...`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Grid {
+    pub(crate) start_ms: i64,
+    /// 0 only when there is one step.
+    pub(crate) step_ms: i64,
+    pub(crate) steps: usize,
+}
+
+impl Grid {
+    pub(crate) fn time(&self, step: usize) -> i64 {
+        self.start_ms.saturating_add(self.step_ms.saturating_mul(step as i64))
+    }
+
+    pub(crate) fn end_ms(&self) -> i64 {
+        self.time(self.steps.saturating_sub(1))
+    }
+}
+
+/// How the time of a selector or subquery follows from the time of a step.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Reference {
+    pub(crate) at_ms: Option<i64>,
+    pub(crate) offset_ms: i64,
+    /// How far back: the lookback, or the range.
+    pub(crate) range_ms: i64,
+}
+
+impl Reference {
+    /// Returns the end of what is looked at from a step; the window is open at `end - range_ms` and closed here.
+    pub(crate) fn window_end(&self, time_ms: i64) -> i64 {
+        self.at_ms.unwrap_or(time_ms).saturating_sub(self.offset_ms)
+    }
+
+    /// Returns all times that the windows of a grid cover, closed.
+    fn covered(&self, grid: &Grid) -> TimeRange {
+        let first = self.window_end(grid.start_ms).saturating_sub(self.range_ms).saturating_add(1);
+        TimeRange::new(first, self.window_end(grid.end_ms()))
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    /// By node.
+    pub(crate) grids: Vec<Grid>,
+    /// By node; only selectors, ranges and subqueries have a meaning.
+    pub(crate) references: Vec<Reference>,
+    /// By node: selectors whose samples the parent reads itself.
+    pub(crate) inlined: Vec<bool>,
+    /// By node: which of `selects` holds a selector's series.
+    pub(crate) select_of: Vec<usize>,
+    pub(crate) selects: Vec<SelectRequest>,
+    /// The whole query's grid.
+    pub(crate) query: Grid,
+}
+
+impl Plan {
+    pub(crate) fn new(
+        expr: &Expr,
+        query: Grid,
+        lookback_ms: i64,
+        config: &EngineConfig,
+    ) -> Result<Self, QueryError> {
+        let count = expr.nodes.len();
+        let mut plan = Self {
+            grids: vec![query; count],
+            references: vec![Reference::default(); count],
+            inlined: inlined(expr),
+            select_of: vec![usize::MAX; count],
+            selects: Vec::new(),
+            query,
+        };
+        let invariant = invariant(expr);
+        for (id, node) in expr.nodes().rev() {
+            check_supported(node)?;
+            plan.reference(expr, id, node, lookback_ms)?;
+            plan.give_grids(expr, id, node, &invariant, config)?;
+        }
+        for (id, node) in expr.nodes() {
+            if let NodeKind::Selector(selector) = &node.kind {
+                plan.select(id, selector);
+            }
+        }
+        Ok(plan)
+    }
+
+    fn resolve(&self, duration: &DurationSpec) -> Result<i64, QueryError> {
+        let range_ms = self.query.end_ms().saturating_sub(self.query.start_ms);
+        duration
+            .resolve(self.query.step_ms, range_ms)
+            .map_err(|error| QueryError::Execution(error.to_string()))
+    }
+
+    fn resolve_positive(&self, duration: &DurationSpec) -> Result<i64, QueryError> {
+        match self.resolve(duration)? {
+            ms if ms > 0 => Ok(ms),
+            _ => Err(QueryError::Execution(crate::ast::DurationError::NotPositive.to_string())),
+        }
+    }
+
+    fn at(&self, at: Option<AtModifier>) -> Option<i64> {
+        at.map(|at| match at {
+            AtModifier::Time(ms) => ms,
+            AtModifier::Start => self.query.start_ms,
+            AtModifier::End => self.query.end_ms(),
+        })
+    }
+
+    fn reference(
+        &mut self,
+        expr: &Expr,
+        id: NodeId,
+        node: &Node,
+        lookback_ms: i64,
+    ) -> Result<(), QueryError> {
+        let (selector, range_ms) = match &node.kind {
+            // A selector under a range was given the range's window before, since parents come first here.
+            NodeKind::Selector(_) if self.references[id.index()].range_ms > 0 => return Ok(()),
+            NodeKind::Selector(_) => (id, lookback_ms),
+            NodeKind::Range(selector, range) => (*selector, self.resolve_positive(range)?),
+            NodeKind::Subquery(subquery) => {
+                let offset_ms = subquery.offset.as_ref().map_or(Ok(0), |offset| self.resolve(offset))?;
+                let range_ms = self.resolve_positive(&subquery.range)?;
+                self.references[id.index()] = Reference { at_ms: self.at(subquery.at), offset_ms, range_ms };
+                return Ok(());
+            }
+            _ => return Ok(()),
+        };
+        let NodeKind::Selector(inner) = &expr.node(selector).kind else {
+            unreachable!("a range stands on a selector");
+        };
+        let offset_ms = inner.offset.as_ref().map_or(Ok(0), |offset| self.resolve(offset))?;
+        let reference = Reference { at_ms: self.at(inner.at), offset_ms, range_ms };
+        self.references[id.index()] = reference;
+        self.references[selector.index()] = reference;
+        Ok(())
+    }
+
+    fn give_grids(
+        &mut self,
+        expr: &Expr,
+        id: NodeId,
+        node: &Node,
+        invariant: &[bool],
+        config: &EngineConfig,
+    ) -> Result<(), QueryError> {
+        let grid = self.grids[id.index()];
+        if let NodeKind::Subquery(subquery) = &node.kind {
+            let mut inner = self.subquery_grid(subquery, &self.references[id.index()], &grid, config)?;
+            if invariant[subquery.expr.index()] {
+                // One evaluation, repeated at each step of the subquery.
+                inner.steps = inner.steps.min(1);
+            }
+            self.grids[subquery.expr.index()] = inner;
+            return Ok(());
+        }
+        let once = Grid { steps: 1, ..grid };
+        node.for_each_child(|child| {
+            let shrinks = invariant[child.index()] && expr.type_of(child) != ValueType::Matrix;
+            self.grids[child.index()] = if shrinks { once } else { grid };
+        });
+        Ok(())
+    }
+
+    /// Returns all steps of a subquery that any window of its parent's steps looks at.
+    pub(crate) fn subquery_grid(
+        &self,
+        subquery: &Subquery,
+        reference: &Reference,
+        parent: &Grid,
+        config: &EngineConfig,
+    ) -> Result<Grid, QueryError> {
+        let step_ms = match &subquery.step {
+            Some(step) => self.resolve_positive(step)?,
+            None => config.subquery_step_ms,
+        };
+        let open = reference.window_end(parent.start_ms).saturating_sub(reference.range_ms);
+        let end = reference.window_end(parent.end_ms());
+        // The first multiple of the step after the open end.
+        let start_ms = open.div_euclid(step_ms).saturating_add(1).saturating_mul(step_ms);
+        if start_ms > end {
+            return Ok(Grid { start_ms, step_ms, steps: 0 });
+        }
+        let steps = end.saturating_sub(start_ms) / step_ms + 1;
+        if steps > SUBQUERY_STEPS_MAX {
+            return Err(QueryError::TooManySamples);
+        }
+        Ok(Grid { start_ms, step_ms, steps: steps as usize })
+    }
+
+    fn select(&mut self, id: NodeId, selector: &VectorSelector) {
+        let range = self.references[id.index()].covered(&self.grids[id.index()]);
+        let known = self
+            .selects
+            .iter()
+            .position(|request| request.range == range && request.matchers == selector.matchers);
+        self.select_of[id.index()] = known.unwrap_or_else(|| {
+            let matchers = selector.matchers.clone();
+            self.selects.push(SelectRequest { matchers, range, series_limit: None });
+            self.selects.len() - 1
+        });
+    }
+}
+
+/// Marks the selectors that are not evaluated on their own: under a range, and directly under `timestamp`.
+fn inlined(expr: &Expr) -> Vec<bool> {
+    let mut inlined = vec![false; expr.nodes.len()];
+    for (_, node) in expr.nodes() {
+        match &node.kind {
+            NodeKind::Range(selector, _) => inlined[selector.index()] = true,
+            NodeKind::Call(function, args) if function.kind == FunctionKind::Timestamp => {
+                let mut id = args[0];
+                loop {
+                    match &expr.node(id).kind {
+                        NodeKind::Paren(child) => id = *child,
+                        NodeKind::Selector(_) => break inlined[id.index()] = true,
+                        _ => break,
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    inlined
+}
+
+/// Marks the nodes whose value is the same at every step.
+fn invariant(expr: &Expr) -> Vec<bool> {
+    let mut invariant: Vec<bool> = Vec::with_capacity(expr.nodes.len());
+    for (_, node) in expr.nodes() {
+        let fixed = match &node.kind {
+            NodeKind::Number(_) | NodeKind::String(_) => true,
+            NodeKind::Selector(selector) => selector.at.is_some(),
+            NodeKind::Subquery(subquery) => subquery.at.is_some(),
+            NodeKind::Call(function, args) => {
+                !depends_on_time(function.kind) && args.iter().all(|arg| invariant[arg.index()])
+            }
+            _ => {
+                let mut all = true;
+                node.for_each_child(|child| all &= invariant[child.index()]);
+                all
+            }
+        };
+        invariant.push(fixed);
+    }
+    invariant
+}
+
+fn depends_on_time(kind: FunctionKind) -> bool {
+    use FunctionKind as K;
+    matches!(
+        kind,
+        K::DaysInMonth
+            | K::DayOfMonth
+            | K::DayOfWeek
+            | K::DayOfYear
+            | K::Hour
+            | K::Minute
+            | K::Month
+            | K::Year
+            | K::PredictLinear
+            | K::Time
+            | K::Timestamp
+    )
+}
+
+/// Refuses what the engine does not evaluate, by name.
+fn check_supported(node: &Node) -> Result<(), QueryError> {
+    use FunctionKind as K;
+    let what = match &node.kind {
+        NodeKind::Selector(selector) if selector.mode.is_some() => {
+            "the modifiers anchored and smoothed".to_owned()
+        }
+        NodeKind::Binary(binary) if binary.op.is_trim() => format!("the binary operator {}", binary.op),
+        NodeKind::Binary(binary)
+            if binary.matching.fill_left.is_some() || binary.matching.fill_right.is_some() =>
+        {
+            "the modifier fill".to_owned()
+        }
+        NodeKind::Aggregate(aggregate) if aggregate.op == AggregateOp::LimitRatio => {
+            format!("the aggregation {}", aggregate.op)
+        }
+        NodeKind::Call(function, _)
+            if matches!(
+                function.kind,
+                K::HistogramAvg
+                    | K::HistogramCount
+                    | K::HistogramStddev
+                    | K::HistogramStdvar
+                    | K::HistogramSum
+                    | K::HistogramFraction
+                    | K::HistogramQuantiles
+                    | K::Info
+                    | K::StartTimestamp
+            ) =>
+        {
+            format!("the function {}()", function.name)
+        }
+        _ => return Ok(()),
+    };
+    Err(QueryError::Unsupported(what))
+}

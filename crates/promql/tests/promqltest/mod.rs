@@ -1,0 +1,89 @@
+//! A runner of scripts in Prometheus's promqltest format: `clear`, `load`, `eval instant`, `eval range`.
+//!
+//! [`script`] reads a script, [`storage`] holds what it loads, [`check`] holds results against expectations. A script is
+//! evaluated case by case: a case that fails does not stop those after it.
+//!
+//! Histogram literals are read but not modelled yet: loaded ones are marks that make the engine refuse, and expected ones
+//! never match.
+
+pub(crate) mod check;
+pub(crate) mod script;
+pub(crate) mod storage;
+pub(crate) mod values;
+
+use promql::{Engine, EngineConfig, ParserOptions, QueryOptions};
+
+use self::script::{Command, Eval, EvalKind};
+use self::storage::Memory;
+
+/// What became of a script.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    /// Cases that passed.
+    pub(crate) passed: usize,
+    /// `line: query: what was wrong` of the others.
+    pub(crate) failures: Vec<String>,
+}
+
+impl Report {
+    pub(crate) fn total(&self) -> usize {
+        self.passed + self.failures.len()
+    }
+}
+
+/// Returns the settings that Prometheus's own scripts assume.
+pub(crate) fn settings(delayed_name_removal: bool) -> EngineConfig {
+    EngineConfig {
+        delayed_name_removal,
+        samples_max: 10_000,
+        parser: ParserOptions::everything(),
+        annotations_max: usize::MAX,
+        ..EngineConfig::default()
+    }
+}
+
+/// Runs a script.
+pub(crate) async fn run(text: &str, engine: &Engine) -> Report {
+    let mut report = Report::default();
+    let mut memory = Memory::default();
+    for command in script::parse(text).expect("the script is well formed") {
+        match command {
+            Command::Clear => memory = Memory::default(),
+            Command::Load(series) => memory.load(series),
+            Command::Eval(eval) => match run_eval(&eval, &memory, engine).await {
+                Ok(()) => report.passed += 1,
+                Err(problem) => {
+                    report.failures.push(format!("line {}: {}: {problem}", eval.line, eval.query));
+                }
+            },
+        }
+    }
+    report
+}
+
+async fn run_eval(eval: &Eval, memory: &Memory, engine: &Engine) -> Result<(), String> {
+    let (data, options) = (memory.snapshot(), QueryOptions::default());
+    match eval.kind {
+        EvalKind::Instant { time_ms } => {
+            let result = engine.instant(data.clone(), &eval.query, time_ms, &options).await;
+            let again = match &result {
+                Ok(_) if eval.repeats_as_range() => {
+                    let around = 60_000;
+                    let (start_ms, end_ms) = (time_ms - around, time_ms + around);
+                    Some(engine.range(data, &eval.query, start_ms, end_ms, around, &options).await)
+                }
+                _ => None,
+            };
+            check::eval(eval, result)?;
+            match again {
+                // Steps before and after may fail in their own right.
+                Some(Ok(result)) => check::middle_of_range(eval, time_ms, &result.value),
+                _ => Ok(()),
+            }
+        }
+        EvalKind::Range { start_ms, end_ms, step_ms } => {
+            let result = engine.range(data, &eval.query, start_ms, end_ms, step_ms, &options).await;
+            check::eval(eval, result)
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! The engine against scripts: our own, and Prometheus's when they lie beside the checkout.
+
+mod promqltest;
+
+use std::path::{Path, PathBuf};
+
+use promql::Engine;
+
+/// How many of Prometheus's cases must pass; raise it when more do.
+const CONFORMANCE_MIN: usize = 1;
+
+fn scripts_in(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.expect("readable").path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "test"));
+    paths.sort();
+    paths
+}
+
+async fn run_all(folder: &Path, delayed_name_removal: bool) -> (usize, usize, Vec<String>) {
+    let engine = Engine::new(promqltest::settings(delayed_name_removal));
+    let (mut passed, mut total, mut failures) = (0, 0, Vec::new());
+    for path in scripts_in(folder) {
+        let text = std::fs::read_to_string(&path).expect("readable");
+        let report = promqltest::run(&text, &engine).await;
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        println!("{name}: {}/{}", report.passed, report.total());
+        passed += report.passed;
+        total += report.total();
+        failures.extend(report.failures.into_iter().map(|failure| format!("{name}: {failure}")));
+    }
+    (passed, total, failures)
+}
+
+async fn check_own(folder: &str, delayed_name_removal: bool) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scripts").join(folder);
+    let (passed, _, failures) = run_all(&folder, delayed_name_removal).await;
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+    assert!(passed > 0, "there are cases in {}", folder.display());
+}
+
+#[tokio::test]
+async fn own_scripts_pass_with_names_removed_at_once() {
+    check_own("stock", false).await;
+}
+
+#[tokio::test]
+async fn own_scripts_pass_with_names_removed_late() {
+    check_own("delayed", true).await;
+}
+
+#[tokio::test]
+async fn conformance_with_prometheus() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/conformance/promql");
+    if !folder.is_dir() {
+        println!("SKIPPED: no conformance scripts at {}", folder.display());
+        return;
+    }
+    let (passed, total, failures) = run_all(&folder, true).await;
+    for failure in &failures {
+        println!("{failure}");
+    }
+    println!("conformance: {passed}/{total}");
+    assert!(passed >= CONFORMANCE_MIN, "{passed} of {total} cases pass, the floor is {CONFORMANCE_MIN}");
+}
