@@ -1,1 +1,32 @@
-//! Serves blocks from object storage.
+//! The gateway: answers reads from blocks in object storage over gRPC.
+//!
+//! A request names blocks of one catalogue version; the gateway looks them up in its copy of the catalogue, opens them
+//! (bounded by bytes of memory), reads what the index points to through a cache on disk (bounded by bytes), and streams the
+//! merged series in label order. Any gateway can serve any block; queriers choose by rendezvous hash, so that each block is
+//! cached in one place.
+//!
+//! Not here: which blocks a query needs (the querier), external labels (put on series by the querier), writing or deleting
+//! blocks (ingesters and compactors).
+//!
+//! Invariants: the cache never answers with bytes that fail their checksum; a cache that cannot be written makes reads
+//! slower, never wrong; equal reads at the same time cost one; a damaged block fails only the queries that name it.
+//!
+//! Read in this order: [`role`], [`store_service`], [`select`], [`blocks`], [`cache`].
+
+mod blocks;
+mod cache;
+mod config;
+mod error;
+mod fault;
+mod frames;
+mod joined;
+mod lru;
+mod metered;
+mod metrics;
+mod role;
+mod select;
+mod store_service;
+
+pub use config::GatewayConfig;
+pub use error::GatewayError;
+pub use role::Gateway;

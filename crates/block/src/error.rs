@@ -93,8 +93,8 @@ pub enum BlockError {
         reason: String,
     },
     /// An error that several waiters of one read share.
-    #[error("{0}")]
-    Shared(#[source] std::sync::Arc<BlockError>),
+    #[error(transparent)]
+    Shared(std::sync::Arc<BlockError>),
 }
 
 impl BlockError {

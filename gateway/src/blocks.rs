@@ -1,0 +1,70 @@
+//! The blocks that are open: their index in memory, bounded by bytes, the least recently used closed first.
+
+use std::sync::Arc;
+
+use block::{BlockError, BlockReader, RangeReader};
+use model::{BlockId, BlockMeta, ErrorKind};
+use parking_lot::Mutex;
+
+use crate::cache::CachedReader;
+use crate::joined::Joined;
+use crate::lru::Lru;
+use crate::metrics::{BlockMetrics, ResultLabel};
+
+/// Opens blocks and keeps them open while there is room. A closed block that is being read lives until the read ends.
+pub(crate) struct Blocks {
+    reader: Arc<CachedReader>,
+    open: Mutex<Lru<BlockId, BlockReader>>,
+    opening: Joined<BlockId, BlockReader>,
+    metrics: BlockMetrics,
+}
+
+impl Blocks {
+    pub(crate) fn new(reader: Arc<CachedReader>, bytes_max: u64, metrics: BlockMetrics) -> Self {
+        Self { reader, open: Mutex::new(Lru::new(bytes_max)), opening: Joined::new(), metrics }
+    }
+
+    /// Returns an open block; opens it first when it is not. Cancel-safe.
+    ///
+    /// # Errors
+    /// Those of [`BlockReader::open`].
+    pub(crate) async fn get(&self, meta: &BlockMeta) -> Result<BlockReader, BlockError> {
+        if let Some(open) = self.open.lock().get(&meta.id) {
+            return Ok(open.clone());
+        }
+        let reader: Arc<dyn RangeReader> = Arc::clone(&self.reader) as _;
+        let (asked, opens) = (meta.clone(), self.metrics.opens.clone());
+        let open = || async move {
+            let opened = BlockReader::open(reader, asked).await;
+            let result = if opened.is_ok() { "ok" } else { "failed" };
+            opens.get_or_create(&ResultLabel { result }).inc();
+            opened
+        };
+        let opened = self.opening.run(meta.id, open).await;
+        let opened = self.forget_if_corrupt(meta, opened).await?;
+        let mut open = self.open.lock();
+        let closed = open.insert(meta.id, opened.clone(), opened.memory_bytes() as u64);
+        self.metrics.open.set(open.len() as i64);
+        self.metrics.open_bytes.set(open.weight() as i64);
+        drop(open);
+        // Freeing a large index takes time: not under the lock.
+        drop(closed);
+        Ok(opened)
+    }
+
+    /// Passes a result on; when bytes of the block were damaged, the next read asks the object store again.
+    pub(crate) async fn forget_if_corrupt<T>(
+        &self,
+        meta: &BlockMeta,
+        result: Result<T, BlockError>,
+    ) -> Result<T, BlockError> {
+        let Err(error) = &result else { return result };
+        if error.kind() == ErrorKind::Corrupt {
+            tracing::error!(block = %meta.id, %error, "a block is damaged");
+            self.open.lock().remove(&meta.id);
+            self.reader.forget(&meta.series_object.key).await;
+            self.reader.forget(&meta.chunks_object.key).await;
+        }
+        result
+    }
+}

@@ -1,0 +1,191 @@
+//! The directory that holds the entries. All of it blocks: call it from a blocking thread.
+//!
+//! Life cycle: [`CacheDir::open`] finds the entries of an earlier run, oldest use first, and removes files that were not
+//! finished. The process that opens a directory must be its only user.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use super::entry::{EntryKey, EntryName, object_hash};
+use crate::lru::Lru;
+use crate::metrics::{CacheMetrics, ResultLabel};
+
+/// Files that are being written end so.
+const UNFINISHED_SUFFIX: &str = ".tmp";
+
+/// Entries on disk, bounded by their bytes.
+pub(crate) struct CacheDir {
+    root: PathBuf,
+    size_bytes_max: u64,
+    index: Mutex<Lru<EntryName, ()>>,
+    metrics: CacheMetrics,
+    /// Whether the last use of the disk failed, so that a broken disk is logged once.
+    is_failing: AtomicBool,
+    next_unfinished: AtomicU64,
+}
+
+impl CacheDir {
+    /// Opens a directory, makes it when it does not exist, and takes over what is in it.
+    ///
+    /// # Errors
+    /// Those of the file system, when it cannot be made or listed.
+    pub(crate) fn open(root: &Path, size_bytes_max: u64, metrics: CacheMetrics) -> io::Result<Self> {
+        fs::create_dir_all(root)?;
+        let mut found = Vec::new();
+        for folder in fs::read_dir(root)? {
+            let folder = folder?;
+            if folder.file_type()?.is_dir() {
+                collect(&folder.path(), &mut found)?;
+            }
+        }
+        found.sort_unstable_by_key(|(used, ..)| *used);
+        let cache = Self {
+            root: root.to_owned(),
+            size_bytes_max,
+            index: Mutex::new(Lru::new(size_bytes_max)),
+            metrics,
+            is_failing: AtomicBool::new(false),
+            next_unfinished: AtomicU64::new(0),
+        };
+        for (_, name, size) in found {
+            cache.insert(name, size);
+        }
+        Ok(cache)
+    }
+
+    /// Returns the bytes of an entry that is there and whole; a damaged one is removed.
+    pub(crate) fn load(&self, key: &EntryKey) -> Option<Bytes> {
+        let name = key.name();
+        self.index.lock().get(&name)?;
+        let path = self.path(name);
+        let file = match fs::read(&path) {
+            Ok(file) => Bytes::from(file),
+            Err(error) => {
+                self.remove(name);
+                if error.kind() != io::ErrorKind::NotFound {
+                    self.failed("reading", &error);
+                }
+                return None;
+            }
+        };
+        let payload = key.payload(&file);
+        if payload.is_none() {
+            tracing::warn!(path = %path.display(), object = %key.object, "cache entry is damaged, it is fetched anew");
+            self.metrics.reads.get_or_create(&ResultLabel { result: "corrupt" }).inc();
+            self.remove(name);
+        } else if let Ok(file) = File::open(&path) {
+            // Only for the order after a restart; that it may fail does not matter.
+            let _ = file.set_modified(SystemTime::now());
+        }
+        payload
+    }
+
+    /// Writes an entry and removes what was not used for longest; a failure is counted, not returned.
+    pub(crate) fn store(&self, key: &EntryKey, payload: &[u8]) {
+        let name = key.name();
+        let (header, crc) = key.frame(payload);
+        let size = (header.len() + payload.len() + crc.len()) as u64;
+        if size > self.size_bytes_max {
+            return;
+        }
+        match self.write(name, &[&header, payload, &crc]) {
+            Ok(()) => {
+                if self.is_failing.swap(false, Ordering::Relaxed) {
+                    tracing::info!(path = %self.root.display(), "the cache can be written again");
+                }
+                self.insert(name, size);
+            }
+            Err(error) => {
+                self.metrics.write_failures.inc();
+                self.failed("writing", &error);
+            }
+        }
+    }
+
+    /// Removes all entries of an object.
+    pub(crate) fn forget(&self, object: &str) {
+        let hash = object_hash(object);
+        let of_object = |name: &&EntryName| name.object_hash == hash;
+        let names: Vec<EntryName> = self.index.lock().keys().filter(of_object).copied().collect();
+        names.into_iter().for_each(|name| self.remove(name));
+    }
+
+    fn path(&self, name: EntryName) -> PathBuf {
+        let (folder, file) = name.path();
+        self.root.join(folder).join(file)
+    }
+
+    /// Writes a file under another name first: what has its own name is complete unless the machine crashed.
+    fn write(&self, name: EntryName, parts: &[&[u8]]) -> io::Result<()> {
+        let (folder, file) = name.path();
+        let folder = self.root.join(folder);
+        let number = self.next_unfinished.fetch_add(1, Ordering::Relaxed);
+        let unfinished = folder.join(format!("{file}.{number}{UNFINISHED_SUFFIX}"));
+        let write = || {
+            fs::create_dir_all(&folder)?;
+            let mut out = File::create(&unfinished)?;
+            parts.iter().try_for_each(|part| out.write_all(part))?;
+            fs::rename(&unfinished, folder.join(&file))
+        };
+        write().inspect_err(|_| {
+            // On a full disk the unfinished file must not stay; where there is none, nothing is to be done.
+            let _ = fs::remove_file(&unfinished);
+        })
+    }
+
+    fn insert(&self, name: EntryName, size: u64) {
+        let gone = self.index.lock().insert(name, (), size);
+        for (evicted, ()) in gone.into_iter().filter(|(evicted, ())| *evicted != name) {
+            self.metrics.evictions.inc();
+            self.remove_file(evicted);
+        }
+        self.update_gauges();
+    }
+
+    fn remove(&self, name: EntryName) {
+        self.index.lock().remove(&name);
+        self.remove_file(name);
+        self.update_gauges();
+    }
+
+    fn remove_file(&self, name: EntryName) {
+        match fs::remove_file(self.path(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => self.failed("removing", &error),
+            _ => {}
+        }
+    }
+
+    fn failed(&self, operation: &'static str, error: &io::Error) {
+        if !self.is_failing.swap(true, Ordering::Relaxed) {
+            let path = self.root.display();
+            tracing::warn!(%path, operation, %error, "the cache fails, reads go on without it");
+        }
+    }
+
+    fn update_gauges(&self) {
+        let index = self.index.lock();
+        self.metrics.entries.set(index.len() as i64);
+        self.metrics.bytes.set(index.weight() as i64);
+    }
+}
+
+/// Collects the entries of one folder and removes unfinished files; other files are left alone.
+fn collect(folder: &Path, found: &mut Vec<(SystemTime, EntryName, u64)>) -> io::Result<()> {
+    for file in fs::read_dir(folder)? {
+        let file = file?;
+        let Some(text) = file.file_name().to_str().map(str::to_owned) else { continue };
+        if text.ends_with(UNFINISHED_SUFFIX) {
+            fs::remove_file(file.path())?;
+        } else if let Some(name) = EntryName::parse(&text) {
+            let facts = file.metadata()?;
+            found.push((facts.modified()?, name, facts.len()));
+        }
+    }
+    Ok(())
+}

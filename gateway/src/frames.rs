@@ -1,0 +1,53 @@
+//! Cuts a select's answer into frames for the wire, as the reader takes them.
+
+use std::vec::IntoIter;
+
+use block::BlockSeries;
+use bytes::Bytes;
+use proto::store::{Chunk, SelectFrame, SelectedSeries};
+
+/// A frame is sent as soon as it holds so many bytes; a single series is never divided.
+const FRAME_BYTES: usize = 1 << 20;
+/// About what a chunk's numbers take on the wire.
+const CHUNK_OVERHEAD_BYTES: usize = 24;
+
+/// Yields frames; encodes nothing before it is asked for.
+pub(crate) struct Frames {
+    series: IntoIter<BlockSeries>,
+}
+
+impl Frames {
+    pub(crate) fn new(series: Vec<BlockSeries>) -> Self {
+        Self { series: series.into_iter() }
+    }
+}
+
+impl Iterator for Frames {
+    type Item = SelectFrame;
+
+    fn next(&mut self) -> Option<SelectFrame> {
+        let (mut frame, mut bytes) = (SelectFrame::default(), 0);
+        while bytes < FRAME_BYTES {
+            let Some(series) = self.series.next() else { break };
+            bytes += size_bytes(&series);
+            frame.series.push(to_wire(series));
+        }
+        (!frame.series.is_empty()).then_some(frame)
+    }
+}
+
+/// Returns about how many bytes a series takes, in memory and on the wire.
+pub(crate) fn size_bytes(series: &BlockSeries) -> usize {
+    let chunks = series.chunks.iter().map(|chunk| chunk.data.len() + CHUNK_OVERHEAD_BYTES);
+    series.labels.as_bytes().len() + chunks.sum::<usize>()
+}
+
+fn to_wire(series: BlockSeries) -> SelectedSeries {
+    let chunks = series.chunks.into_iter().map(|chunk| Chunk {
+        start_ms: chunk.start_ms,
+        end_ms: chunk.end_ms,
+        samples: chunk.samples,
+        data: chunk.data,
+    });
+    SelectedSeries { labels: Bytes::copy_from_slice(series.labels.as_bytes()), chunks: chunks.collect() }
+}

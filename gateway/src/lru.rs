@@ -1,0 +1,95 @@
+//! A map bounded by weight that forgets what was not used for longest.
+
+use std::collections::{BTreeMap, HashMap};
+use std::hash::Hash;
+
+struct Slot<V> {
+    value: V,
+    weight: u64,
+    /// Position in the order of use.
+    used: u64,
+}
+
+/// Values by key, each with a weight. The sum of weights stays within the limit, but for a single entry above it.
+pub(crate) struct Lru<K, V> {
+    slots: HashMap<K, Slot<V>>,
+    /// Keys by time of use, oldest first.
+    order: BTreeMap<u64, K>,
+    clock: u64,
+    weight: u64,
+    weight_max: u64,
+}
+
+impl<K: Clone + Eq + Hash, V> Lru<K, V> {
+    pub(crate) fn new(weight_max: u64) -> Self {
+        Self { slots: HashMap::new(), order: BTreeMap::new(), clock: 0, weight: 0, weight_max }
+    }
+
+    /// Returns a value and counts this as a use of it.
+    pub(crate) fn get(&mut self, key: &K) -> Option<&V> {
+        let slot = self.slots.get_mut(key)?;
+        self.order.remove(&slot.used);
+        self.clock += 1;
+        slot.used = self.clock;
+        self.order.insert(self.clock, key.clone());
+        Some(&slot.value)
+    }
+
+    /// Adds or replaces a value; returns what had to go, oldest first, also what it replaced. Never drops the new entry.
+    pub(crate) fn insert(&mut self, key: K, value: V, weight: u64) -> Vec<(K, V)> {
+        let mut gone: Vec<(K, V)> = self.remove(&key).map(|old| (key.clone(), old)).into_iter().collect();
+        self.clock += 1;
+        self.weight += weight;
+        self.order.insert(self.clock, key.clone());
+        self.slots.insert(key, Slot { value, weight, used: self.clock });
+        while self.weight > self.weight_max && self.slots.len() > 1 {
+            let Some((_, oldest)) = self.order.first_key_value() else { break };
+            let oldest = oldest.clone();
+            gone.extend(self.remove(&oldest).map(|value| (oldest, value)));
+        }
+        gone
+    }
+
+    /// Takes a value out.
+    pub(crate) fn remove(&mut self, key: &K) -> Option<V> {
+        let slot = self.slots.remove(key)?;
+        self.order.remove(&slot.used);
+        self.weight -= slot.weight;
+        Some(slot.value)
+    }
+
+    /// Returns the keys in no order.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &K> {
+        self.slots.keys()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    pub(crate) fn weight(&self) -> u64 {
+        self.weight
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_least_recently_used_goes_first() {
+        let mut lru = Lru::new(10);
+        assert_eq!(lru.insert("a", 1, 4), []);
+        assert_eq!(lru.insert("b", 2, 4), []);
+        assert_eq!(lru.get(&"a"), Some(&1));
+        assert_eq!(lru.insert("c", 3, 4), [("b", 2)]);
+        assert_eq!((lru.len(), lru.weight()), (2, 8));
+        assert_eq!(lru.insert("a", 9, 1), [("a", 1)]);
+        assert_eq!((lru.len(), lru.weight()), (2, 5));
+        assert_eq!(lru.insert("huge", 4, 100), [("c", 3), ("a", 9)]);
+        assert_eq!((lru.len(), lru.weight()), (1, 100));
+        assert_eq!(lru.insert("d", 5, 1), [("huge", 4)]);
+        assert_eq!(lru.remove(&"d"), Some(5));
+        assert_eq!((lru.len(), lru.weight(), lru.get(&"d")), (0, 0, None));
+    }
+}

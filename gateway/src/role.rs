@@ -1,0 +1,100 @@
+//! Puts the gateway together.
+
+use std::sync::Arc;
+
+use axum::Router;
+use block::ObjectStoreReader;
+use cluster::ControlState;
+use object_store::ObjectStore;
+use proto::connect::MESSAGE_BYTES_MAX;
+use proto::store::store_server::StoreServer;
+use service::Context;
+use session::Session;
+use tokio::sync::{Semaphore, watch};
+use tonic::service::Routes;
+
+use crate::blocks::Blocks;
+use crate::cache::{CacheDir, CachedReader};
+use crate::metered::Metered;
+use crate::metrics::{CacheMetrics, GatewayMetrics};
+use crate::store_service::StoreService;
+use crate::{GatewayConfig, GatewayError};
+
+/// One gateway.
+pub struct Gateway {
+    service: StoreService,
+}
+
+impl Gateway {
+    /// Takes over what an earlier run cached. The session need not have joined yet.
+    ///
+    /// A cache directory that cannot be used is logged, and the gateway works without it.
+    ///
+    /// # Errors
+    /// [`GatewayError`] when a limit is zero.
+    pub async fn build(
+        config: GatewayConfig,
+        context: &Context,
+        session: Arc<Session>,
+        objects: Arc<dyn ObjectStore>,
+    ) -> Result<Self, GatewayError> {
+        Self::over(config, context, session.watch(), objects).await
+    }
+
+    async fn over(
+        config: GatewayConfig,
+        context: &Context,
+        catalogue: watch::Receiver<Arc<ControlState>>,
+        objects: Arc<dyn ObjectStore>,
+    ) -> Result<Self, GatewayError> {
+        if config.selects_in_flight_max == 0 {
+            return Err(GatewayError::ZeroLimit { key: "selects_in_flight_max" });
+        }
+        let metrics = GatewayMetrics::default();
+        context.metrics().register(|registry| metrics.register(registry, &config));
+        let cache = open_cache(&config, metrics.cache.clone()).await?;
+        let store = Metered { inner: ObjectStoreReader::new(objects), metrics: metrics.store.clone() };
+        let reader = CachedReader::new(Arc::new(store), cache, metrics.cache.clone());
+        let blocks = Blocks::new(Arc::new(reader), config.open_blocks_bytes_max, metrics.blocks.clone());
+        let service = StoreService {
+            catalogue,
+            blocks: Arc::new(blocks),
+            selects: Arc::new(Semaphore::new(config.selects_in_flight_max.min(Semaphore::MAX_PERMITS))),
+            select_bytes_max: config.select_bytes_max,
+            select_series_max: config.select_series_max,
+            metrics,
+        };
+        Ok(Self { service })
+    }
+
+    /// Returns the gRPC service.
+    pub fn grpc_routes(&self) -> Routes {
+        Routes::new(StoreServer::new(self.service.clone()).max_encoding_message_size(MESSAGE_BYTES_MAX))
+    }
+
+    /// Returns no routes: a gateway has no HTTP API of its own.
+    pub fn http_routes(&self) -> Router {
+        Router::new()
+    }
+
+    /// Spawns no workers: everything a gateway does, it does for a request.
+    pub fn start(&self) {}
+}
+
+async fn open_cache(config: &GatewayConfig, metrics: CacheMetrics) -> Result<Option<CacheDir>, GatewayError> {
+    let Some(dir) = config.cache_dir.clone() else { return Ok(None) };
+    let (path, size) = (dir.clone(), config.cache_size_bytes);
+    let failures = metrics.write_failures.clone();
+    let opened = tokio::task::spawn_blocking(move || CacheDir::open(&path, size, metrics)).await;
+    match opened.map_err(GatewayError::CacheScan)? {
+        Ok(cache) => Ok(Some(cache)),
+        Err(error) => {
+            failures.inc();
+            tracing::warn!(path = %dir.display(), %error, "the cache directory cannot be used, blocks are read without it");
+            Ok(None)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,444 @@
+//! A gateway asked through its gRPC client, over objects in memory.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use block::{BlockInput, BlockSpec, BuiltBlock};
+use cluster::{ClusterSettings, Command, Fence, Response, Role};
+use model::{BlockId, BlockMeta, BlockRange, LabelSet, MetricMetadata, MetricType, ShardId};
+use object_store::memory::InMemory;
+use object_store::{ObjectStoreExt, path::Path as ObjectPath};
+use proto::connect::{Channel, Connector};
+use proto::store::scope::Of;
+use proto::store::store_client::StoreClient;
+use proto::store::{
+    BlockScope, LabelsRequest, Matcher, MetadataRequest, Scope, SelectRequest, Selector, ShardScope,
+};
+use tonic::{Code, Status};
+
+use super::*;
+use crate::metrics::ResultLabel;
+
+const HOUR_MS: i64 = 3_600_000;
+const STEP_MS: i64 = 15_000;
+
+/// One gateway with its catalogue, its objects and a client.
+struct Bench {
+    catalogue: watch::Sender<Arc<ControlState>>,
+    objects: Arc<InMemory>,
+    metrics: GatewayMetrics,
+    client: StoreClient<Channel>,
+}
+
+fn labels(metric: &str, pod: usize) -> LabelSet {
+    LabelSet::from_pairs([("__name__", metric.to_owned()), ("pod", format!("pod-{pod:03}"))])
+}
+
+/// Values without a pattern, so that blocks have some size.
+fn value(pod: usize, time: i64) -> f64 {
+    let bits = (pod as u64 ^ (time as u64) << 16).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    f64::from_bits(bits >> 2 | 1 << 60)
+}
+
+fn samples(pod: usize, range: BlockRange) -> Vec<(i64, f64)> {
+    let times = (range.start.0..range.end.0).step_by(STEP_MS as usize);
+    times.map(|time| (time, value(pod, time))).collect()
+}
+
+/// A block of one hour with one metric and so many pods.
+fn block_of(hour: i64, metric: &str, pods: usize) -> BuiltBlock {
+    let range = BlockRange::new(hour * HOUR_MS, (hour + 1) * HOUR_MS);
+    let spec = BlockSpec {
+        id: BlockId((range.end.0 as u128) << 80 | 7),
+        shard: ShardId(1),
+        range,
+        level: 0,
+        cut_index: 1,
+        external_labels: BTreeMap::new(),
+        metadata: vec![MetricMetadata {
+            family: metric.to_owned(),
+            metric_type: MetricType::Gauge,
+            ..Default::default()
+        }],
+    };
+    let series: Vec<(LabelSet, Vec<i64>, Vec<f64>)> = (0..pods)
+        .map(|pod| {
+            let (timestamps, values) = samples(pod, range).into_iter().unzip();
+            (labels(metric, pod), timestamps, values)
+        })
+        .collect();
+    let inputs = series.iter().map(|(labels, timestamps, values)| BlockInput { labels, timestamps, values });
+    block::build(&spec, inputs).expect("valid input")
+}
+
+impl Bench {
+    async fn new(config: GatewayConfig) -> Self {
+        Self::over(config, Arc::new(InMemory::new()), Arc::default()).await
+    }
+
+    /// Another gateway over the same objects and catalogue, as after a restart.
+    async fn restarted(&self, config: GatewayConfig) -> Self {
+        Self::over(config, Arc::clone(&self.objects), self.catalogue.borrow().clone()).await
+    }
+
+    async fn over(config: GatewayConfig, objects: Arc<InMemory>, state: Arc<ControlState>) -> Self {
+        let (catalogue, receiver) = watch::channel(state);
+        let store: Arc<dyn ObjectStore> = Arc::clone(&objects) as _;
+        let gateway = Gateway::over(config, &Context::new("gateway"), receiver, store).await.expect("valid");
+        let connector = Connector::default();
+        connector.serve_in_process("gateway:1", gateway.grpc_routes());
+        let client = StoreClient::new(connector.channel("gateway:1").expect("an address"));
+        let client = client.max_decoding_message_size(MESSAGE_BYTES_MAX);
+        Self { catalogue, objects, metrics: gateway.service.metrics.clone(), client }
+    }
+
+    async fn publish(&self, built: &BuiltBlock) {
+        block::upload(&*self.objects, built).await.expect("memory");
+        self.add_to_catalogue(&built.meta);
+    }
+
+    fn apply(&self, command: Command) -> Response {
+        let mut next = ControlState::clone(&self.catalogue.borrow());
+        let response = next.apply(command);
+        self.catalogue.send_replace(Arc::new(next));
+        response
+    }
+
+    fn add_to_catalogue(&self, meta: &BlockMeta) {
+        assert_eq!(self.apply(Command::PublishBlock { meta: Box::new(meta.clone()) }), Response::Done);
+    }
+
+    /// Tombstones a block as a compactor does: under a lease.
+    fn tombstone(&self, meta: &BlockMeta) {
+        let settings = ClusterSettings {
+            name: "test".into(),
+            uuid: String::new(),
+            external_labels: BTreeMap::new(),
+            block_duration_ms: HOUR_MS,
+            out_of_order_window_ms: 0,
+            shards: 1,
+            replicas: 1,
+        };
+        assert_eq!(self.apply(Command::Establish { settings, ingesters: vec![] }), Response::Done);
+        let join = Command::Join {
+            name: "c1".into(),
+            role: Role::Compactor,
+            zone: String::new(),
+            grpc_address: String::new(),
+            http_address: String::new(),
+            disk_id: String::new(),
+        };
+        let Response::Joined { node, epoch } = self.apply(join) else { panic!("the cluster is founded") };
+        let lease = "retention".to_owned();
+        let acquire = Command::AcquireLease { lease: lease.clone(), node, member_epoch: epoch };
+        let Response::Leased { epoch } = self.apply(acquire) else { panic!("nobody else holds it") };
+        let fence = Fence { lease, epoch };
+        let ids = vec![meta.id];
+        let tombstone = Command::TombstoneBlocks { ids, at_ms: 1, reason: "retention".into(), fence };
+        assert_eq!(self.apply(tombstone), Response::Done);
+    }
+
+    /// Selects, decodes, and tells the sizes of the frames.
+    async fn select(
+        &self,
+        request: SelectRequest,
+    ) -> Result<(BTreeMap<LabelSet, Vec<(i64, f64)>>, Vec<usize>), Status> {
+        let mut frames = self.client.clone().select(request).await?.into_inner();
+        let (mut answer, mut sizes, mut last) = (BTreeMap::new(), Vec::new(), None);
+        while let Some(frame) = frames.message().await? {
+            sizes.push(prost_size(&frame));
+            for series in frame.series {
+                let labels = LabelSet::from_bytes(&series.labels).expect("a label set");
+                assert!(last < Some(labels.clone()), "series come in label order, each once");
+                last = Some(labels.clone());
+                let (mut timestamps, mut values) = (Vec::new(), Vec::new());
+                for chunk in &series.chunks {
+                    chunk::decode(&chunk.data, &mut timestamps, &mut values).expect("whole");
+                }
+                answer.insert(labels, timestamps.into_iter().zip(values).collect());
+            }
+        }
+        Ok((answer, sizes))
+    }
+
+    fn store_reads(&self) -> u64 {
+        self.metrics.store.reads.get_or_create(&ResultLabel { result: "ok" }).get()
+    }
+
+    fn cache_reads(&self, result: &'static str) -> u64 {
+        self.metrics.cache.reads.get_or_create(&ResultLabel { result }).get()
+    }
+}
+
+fn prost_size(frame: &proto::store::SelectFrame) -> usize {
+    frame.series.iter().map(|s| s.labels.len() + s.chunks.iter().map(|c| c.data.len()).sum::<usize>()).sum()
+}
+
+fn scope(metas: &[&BlockMeta], version: u64) -> Option<Scope> {
+    let ids = metas.iter().map(|meta| meta.id.to_string()).collect();
+    Some(Scope { catalogue_version: version, of: Some(Of::Blocks(BlockScope { ids })) })
+}
+
+fn select_all(metas: &[&BlockMeta]) -> SelectRequest {
+    SelectRequest { scope: scope(metas, 0), start_ms: 0, end_ms: 100 * HOUR_MS, ..Default::default() }
+}
+
+fn with_cache(dir: &Path) -> GatewayConfig {
+    GatewayConfig { cache_dir: Some(dir.to_owned()), ..Default::default() }
+}
+
+/// All files below the cache directory.
+fn files(dir: &Path) -> Vec<std::path::PathBuf> {
+    let folders = std::fs::read_dir(dir).expect("exists").map(|entry| entry.expect("readable").path());
+    let files = folders.flat_map(|folder| std::fs::read_dir(folder).expect("a folder"));
+    files.map(|entry| entry.expect("readable").path()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn blocks_are_merged_in_label_order_and_sent_in_bounded_frames() {
+    let bench = Bench::new(GatewayConfig::default()).await;
+    let (first, second) = (block_of(4, "a", 1500), block_of(5, "b", 3));
+    bench.publish(&first).await;
+    bench.publish(&second).await;
+    let (answer, sizes) = bench.select(select_all(&[&second.meta, &first.meta])).await.expect("healthy");
+    let of = |metric: &str, pods: usize, range| {
+        (0..pods).map(|pod| (labels(metric, pod), samples(pod, range))).collect::<BTreeMap<_, _>>()
+    };
+    let mut expected = of("a", 1500, first.meta.range);
+    expected.extend(of("b", 3, second.meta.range));
+    assert!(answer == expected);
+    assert!(sizes.len() > 1, "{sizes:?}");
+    assert!(sizes.iter().all(|size| *size < 1 << 21), "{sizes:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn one_series_of_two_blocks_has_the_chunks_of_both_in_time_order() {
+    let bench = Bench::new(GatewayConfig::default()).await;
+    let (early, late) = (block_of(4, "a", 3), block_of(5, "a", 2));
+    bench.publish(&early).await;
+    bench.publish(&late).await;
+    let pod = Matcher { name: "pod".into(), value: "pod-001".into(), ..Default::default() };
+    let request = SelectRequest { matchers: vec![pod], ..select_all(&[&late.meta, &early.meta]) };
+    let (answer, _) = bench.select(request.clone()).await.expect("healthy");
+    let range = BlockRange::new(4 * HOUR_MS, 6 * HOUR_MS);
+    assert!(answer == BTreeMap::from([(labels("a", 1), samples(1, range))]));
+    let (answer, _) =
+        bench.select(SelectRequest { end_ms: 5 * HOUR_MS - 1, ..request }).await.expect("healthy");
+    assert!(answer == BTreeMap::from([(labels("a", 1), samples(1, early.meta.range))]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn label_requests_answer_the_union_of_the_blocks() {
+    let bench = Bench::new(GatewayConfig::default()).await;
+    let (early, late) = (block_of(4, "a", 3), block_of(5, "b", 4));
+    bench.publish(&early).await;
+    bench.publish(&late).await;
+    let all = LabelsRequest {
+        scope: scope(&[&early.meta, &late.meta], 0),
+        start_ms: 0,
+        end_ms: 100 * HOUR_MS,
+        name: "pod".into(),
+        ..Default::default()
+    };
+    let mut client = bench.client.clone();
+    let names = client.label_names(all.clone()).await.expect("healthy").into_inner().values;
+    assert_eq!(names, ["__name__", "pod"]);
+    let values = client.label_values(all.clone()).await.expect("healthy").into_inner().values;
+    assert_eq!(values, ["pod-000", "pod-001", "pod-002", "pod-003"]);
+    let first_two = LabelsRequest { limit: 2, ..all.clone() };
+    let values = client.label_values(first_two.clone()).await.expect("healthy").into_inner().values;
+    assert_eq!(values, ["pod-000", "pod-001"]);
+    let is_b = Matcher { name: "__name__".into(), value: "b".into(), ..Default::default() };
+    let of_b = LabelsRequest { selectors: vec![Selector { matchers: vec![is_b] }], ..first_two };
+    let sets = client.series(of_b).await.expect("healthy").into_inner().labels;
+    let sets: Vec<LabelSet> =
+        sets.iter().map(|set| LabelSet::from_bytes(set).expect("a label set")).collect();
+    assert_eq!(sets, [labels("b", 0), labels("b", 1)]);
+    let only_early = LabelsRequest { end_ms: 5 * HOUR_MS - 1, ..all.clone() };
+    let values = client.label_values(only_early).await.expect("healthy").into_inner().values;
+    assert_eq!(values, ["pod-000", "pod-001", "pod-002"]);
+    let request = MetadataRequest { scope: all.scope.clone(), family: String::new() };
+    let families = client.metadata(request).await.expect("healthy").into_inner().metadata;
+    assert_eq!(
+        families.iter().map(|m| (&*m.family, &*m.r#type)).collect::<Vec<_>>(),
+        [("a", "gauge"), ("b", "gauge")]
+    );
+    let request = MetadataRequest { scope: all.scope, family: "b".into() };
+    let families = client.metadata(request).await.expect("healthy").into_inner().metadata;
+    assert_eq!(families.iter().map(|m| &*m.family).collect::<Vec<_>>(), ["b"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_that_cannot_be_answered_say_why() {
+    let bench = Bench::new(GatewayConfig::default()).await;
+    let built = block_of(4, "a", 3);
+    let check = async |request: SelectRequest, code: Code, word: &str| {
+        let error = bench.select(request).await.expect_err(word);
+        assert_eq!(error.code(), code, "{error:?}");
+        assert!(error.message().contains(word), "{} should name {word}", error.message());
+    };
+    check(select_all(&[&built.meta]), Code::NotFound, &built.meta.id.to_string()).await;
+    let ahead = SelectRequest { scope: scope(&[&built.meta], 9), ..Default::default() };
+    check(ahead, Code::Unavailable, "version 0, the query's 9").await;
+    check(SelectRequest::default(), Code::InvalidArgument, "names none").await;
+    let shard = Scope { catalogue_version: 0, of: Some(Of::Shard(ShardScope { shard: 1, from_ms: 0 })) };
+    check(SelectRequest { scope: Some(shard), ..Default::default() }, Code::InvalidArgument, "names none")
+        .await;
+    let id = Scope { catalogue_version: 0, of: Some(Of::Blocks(BlockScope { ids: vec!["x".into()] })) };
+    check(SelectRequest { scope: Some(id), ..Default::default() }, Code::InvalidArgument, "\"x\"").await;
+    let pattern = Matcher { op: 2, name: "pod".into(), value: "(".into() };
+    let request = SelectRequest { matchers: vec![pattern], ..select_all(&[&built.meta]) };
+    check(request, Code::InvalidArgument, "error parsing regexp").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_query_of_a_newer_catalogue_waits_for_it() {
+    let bench = Bench::new(GatewayConfig::default()).await;
+    let built = block_of(4, "a", 3);
+    block::upload(&*bench.objects, &built).await.expect("memory");
+    let request = SelectRequest { scope: scope(&[&built.meta], 1), ..select_all(&[]) };
+    let (answer, ()) = tokio::join!(bench.select(request), async {
+        tokio::task::yield_now().await;
+        bench.add_to_catalogue(&built.meta);
+    });
+    assert_eq!(answer.expect("arrived").0.len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn limits_are_named() {
+    let config = GatewayConfig { select_bytes_max: 5_000, ..Default::default() };
+    let bench = Bench::new(config).await;
+    let (early, late) = (block_of(4, "a", 3), block_of(5, "b", 3));
+    bench.publish(&early).await;
+    bench.publish(&late).await;
+    let both = select_all(&[&early.meta, &late.meta]);
+    for (limit, word) in [(2, "more than 2"), (5, "more than 5"), (6, "more than 5000 bytes")] {
+        let error =
+            bench.select(SelectRequest { series_limit: limit, ..both.clone() }).await.expect_err(word);
+        assert_eq!(error.code(), Code::ResourceExhausted, "{error:?}");
+        assert!(error.message().contains(word), "{}", error.message());
+    }
+    let config = GatewayConfig { selects_in_flight_max: 0, ..Default::default() };
+    let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    let receiver = watch::channel(Arc::default()).1;
+    let built = Gateway::over(config, &Context::new("gateway"), receiver, store).await;
+    assert!(matches!(built.err(), Some(GatewayError::ZeroLimit { key: "selects_in_flight_max" })));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn the_cache_survives_a_restart_and_heals_when_damaged() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let bench = Bench::new(with_cache(dir.path())).await;
+    let built = block_of(4, "a", 50);
+    bench.publish(&built).await;
+    let (expected, _) = bench.select(select_all(&[&built.meta])).await.expect("healthy");
+    assert_eq!(expected.len(), 50);
+    assert_eq!((bench.store_reads(), bench.cache_reads("miss")), (3, 3));
+    let (again, _) = bench.select(select_all(&[&built.meta])).await.expect("healthy");
+    assert!(again == expected);
+    assert_eq!((bench.store_reads(), bench.cache_reads("hit")), (3, 1));
+
+    let restarted = bench.restarted(with_cache(dir.path())).await;
+    assert_eq!(restarted.metrics.cache.entries.get(), 3);
+    let (again, _) = restarted.select(select_all(&[&built.meta])).await.expect("healthy");
+    assert!(again == expected);
+    assert_eq!((restarted.store_reads(), restarted.cache_reads("hit")), (0, 3));
+
+    for file in files(dir.path()) {
+        let mut bytes = std::fs::read(&file).expect("readable");
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        std::fs::write(&file, bytes).expect("writable");
+    }
+    let healed = bench.restarted(with_cache(dir.path())).await;
+    let (again, _) = healed.select(select_all(&[&built.meta])).await.expect("fetched anew");
+    assert!(again == expected);
+    assert_eq!((healed.store_reads(), healed.cache_reads("corrupt"), healed.cache_reads("miss")), (3, 3, 3));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn the_cache_stays_within_its_bytes() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let built: Vec<BuiltBlock> = (4..9).map(|hour| block_of(hour, "a", 20)).collect();
+    let size_of =
+        |built: &BuiltBlock| built.meta.series_object.size_bytes + built.meta.chunks_object.size_bytes;
+    let limit = size_of(&built[0]) * 2;
+    let config = GatewayConfig { cache_size_bytes: limit, ..with_cache(dir.path()) };
+    let bench = Bench::new(config).await;
+    for built in &built {
+        bench.publish(built).await;
+        assert_eq!(bench.select(select_all(&[&built.meta])).await.expect("healthy").0.len(), 20);
+    }
+    let on_disk: u64 = files(dir.path()).iter().map(|file| file.metadata().expect("there").len()).sum();
+    assert_eq!(on_disk, bench.metrics.cache.bytes.get() as u64);
+    assert!(on_disk <= limit && on_disk > limit / 4, "{on_disk} of {limit}");
+    assert!(bench.metrics.cache.evictions.get() > 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_cache_that_cannot_be_used_costs_only_speed() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let file = dir.path().join("file");
+    std::fs::write(&file, "in the way").expect("writable");
+    let bench = Bench::new(with_cache(&file.join("cache"))).await;
+    let built = block_of(4, "a", 5);
+    bench.publish(&built).await;
+    assert_eq!(bench.select(select_all(&[&built.meta])).await.expect("served without it").0.len(), 5);
+    assert_eq!(bench.metrics.cache.write_failures.get(), 1);
+
+    // Breaks while in use.
+    let cache = dir.path().join("cache");
+    let bench = bench.restarted(with_cache(&cache)).await;
+    std::fs::remove_dir_all(&cache).expect("there");
+    std::fs::write(&cache, "in the way").expect("writable");
+    assert_eq!(bench.select(select_all(&[&built.meta])).await.expect("served without it").0.len(), 5);
+    assert_eq!(bench.metrics.cache.write_failures.get(), 3);
+    assert_eq!(bench.metrics.cache.entries.get(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_damaged_block_fails_alone_and_recovers_with_its_object() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let bench = Bench::new(with_cache(dir.path())).await;
+    let (good, bad) = (block_of(4, "a", 5), block_of(5, "a", 5));
+    bench.publish(&good).await;
+    bench.publish(&bad).await;
+    let key = ObjectPath::from(bad.meta.chunks_object.key.as_str());
+    let mut damaged = bad.chunks_bytes.to_vec();
+    damaged[100] ^= 1;
+    bench.objects.put(&key, damaged.into()).await.expect("memory");
+    let error = bench.select(select_all(&[&good.meta, &bad.meta])).await.expect_err("damaged");
+    assert_eq!(error.code(), Code::DataLoss);
+    assert!(error.message().contains(&bad.meta.chunks_object.key), "{}", error.message());
+    assert_eq!(bench.select(select_all(&[&good.meta])).await.expect("healthy").0.len(), 5);
+    bench.objects.put(&key, bad.chunks_bytes.clone().into()).await.expect("memory");
+    assert_eq!(bench.select(select_all(&[&bad.meta])).await.expect("repaired").0.len(), 5);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_block_whose_objects_are_gone_is_damage_or_a_conflict() {
+    let bench = Bench::new(GatewayConfig::default()).await;
+    let built = block_of(4, "a", 5);
+    bench.add_to_catalogue(&built.meta);
+    let error = bench.select(select_all(&[&built.meta])).await.expect_err("never uploaded");
+    assert_eq!(error.code(), Code::DataLoss, "{error:?}");
+    bench.tombstone(&built.meta);
+    let error = bench.select(select_all(&[&built.meta])).await.expect_err("deleted meanwhile");
+    assert_eq!(error.code(), Code::Aborted, "{error:?}");
+    assert!(error.message().contains(&built.meta.id.to_string()), "{}", error.message());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn equal_queries_at_the_same_time_read_once() {
+    let bench = Bench::new(GatewayConfig::default()).await;
+    let built = block_of(4, "a", 5);
+    bench.publish(&built).await;
+    let queries = (0..8).map(|_| bench.select(select_all(&[&built.meta])));
+    for result in futures::future::join_all(queries).await {
+        assert_eq!(result.expect("healthy").0.len(), 5);
+    }
+    let opens = bench.metrics.blocks.opens.get_or_create(&ResultLabel { result: "ok" }).get();
+    assert_eq!(opens, 1);
+    assert_eq!(bench.metrics.blocks.open.get(), 1);
+    assert_eq!(bench.metrics.selects_in_flight.get(), 0);
+}

@@ -1,0 +1,86 @@
+//! A select over several blocks: read side by side, merged by label set.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use block::{BlockError, BlockSeries};
+use futures::{StreamExt, TryStreamExt, stream};
+use model::{BlockMeta, ErrorKind, Matcher, TimeRange};
+use proto::error::status;
+use tonic::Status;
+
+use crate::blocks::Blocks;
+use crate::fault::Faults;
+use crate::frames::size_bytes;
+
+/// How many blocks one request reads at the same time.
+pub(crate) const BLOCKS_IN_FLIGHT_MAX: usize = 8;
+
+/// What to select, and how much of it.
+pub(crate) struct Selection {
+    pub(crate) matchers: Vec<Matcher>,
+    pub(crate) range: TimeRange,
+    pub(crate) series_max: usize,
+    pub(crate) bytes_max: u64,
+}
+
+impl Selection {
+    /// Reads all blocks and returns each label set once, sorted, with its chunks in time order.
+    ///
+    /// # Errors
+    /// Kind `LimitExceeded` beyond either limit; those of the blocks, by name.
+    pub(crate) async fn run(
+        self,
+        blocks: &Blocks,
+        faults: &Faults,
+        metas: Vec<BlockMeta>,
+    ) -> Result<Vec<BlockSeries>, Status> {
+        let gathered = AtomicU64::new(0);
+        let parts = stream::iter(metas).map(|meta| self.one(blocks, faults, meta, &gathered));
+        let parts: Vec<(BlockMeta, Vec<BlockSeries>)> =
+            parts.buffer_unordered(BLOCKS_IN_FLIGHT_MAX).try_collect().await?;
+        let limit = self.series_max;
+        let merged = tokio::task::spawn_blocking(move || merge(parts)).await;
+        let merged = merged.map_err(|e| status(ErrorKind::Internal, format!("merging blocks ended: {e}")))?;
+        if merged.len() > limit {
+            let message = format!("the query matches {} series in blocks, more than {limit}", merged.len());
+            return Err(status(ErrorKind::LimitExceeded, message));
+        }
+        Ok(merged)
+    }
+
+    async fn one(
+        &self,
+        blocks: &Blocks,
+        faults: &Faults,
+        meta: BlockMeta,
+        gathered: &AtomicU64,
+    ) -> Result<(BlockMeta, Vec<BlockSeries>), Status> {
+        let fault = |e: BlockError| faults.status(&meta, &e);
+        let reader = blocks.get(&meta).await.map_err(fault)?;
+        let series = reader.select(&self.matchers, self.range, self.series_max).await;
+        let series = blocks.forget_if_corrupt(&meta, series).await.map_err(fault)?;
+        let bytes: u64 = series.iter().map(|series| size_bytes(series) as u64).sum();
+        let total = gathered.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        if total > self.bytes_max {
+            let message = format!("the query reads more than {} bytes from blocks", self.bytes_max);
+            return Err(status(ErrorKind::LimitExceeded, message));
+        }
+        Ok((meta, series))
+    }
+}
+
+/// Merges sorted parts; chunks of one label set come in the order of their blocks' ranges.
+fn merge(mut parts: Vec<(BlockMeta, Vec<BlockSeries>)>) -> Vec<BlockSeries> {
+    parts.sort_by_key(|(meta, _)| (meta.range, meta.id));
+    let mut all: Vec<BlockSeries> = parts.into_iter().flat_map(|(_, series)| series).collect();
+    // Stable, and quick on sorted runs.
+    all.sort_by(|a, b| a.labels.cmp(&b.labels));
+    let mut merged: Vec<BlockSeries> = Vec::with_capacity(all.len());
+    for series in all {
+        match merged.last_mut() {
+            Some(last) if last.labels == series.labels => last.chunks.extend(series.chunks),
+            _ => merged.push(series),
+        }
+    }
+    merged
+}

@@ -1,0 +1,267 @@
+//! The gRPC service `Store` for scopes that name blocks.
+
+use std::collections::BTreeSet;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use block::{BlockError, BlockReader};
+use bytes::Bytes;
+use cluster::ControlState;
+use futures::{Stream, StreamExt, TryStreamExt, stream};
+use model::{BlockId, BlockMeta, ErrorKind, Matcher, TimeRange};
+use proto::connect::MESSAGE_BYTES_MAX;
+use proto::convert::{matchers_from_wire, metadata_to_wire};
+use proto::error::status;
+use proto::store::scope::Of;
+use proto::store::store_server::Store;
+use proto::store::{
+    LabelsRequest, MetadataRequest, MetadataResponse, Scope, SelectFrame, SelectRequest, SeriesResponse,
+    StringsResponse,
+};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tonic::{Request, Response, Status};
+
+use crate::blocks::Blocks;
+use crate::fault::Faults;
+use crate::frames::{Frames, size_bytes};
+use crate::metrics::{GatewayMetrics, MethodLabel};
+use crate::select::{BLOCKS_IN_FLIGHT_MAX, Selection};
+
+/// How long a request waits for the gateway's catalogue to reach the version that the request was made with.
+const CATALOGUE_WAIT: Duration = Duration::from_secs(5);
+/// How many blocks one request may name.
+const REQUEST_BLOCKS_MAX: usize = 100_000;
+/// What one answer that is not a stream may take: the message limit less some room for its frame.
+const ANSWER_BYTES_MAX: usize = MESSAGE_BYTES_MAX - (1 << 20);
+
+/// Answers queriers.
+#[derive(Clone)]
+pub(crate) struct StoreService {
+    pub(crate) catalogue: watch::Receiver<Arc<ControlState>>,
+    pub(crate) blocks: Arc<Blocks>,
+    pub(crate) selects: Arc<Semaphore>,
+    pub(crate) select_bytes_max: u64,
+    pub(crate) select_series_max: usize,
+    pub(crate) metrics: GatewayMetrics,
+}
+
+/// What all label requests have in common.
+struct LabelQuery {
+    selectors: Vec<Vec<Matcher>>,
+    range: TimeRange,
+    limit: usize,
+    name: String,
+}
+
+impl LabelQuery {
+    fn from_wire(request: &LabelsRequest) -> Result<Self, Status> {
+        let selectors = request.selectors.iter().map(|selector| matchers_from_wire(&selector.matchers));
+        Ok(Self {
+            selectors: selectors.collect::<Result<_, _>>()?,
+            range: TimeRange::new(request.start_ms, request.end_ms),
+            limit: if request.limit == 0 { usize::MAX } else { request.limit as usize },
+            name: request.name.clone(),
+        })
+    }
+}
+
+/// Holds a select's place until its stream has ended.
+struct InFlight {
+    metrics: GatewayMetrics,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.metrics.selects_in_flight.dec();
+    }
+}
+
+impl StoreService {
+    /// Looks the named blocks up. A tombstoned block is still served: queries that began earlier may read it.
+    async fn metas(&self, scope: Option<Scope>) -> Result<Vec<BlockMeta>, Status> {
+        let Some(Scope { catalogue_version, of: Some(Of::Blocks(scope)) }) = scope else {
+            return Err(status(ErrorKind::Invalid, "a gateway answers for blocks; the request names none"));
+        };
+        if scope.ids.len() > REQUEST_BLOCKS_MAX {
+            let message =
+                format!("the request names {} blocks, more than {REQUEST_BLOCKS_MAX}", scope.ids.len());
+            return Err(status(ErrorKind::LimitExceeded, message));
+        }
+        let ids: BTreeSet<BlockId> = scope
+            .ids
+            .iter()
+            .map(|id| id.parse().map_err(|e: String| status(ErrorKind::Invalid, e)))
+            .collect::<Result<_, _>>()?;
+        let known = |state: &ControlState| -> Result<Vec<BlockMeta>, BlockId> {
+            ids.iter().map(|id| state.catalogue.get(*id).map(|entry| entry.meta.clone()).ok_or(*id)).collect()
+        };
+        let mut catalogue = self.catalogue.clone();
+        if let Ok(metas) = known(&catalogue.borrow_and_update()) {
+            return Ok(metas);
+        }
+        let reached = catalogue.wait_for(|state| state.version >= catalogue_version);
+        let state = match tokio::time::timeout(CATALOGUE_WAIT, reached).await {
+            Ok(Ok(state)) => Arc::clone(&state),
+            _ => {
+                let version = self.catalogue.borrow().version;
+                let message = format!(
+                    "this gateway's catalogue has version {version}, the query's {catalogue_version}"
+                );
+                return Err(status(ErrorKind::Unavailable, message));
+            }
+        };
+        known(&state).map_err(|id| status(ErrorKind::NotFound, format!("block {id} is not in the catalogue")))
+    }
+
+    fn faults(&self) -> Faults {
+        Faults { catalogue: self.catalogue.clone() }
+    }
+
+    async fn place(&self) -> InFlight {
+        let permit = Arc::clone(&self.selects).acquire_owned().await;
+        let permit = permit.expect("the semaphore is never closed");
+        self.metrics.selects_in_flight.inc();
+        InFlight { metrics: self.metrics.clone(), _permit: permit }
+    }
+
+    async fn select_frames(&self, request: SelectRequest) -> Result<SelectStream, Status> {
+        let selection = Selection {
+            matchers: matchers_from_wire(&request.matchers)?,
+            range: TimeRange::new(request.start_ms, request.end_ms),
+            series_max: if request.series_limit == 0 {
+                self.select_series_max
+            } else {
+                request.series_limit as usize
+            },
+            bytes_max: self.select_bytes_max,
+        };
+        let metas = self.metas(request.scope).await?;
+        let in_flight = self.place().await;
+        let series = selection.run(&self.blocks, &self.faults(), metas).await?;
+        self.metrics.series.inc_by(series.len() as u64);
+        self.metrics.chunk_bytes.inc_by(series.iter().map(|series| size_bytes(series) as u64).sum());
+        let frames = Frames::new(series).map(move |frame| {
+            let _held_until_the_last_frame = &in_flight;
+            Ok(frame)
+        });
+        Ok(Box::pin(stream::iter(frames)))
+    }
+
+    /// Asks every block on a blocking thread, some at a time, and returns the union of the answers, cut to the limit.
+    async fn gather<T: Ord + Send + 'static>(
+        &self,
+        request: LabelsRequest,
+        ask: fn(&BlockReader, &LabelQuery) -> Result<Vec<T>, BlockError>,
+    ) -> Result<BTreeSet<T>, Status> {
+        let query = Arc::new(LabelQuery::from_wire(&request)?);
+        let metas = self.metas(request.scope).await?;
+        let answers = stream::iter(metas).map(|meta| {
+            let (query, faults) = (Arc::clone(&query), self.faults());
+            async move {
+                let reader = self.blocks.get(&meta).await.map_err(|e| faults.status(&meta, &e))?;
+                let asked = tokio::task::spawn_blocking(move || ask(&reader, &query)).await;
+                let asked = asked
+                    .map_err(|e| status(ErrorKind::Internal, format!("reading the index ended: {e}")))?;
+                self.blocks.forget_if_corrupt(&meta, asked).await.map_err(|e| faults.status(&meta, &e))
+            }
+        });
+        let mut union = BTreeSet::new();
+        let mut answers = answers.buffer_unordered(BLOCKS_IN_FLIGHT_MAX);
+        while let Some(answer) = answers.try_next().await? {
+            union.extend(answer);
+            while union.len() > query.limit {
+                union.pop_last();
+            }
+        }
+        Ok(union)
+    }
+
+    fn count<T>(&self, method: &'static str, result: Result<T, Status>) -> Result<Response<T>, Status> {
+        let label = match &result {
+            Ok(_) => "ok",
+            Err(error) => proto::error::row_of(proto::error::kind_of_status(error)).name,
+        };
+        self.metrics.requests.get_or_create(&MethodLabel { method, result: label }).inc();
+        result.map(Response::new)
+    }
+}
+
+/// Refuses an answer that does not fit into one message.
+fn fit(bytes: usize) -> Result<(), Status> {
+    if bytes <= ANSWER_BYTES_MAX {
+        return Ok(());
+    }
+    let message = format!(
+        "the answer takes {bytes} bytes, more than {ANSWER_BYTES_MAX}: ask with a limit or a selector"
+    );
+    Err(status(ErrorKind::LimitExceeded, message))
+}
+
+fn strings(values: BTreeSet<String>) -> Result<StringsResponse, Status> {
+    fit(values.iter().map(|value| value.len() + 4).sum())?;
+    Ok(StringsResponse { values: values.into_iter().collect() })
+}
+
+type SelectStream = Pin<Box<dyn Stream<Item = Result<SelectFrame, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl Store for StoreService {
+    type SelectStream = SelectStream;
+
+    async fn select(&self, request: Request<SelectRequest>) -> Result<Response<SelectStream>, Status> {
+        let frames = self.select_frames(request.into_inner()).await;
+        self.count("select", frames)
+    }
+
+    async fn label_names(
+        &self,
+        request: Request<LabelsRequest>,
+    ) -> Result<Response<StringsResponse>, Status> {
+        let names = self
+            .gather(request.into_inner(), |block, query| block.label_names(&query.selectors, &query.range));
+        self.count("label_names", names.await.and_then(strings))
+    }
+
+    async fn label_values(
+        &self,
+        request: Request<LabelsRequest>,
+    ) -> Result<Response<StringsResponse>, Status> {
+        let values = self.gather(request.into_inner(), |block, query| {
+            block.label_values(&query.name, &query.selectors, &query.range)
+        });
+        self.count("label_values", values.await.and_then(strings))
+    }
+
+    async fn series(&self, request: Request<LabelsRequest>) -> Result<Response<SeriesResponse>, Status> {
+        let sets = self.gather(request.into_inner(), |block, query| {
+            block.series(&query.selectors, &query.range, Some(query.limit))
+        });
+        let response = sets.await.and_then(|sets| {
+            fit(sets.iter().map(|labels| labels.as_bytes().len() + 4).sum())?;
+            let labels = sets.iter().map(|labels| Bytes::copy_from_slice(labels.as_bytes()));
+            Ok(SeriesResponse { labels: labels.collect() })
+        });
+        self.count("series", response)
+    }
+
+    async fn metadata(
+        &self,
+        request: Request<MetadataRequest>,
+    ) -> Result<Response<MetadataResponse>, Status> {
+        let request = request.into_inner();
+        let labels = LabelsRequest { scope: request.scope, name: request.family, ..Default::default() };
+        let entries = self.gather(labels, |block, query| {
+            Ok(block.metadata((!query.name.is_empty()).then_some(query.name.as_str())))
+        });
+        let response = entries.await.and_then(|entries| {
+            fit(entries
+                .iter()
+                .map(|entry| entry.family.len() + entry.help.len() + entry.unit.len() + 16)
+                .sum())?;
+            Ok(MetadataResponse { metadata: entries.iter().map(metadata_to_wire).collect() })
+        });
+        self.count("metadata", response)
+    }
+}
