@@ -8,7 +8,8 @@ use model::TimeRange;
 use storage::SelectRequest;
 
 use crate::ast::{
-    AggregateOp, AtModifier, DurationSpec, Expr, Node, NodeId, NodeKind, Subquery, ValueType, VectorSelector,
+    AggregateOp, AtModifier, DurationSpec, Expr, Node, NodeId, NodeKind, RangeMode, Subquery, ValueType,
+    VectorSelector,
 };
 use crate::engine::EngineConfig;
 use crate::error::QueryError;
@@ -288,8 +289,11 @@ fn depends_on_time(kind: FunctionKind) -> bool {
 fn check_supported(node: &Node) -> Result<(), QueryError> {
     use FunctionKind as K;
     let what = match &node.kind {
-        NodeKind::Selector(selector) if selector.mode.is_some() => {
-            "the modifiers anchored and smoothed".to_owned()
+        NodeKind::Selector(selector) if selector.mode == Some(RangeMode::Anchored) => {
+            "the modifier anchored".to_owned()
+        }
+        NodeKind::Selector(selector) if selector.mode == Some(RangeMode::Smoothed) => {
+            "the modifier smoothed".to_owned()
         }
         NodeKind::Binary(binary) if binary.op.is_trim() => format!("the binary operator {}", binary.op),
         NodeKind::Binary(binary)

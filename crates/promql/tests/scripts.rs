@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use promql::Engine;
 
 /// How many of Prometheus's cases must pass; raise it when more do.
-const CONFORMANCE_MIN: usize = 1;
+const CONFORMANCE_MIN: usize = 1058;
 
 fn scripts_in(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));

@@ -77,9 +77,9 @@ impl DurationSpec {
 }
 
 pub(crate) fn seconds_to_ms(seconds: f64) -> Result<i64, DurationError> {
-    // Written so that NaN fails too.
+    // Written so that NaN fails too. Nanoseconds first, so that 1.001 s is 1,001 ms whatever its last bit says.
     if seconds.abs() < DURATION_SECONDS_MAX {
-        Ok((seconds * 1000.0) as i64)
+        Ok((seconds * 1e9).round() as i64 / 1_000_000)
     } else {
         Err(DurationError::OutOfRange)
     }

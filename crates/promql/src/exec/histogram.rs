@@ -128,7 +128,7 @@ fn bucket_quantile(q: f64, buckets: &mut [Bucket], forced: &mut bool) -> f64 {
     }
     let mut rank = q * buckets[last].count;
     // Written so that a NaN rank ends in the last bucket.
-    let found = buckets[..last].partition_point(|bucket| !(bucket.count >= rank));
+    let found = buckets[..last].partition_point(|bucket| bucket.count < rank || rank.is_nan());
     if found == last {
         return buckets[last - 1].upper_bound;
     }

@@ -247,15 +247,16 @@ impl<'a> Lexer<'a> {
         self.fail(start, format!("bad number or duration syntax: {text}"))
     }
 
-    /// Reads the rest of a duration, from its first unit on; leaves the offset after the offending byte when it is none.
+    /// Reads the rest of a duration, from its first unit on; tells whether it is one.
     fn units(&mut self) -> bool {
         let mut first = true;
         loop {
             let unit = self.peek();
-            self.offset += usize::from(unit.is_some());
-            if !matches!(unit, Some(b's' | b'm' | b'h' | b'd' | b'w')) && !(first && unit == Some(b'y')) {
+            let known = matches!(unit, Some(b's' | b'm' | b'h' | b'd' | b'w')) || first && unit == Some(b'y');
+            if !known {
                 return false;
             }
+            self.offset += 1;
             // Bad units such as `hs` are refused when the duration is computed.
             self.accept(b's');
             first = false;

@@ -161,7 +161,10 @@ impl Parser<'_> {
         let seconds = self.number()? * if negative { -1.0 } else { 1.0 };
         // 2^63 itself does not fit any more; NaN fails as well.
         if !(seconds.abs() < i64::MAX as f64 && (seconds * 1000.0).abs() < i64::MAX as f64) {
-            let shown = model::float::format_plain(seconds);
+            let shown = match seconds {
+                seconds if seconds.is_finite() => format!("{seconds:.6}"),
+                seconds => model::float::format_plain(seconds),
+            };
             return self.fail(token.span, format!("timestamp out of bounds for @ modifier: {shown}"));
         }
         Ok(AtModifier::Time((seconds * 1000.0).round() as i64))

@@ -68,6 +68,11 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Command>, String> {
         if head.is_empty() || head.starts_with('#') {
             continue;
         }
+        // `clear` stands alone, whatever follows it.
+        if head.eq_ignore_ascii_case("clear") {
+            commands.push(Command::Clear);
+            continue;
+        }
         let mut body = Vec::new();
         while let Some((_, line)) = lines.next_if(|(_, line)| !line.is_empty() && !line.starts_with('#')) {
             body.push(line);
@@ -80,9 +85,6 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Command>, String> {
 
 fn command(head: &str, body: &[&str], line: usize) -> Result<Command, String> {
     let word = head.split_whitespace().next().unwrap_or("").to_lowercase();
-    if word == "clear" {
-        return Ok(Command::Clear);
-    }
     if word.starts_with("load") {
         return load(head, body, word == "load_with_nhcb");
     }

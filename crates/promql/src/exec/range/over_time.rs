@@ -63,8 +63,11 @@ pub(super) fn quantile(window: &Window<'_>) -> Option<f64> {
     Some(quantile::quantile(window.params[0], &mut window.values.to_vec()))
 }
 
-/// Median of the distances from the median.
+/// Median of the distances from the median; NaN when any value is.
 pub(super) fn mad(window: &Window<'_>) -> Option<f64> {
+    if window.values.iter().any(|value| value.is_nan()) {
+        return Some(f64::NAN);
+    }
     let mut values = window.values.to_vec();
     let median = quantile::quantile(0.5, &mut values);
     values.iter_mut().for_each(|value| *value = (*value - median).abs());
