@@ -4,12 +4,13 @@
 
 mod flags;
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::builder::styling::Styles;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Parser, Subcommand};
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use cluster::Role;
 
 use crate::fault::Fault;
@@ -93,10 +94,18 @@ impl Exit {
     }
 }
 
+/// A command with the flags as Prometheus shows them: names with values, defaults included.
+pub(crate) struct CommandLine {
+    pub(crate) command: Command,
+    pub(crate) shown: BTreeMap<String, String>,
+}
+
 /// Reads a command line.
-pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, Exit> {
-    let cli = Cli::try_parse_from(arguments).map_err(explain)?;
-    Ok(match cli.command {
+pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<CommandLine, Exit> {
+    let matches = Cli::command().try_get_matches_from(arguments).map_err(explain)?;
+    let cli = Cli::from_arg_matches(&matches).map_err(explain)?;
+    let shown = matches.subcommand().map(|(name, given)| shown(name, given)).unwrap_or_default();
+    let command = match cli.command {
         RawCommand::Standalone(flags) => Command::Standalone(flags),
         RawCommand::Cluster(flags) => Command::Cluster(flags),
         RawCommand::Scraper(flags) => Command::Role(Role::Scraper, flags),
@@ -105,7 +114,20 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
         RawCommand::Querier(flags) => Command::Role(Role::Querier, flags),
         RawCommand::Compactor(flags) => Command::Role(Role::Compactor, flags),
         RawCommand::Ruler(flags) => Command::Role(Role::Ruler, flags),
-    })
+    };
+    Ok(CommandLine { command, shown })
+}
+
+/// Returns a command's flags with their values.
+fn shown(command: &str, given: &ArgMatches) -> BTreeMap<String, String> {
+    let definition = Cli::command();
+    let flags = definition.find_subcommand(command).into_iter().flat_map(|command| command.get_arguments());
+    let value = |flag: &clap::Arg| {
+        let values = given.get_raw(flag.get_id().as_str()).into_iter().flatten();
+        let values: Vec<_> = values.map(|value| value.to_string_lossy()).collect();
+        Some((flag.get_long()?.to_owned(), values.join(",")))
+    };
+    flags.filter(|flag| !flag.is_hide_set()).filter_map(value).collect()
 }
 
 fn explain(error: clap::Error) -> Exit {
@@ -159,11 +181,9 @@ fn context(error: &clap::Error, kind: ContextKind) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
-    fn parse_text(text: &str) -> Result<Command, Exit> {
+    fn parse_text(text: &str) -> Result<CommandLine, Exit> {
         parse(text.split(' ').map(OsString::from))
     }
 
@@ -201,9 +221,10 @@ mod tests {
     fn flags_are_prometheus_s() {
         let text = "norn standalone --storage.tsdb.path=/x --web.listen-address=:1 --storage.tsdb.retention.time=30d \
                     --enable-feature=a,b --enable-feature=c --web.enable-remote-write-receiver --query.timeout=1m";
-        let Ok(Command::Standalone(flags)) = parse(text.split_whitespace().map(OsString::from)) else {
-            panic!("it parses")
-        };
+        let Ok(line) = parse(text.split_whitespace().map(OsString::from)) else { panic!("it parses") };
+        let Command::Standalone(flags) = line.command else { panic!("it is standalone") };
+        assert_eq!(line.shown["query.timeout"], "1m");
+        assert_eq!(line.shown["log.level"], "info");
         assert_eq!(flags.storage.data_dir, std::path::PathBuf::from("/x"));
         assert_eq!(flags.listen_address, ":1");
         assert_eq!(flags.storage.retention, Some(std::time::Duration::from_secs(30 * 86_400)));

@@ -4,7 +4,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::fs::{FlockOperation, flock};
 
@@ -16,7 +16,6 @@ const LOCK_FILE: &str = "lock";
 /// A data directory that this process may write and no other process holds.
 #[derive(Debug)]
 pub(crate) struct DataDir {
-    path: PathBuf,
     _lock: File,
 }
 
@@ -56,12 +55,7 @@ impl DataDir {
             .and_then(|()| lock.rewind())
             .and_then(|()| lock.write_all(pid.as_bytes()))
             .map_err(refused)?;
-        Ok(Self { path: path.to_owned(), _lock: lock })
-    }
-
-    /// Returns the path.
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
+        Ok(Self { _lock: lock })
     }
 }
 
@@ -81,7 +75,6 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("a/b");
         let held = DataDir::open(&path).expect("it is made");
-        assert_eq!(held.path(), path);
         let fault = DataDir::open(&path).expect_err("it is held").to_string();
         let expected = format!(
             "data directory {}: held by another norn (pid {}): stop it or choose another --data.dir",

@@ -2,10 +2,20 @@
 //!
 //! Source of the names: Prometheus `cmd/prometheus/main.go`, versions 2.40 to 3.14.
 
+use promql::{Gate, ParserOptions};
 use tracing::{info, warn};
 
-/// Names that Prometheus knows or knew. Norn either does always what they ask for, or does not do it at all.
-const KNOWN: [&str; 29] = [
+const EXPERIMENTAL_FUNCTIONS: &str = "promql-experimental-functions";
+const EXTENDED_RANGE_SELECTORS: &str = "promql-extended-range-selectors";
+const FILL_MODIFIERS: &str = "promql-binop-fill-modifiers";
+const DELAYED_NAME_REMOVAL: &str = "promql-delayed-name-removal";
+
+/// Names that change what this process does.
+const EFFECTIVE: [&str; 4] =
+    [EXPERIMENTAL_FUNCTIONS, EXTENDED_RANGE_SELECTORS, FILL_MODIFIERS, DELAYED_NAME_REMOVAL];
+
+/// Names that Prometheus knows or knew; Norn either does always what they ask for, or does not do it at all.
+const WITHOUT_EFFECT: [&str; 26] = [
     "agent",
     "auto-gomaxprocs",
     "auto-gomemlimit",
@@ -26,10 +36,7 @@ const KNOWN: [&str; 29] = [
     "otlp-deltatocumulative",
     "otlp-native-delta-ingestion",
     "otlp-write-receiver",
-    "promql-delayed-name-removal",
     "promql-duration-expr",
-    "promql-experimental-functions",
-    "promql-extended-range-selectors",
     "promql-per-step-stats",
     "remote-write-receiver",
     "st-storage",
@@ -37,14 +44,50 @@ const KNOWN: [&str; 29] = [
     "use-uncached-io",
 ];
 
-/// Says in the log what each name given means here; commas separate names.
-pub(crate) fn report(options: &[String]) {
-    for option in options.iter().flat_map(|option| option.split(',')).filter(|option| !option.is_empty()) {
-        if KNOWN.contains(&option) {
-            info!(option, "This option for --enable-feature is known and changes nothing in Norn");
-        } else {
-            warn!(option, "Unknown option for --enable-feature");
+/// The names given; commas separate names within one flag.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Features(Vec<String>);
+
+impl Features {
+    /// Reads what the flags say.
+    pub(crate) fn new(options: &[String]) -> Self {
+        let names = options.iter().flat_map(|option| option.split(',')).filter(|name| !name.is_empty());
+        Self(names.map(str::to_owned).collect())
+    }
+
+    /// Says in the log which names change nothing, or are not known at all.
+    pub(crate) fn report(&self) {
+        for option in self.0.iter().filter(|option| !EFFECTIVE.contains(&option.as_str())) {
+            if WITHOUT_EFFECT.contains(&option.as_str()) {
+                info!(option, "This option for --enable-feature is known and changes nothing in Norn");
+            } else {
+                warn!(option, "Unknown option for --enable-feature");
+            }
         }
+    }
+
+    /// Returns which parts of PromQL are open.
+    pub(crate) fn parser(&self) -> ParserOptions {
+        let gate = |name| if self.has(name) { Gate::Open } else { Gate::Closed };
+        ParserOptions {
+            experimental_functions: gate(EXPERIMENTAL_FUNCTIONS),
+            extended_range_selectors: gate(EXTENDED_RANGE_SELECTORS),
+            fill_modifiers: gate(FILL_MODIFIERS),
+        }
+    }
+
+    /// Tells whether metric names that operations drop are removed only at the end.
+    pub(crate) fn delayed_name_removal(&self) -> bool {
+        self.has(DELAYED_NAME_REMOVAL)
+    }
+
+    /// Returns the flag that hands the names to another process; `None` when there are none.
+    pub(crate) fn flag(&self) -> Option<String> {
+        (!self.0.is_empty()).then(|| format!("--enable-feature={}", self.0.join(",")))
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|given| given == name)
     }
 }
 
@@ -53,7 +96,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_sorted_and_stand_once() {
-        assert!(KNOWN.is_sorted_by(|a, b| a < b));
+    fn names_stand_once() {
+        assert!(WITHOUT_EFFECT.is_sorted_by(|a, b| a < b));
+        assert!(EFFECTIVE.iter().all(|name| !WITHOUT_EFFECT.contains(name)));
+    }
+
+    #[test]
+    fn gates_open_by_name() {
+        let features = Features::new(&["agent,promql-experimental-functions".to_owned(), "x".to_owned()]);
+        assert_eq!(features.parser().experimental_functions, Gate::Open);
+        assert_eq!(features.parser().fill_modifiers, Gate::Closed);
+        assert!(!features.delayed_name_removal());
+        let flag = features.flag();
+        assert_eq!(flag.as_deref(), Some("--enable-feature=agent,promql-experimental-functions,x"));
     }
 }

@@ -25,8 +25,9 @@ use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
 use crate::cli::ClusterFlags;
 use crate::data_dir::DataDir;
 use crate::fault::Fault;
+use crate::features::Features;
 use crate::signals::Signals;
-use crate::{features, listen, settings};
+use crate::{listen, settings};
 use children::{Children, Ended};
 use plan::Plan;
 
@@ -40,7 +41,8 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// # Errors
 /// One line, when the cluster cannot start.
 pub(crate) fn run(flags: &ClusterFlags) -> Result<(), Fault> {
-    features::report(&flags.features);
+    service::logs::init(flags.logs.level.as_str(), flags.logs.format.as_str()).map_err(Fault::usage)?;
+    Features::new(&flags.features).report();
     if let Some(file) = &flags.config_file {
         settings::read(file)?;
     }

@@ -20,7 +20,7 @@ mod signals;
 
 use std::process::ExitCode;
 
-use crate::cli::Command;
+use crate::cli::{Command, CommandLine};
 use crate::fault::Fault;
 
 /// Fragmentation over weeks is what makes a time series database large; jemalloc keeps it low.
@@ -28,29 +28,25 @@ use crate::fault::Fault;
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
-    let command = match cli::parse(std::env::args_os()) {
-        Ok(command) => command,
+    let line = match cli::parse(std::env::args_os()) {
+        Ok(line) => line,
         Err(exit) => return exit.print(),
     };
-    match run(command) {
+    match run(line) {
         Ok(()) => ExitCode::SUCCESS,
         Err(fault) => fault.print(),
     }
 }
 
-fn run(command: Command) -> Result<(), Fault> {
-    match command {
-        Command::Cluster(flags) => {
-            service::logs::init(flags.logs.level.as_str(), flags.logs.format.as_str())
-                .map_err(Fault::usage)?;
-            launcher::run(&flags)
-        }
-        Command::Standalone(flags) => process::run(settings::standalone(&flags)?, &flags.logs),
+fn run(line: CommandLine) -> Result<(), Fault> {
+    match line.command {
+        Command::Cluster(flags) => launcher::run(&flags),
+        Command::Standalone(flags) => process::run(settings::standalone(&flags, line.shown)?, &flags.logs),
         Command::Role(role, flags) => {
             if let Some(parent) = flags.launcher_pid {
                 launcher::die_with_parent(parent)?;
             }
-            process::run(settings::role(role, &flags)?, &flags.logs)
+            process::run(settings::role(role, &flags, line.shown)?, &flags.logs)
         }
     }
 }

@@ -24,7 +24,7 @@ use crate::data_dir::DataDir;
 use crate::fault::Fault;
 use crate::settings::{self, Mode, Settings};
 use crate::signals::Signals;
-use crate::{features, listen, roles};
+use crate::{listen, roles};
 
 /// How long the workers have to end after a signal.
 const STOP_DEADLINE: Duration = Duration::from_secs(8);
@@ -58,7 +58,7 @@ async fn serve(mut settings: Settings) -> Result<(), Fault> {
     let grpc_address =
         grpc.as_ref().map(address_of).transpose()?.map(|bound| settings.node.advertised(bound));
     let _held = hold_data_dir(&settings)?;
-    features::report(&settings.features);
+    settings.features.report();
     settings::report(&settings.config);
     if settings.scrapes_itself {
         let own = settings::scrape_itself(&http_address);
@@ -66,22 +66,22 @@ async fn serve(mut settings: Settings) -> Result<(), Fault> {
     }
     let objects = open_objects(&settings)?;
     let place = roles::Place { http_address: http_address.clone(), grpc_address, objects };
-    let built = tokio::select! {
+    let mut built = tokio::select! {
         built = roles::build(&settings, place, &context) => built?,
         _ = signals.next() => return Ok(()),
     };
-    let router = service::http::base_router(&context).merge(built.http);
+    let router = service::http::base_router(&context).merge(std::mem::take(&mut built.http));
     context.spawn("http server", service::http::serve(&context, http, router));
-    if let (Some(listener), Some(routes)) = (grpc, built.grpc) {
+    if let (Some(listener), Some(routes)) = (grpc, built.grpc.take()) {
         context.spawn("grpc server", serve_grpc(&context, listener, routes));
     }
-    built.start.into_iter().for_each(|start| start());
+    built.start();
     tokio::select! {
         () = until_stopped(&context, &settings, &http_address, began) => {}
         signal = signals.next() => info!(signal, "stopping"),
     }
     context.stop(STOP_DEADLINE).await;
-    if let Some(ingester) = built.ingester {
+    if let Some(ingester) = &built.ingester {
         ingester.stop().await;
     }
     info!("stopped");

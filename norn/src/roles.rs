@@ -3,7 +3,12 @@
 //! In standalone the roles call one another through the same generated clients and servers as in a cluster, without a
 //! socket: each role's services are registered with the connector under an address of its own, which no socket has.
 
+mod compactor;
+mod gateway;
 mod ingester;
+mod querier;
+mod ruler;
+mod scraper;
 
 use std::sync::{Arc, OnceLock};
 
@@ -35,17 +40,38 @@ pub(crate) struct Built {
     pub(crate) http: Router,
     /// What the one role of this process serves over gRPC; `None` in standalone.
     pub(crate) grpc: Option<Routes>,
-    /// Spawns the workers.
-    pub(crate) start: Vec<Box<dyn FnOnce() + Send>>,
+    roles: Vec<Box<dyn Start>>,
     /// To be stopped after the workers.
     pub(crate) ingester: Option<Arc<Ingester>>,
+}
+
+/// What each role can: spawn its workers. They run as long as the role is kept.
+trait Start: Send {
+    fn start(&self);
+}
+
+macro_rules! start {
+    ($($role:ty),*) => {
+        $(impl Start for $role {
+            fn start(&self) {
+                <$role>::start(self);
+            }
+        })*
+    };
+}
+start!(::compactor::Compactor, ::gateway::Gateway, ::querier::Querier, ::ruler::Ruler, ::scraper::Scraper);
+
+impl Start for Arc<Ingester> {
+    fn start(&self) {
+        Ingester::start(self);
+    }
 }
 
 /// One role, built and not started.
 struct Part {
     http: Router,
     grpc: Option<Routes>,
-    start: Box<dyn FnOnce() + Send>,
+    role: Box<dyn Start>,
     ingester: Option<Arc<Ingester>>,
 }
 
@@ -54,7 +80,8 @@ struct Part {
 /// # Errors
 /// One line, when a role cannot be.
 pub(crate) async fn build(settings: &Settings, place: Place, context: &Context) -> Result<Built, Fault> {
-    let builder = Builder { settings, place, context, connector: Connector::default(), writer: OnceLock::new() };
+    let builder =
+        Builder { settings, place, context, connector: Connector::default(), writer: OnceLock::new() };
     let mut built = Built::default();
     match settings.mode {
         Mode::Role(role) => {
@@ -77,9 +104,14 @@ pub(crate) async fn build(settings: &Settings, place: Place, context: &Context) 
 }
 
 impl Built {
+    /// Spawns the workers of all roles.
+    pub(crate) fn start(&self) {
+        self.roles.iter().for_each(|role| role.start());
+    }
+
     fn take(&mut self, part: Part) {
         self.http = std::mem::take(&mut self.http).merge(part.http);
-        self.start.push(part.start);
+        self.roles.push(part.role);
         self.ingester = self.ingester.take().or(part.ingester);
     }
 }
@@ -104,7 +136,11 @@ impl Builder<'_> {
     async fn part(&self, role: Role) -> Result<Part, Fault> {
         match role {
             Role::Ingester => ingester::build(self).await,
-            role => Err(Fault::failed(format!("the role {role} is not there yet"))),
+            Role::Gateway => gateway::build(self).await,
+            Role::Querier => querier::build(self).await,
+            Role::Compactor => compactor::build(self).await,
+            Role::Scraper => scraper::build(self).await,
+            Role::Ruler => ruler::build(self).await,
         }
     }
 

@@ -5,6 +5,7 @@
 
 mod node;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -18,6 +19,7 @@ use tracing::warn;
 
 use crate::cli::{QueryFlags, RoleFlags, StandaloneFlags};
 use crate::fault::Fault;
+use crate::features::Features;
 pub(crate) use node::Node;
 
 /// The length of a window when nobody says.
@@ -71,7 +73,9 @@ pub(crate) struct Settings {
     pub(crate) cache_dir: PathBuf,
     pub(crate) cache_size_bytes: Option<u64>,
     pub(crate) query: QueryFlags,
-    pub(crate) features: Vec<String>,
+    pub(crate) features: Features,
+    /// The command line, to be shown.
+    pub(crate) flags: BTreeMap<String, String>,
 }
 
 /// What the cluster is founded with.
@@ -109,7 +113,10 @@ pub(crate) fn report(config: &Config) {
 }
 
 /// Makes the settings of `norn standalone`.
-pub(crate) fn standalone(flags: &StandaloneFlags) -> Result<Settings, Fault> {
+pub(crate) fn standalone(
+    flags: &StandaloneFlags,
+    shown: BTreeMap<String, String>,
+) -> Result<Settings, Fault> {
     let config = flags.config_file.as_deref().map(read).transpose()?.unwrap_or_default();
     let norn = config.norn.clone();
     if !norn.cluster.ingesters.is_empty() {
@@ -144,13 +151,18 @@ pub(crate) fn standalone(flags: &StandaloneFlags) -> Result<Settings, Fault> {
         cache_dir: norn.gateway.cache_path.clone().unwrap_or_else(|| storage.data_dir.join("cache")),
         cache_size_bytes: norn.gateway.cache_size_bytes,
         query: flags.query.clone(),
-        features: flags.features.clone(),
+        features: Features::new(&flags.features),
+        flags: shown,
         config,
     })
 }
 
 /// Makes the settings of `norn <role>`.
-pub(crate) fn role(role: Role, flags: &RoleFlags) -> Result<Settings, Fault> {
+pub(crate) fn role(
+    role: Role,
+    flags: &RoleFlags,
+    shown: BTreeMap<String, String>,
+) -> Result<Settings, Fault> {
     let file = flags.config_file.as_path();
     let mut config = read(file)?;
     let norn = std::mem::take(&mut config.norn);
@@ -192,7 +204,8 @@ pub(crate) fn role(role: Role, flags: &RoleFlags) -> Result<Settings, Fault> {
         objects,
         cache_size_bytes: norn.gateway.cache_size_bytes,
         query: flags.query.clone(),
-        features: flags.features.clone(),
+        features: Features::new(&flags.features),
+        flags: shown,
         config,
     })
 }

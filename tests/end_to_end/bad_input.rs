@@ -40,8 +40,14 @@ fn configuration_files() {
     let dir = tempfile::tempdir().expect("a directory");
     for (text, expected) in [
         ("global: {scrape_interval: 15s\n", "line "),
-        ("global:\n  scrape_intervall: 15s\n", "line 2, column 3: unknown key \"scrape_intervall\", did you mean \"scrape_interval\"?"),
-        ("global: {scrape_interval: soon}\n", "global.scrape_interval: not a valid duration string: \"soon\""),
+        (
+            "global:\n  scrape_intervall: 15s\n",
+            "line 2, column 3: unknown key \"scrape_intervall\", did you mean \"scrape_interval\"?",
+        ),
+        (
+            "global: {scrape_interval: soon}\n",
+            "global.scrape_interval: not a valid duration string: \"soon\"",
+        ),
         (
             "scrape_configs:\n  - job_name: pods\n    kubernetes_sd_configs: [{role: pod}]\n",
             "scrape_configs[0].kubernetes_sd_configs: not supported yet",

@@ -46,7 +46,8 @@ async fn the_seam_between_head_and_blocks_never_shows() {
         let found = api.raw("seam[10m]", end).await?;
         let found: Vec<(&str, &Vec<Sample>)> =
             found.iter().map(|(labels, samples)| (labels["name"].as_str(), samples)).collect();
-        let expected: Vec<(&str, &Vec<Sample>)> = sent.iter().map(|(name, samples)| (*name, samples)).collect();
+        let expected: Vec<(&str, &Vec<Sample>)> =
+            sent.iter().map(|(name, samples)| (*name, samples)).collect();
         // An answer that is not complete is a fault at any moment, so this fails at once and does not look again.
         assert_eq!(found, expected, "with {} blocks", blocks_below(&dir.path().join("data/objects")));
         Ok::<(), String>(())

@@ -47,11 +47,16 @@ async fn a_process_that_cannot_start_ends_the_start() {
     std::fs::create_dir_all(dir.path().join("data/cluster/gateway")).expect("a directory");
     std::fs::write(dir.path().join("data/cluster/gateway/data"), "in the way").expect("a file");
     let first = free_ports(19);
-    let (listen, base) = (format!("--web.listen-address=127.0.0.1:{first}"), format!("--cluster.base-port={}", first + 1));
+    let (listen, base) =
+        (format!("--web.listen-address=127.0.0.1:{first}"), format!("--cluster.base-port={}", first + 1));
     let refusal = Norn::refuses(dir.path(), &["cluster", "--data.dir=data", &listen, &base]);
     assert_eq!(refusal.code, Some(1), "{}", refusal.text);
     let line = refusal.text.trim_end();
     assert_eq!(line.lines().count(), 1, "{line}");
-    assert!(line.starts_with("norn: gateway (pid ") && line.contains("ended with exit code 2 before it was ready"), "{line}");
+    assert!(
+        line.starts_with("norn: gateway (pid ")
+            && line.contains("ended with exit code 2 before it was ready"),
+        "{line}"
+    );
     assert!(line.contains("--data.dir"), "the reason should stand in the line: {line}");
 }

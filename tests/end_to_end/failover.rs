@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use tokio::task::JoinSet;
 
@@ -15,6 +16,9 @@ const SERIES: usize = 25;
 /// Requests that must be acknowledged between two events of the test.
 const REQUESTS_BETWEEN: u64 = 60;
 
+/// The pause before a refused request is sent again.
+const RETRY_PAUSE: Duration = Duration::from_millis(20);
+
 /// What all writers share.
 struct Load {
     remotes: Vec<Remote>,
@@ -25,7 +29,9 @@ struct Load {
 
 /// Returns the samples of one request: one sample of each of the writer's series, whose value says who wrote it and when.
 fn request(load: &Load, writer: usize, step: i64) -> Vec<Series> {
-    let sample = |index: usize| (load.start_ms + step * 100, (writer * 1_000_000 + index * 10_000) as f64 + step as f64);
+    let sample = |index: usize| {
+        (load.start_ms + step * 100, (writer * 1_000_000 + index * 10_000) as f64 + step as f64)
+    };
     let one = |index: usize| {
         let labels = [("index", index.to_string()), ("writer", writer.to_string())];
         let labels: Vec<(&str, &str)> = labels.iter().map(|(name, value)| (*name, value.as_str())).collect();
@@ -41,11 +47,12 @@ async fn write(load: Arc<Load>, writer: usize) -> i64 {
     let mut turn = writer;
     while !load.stop.load(Ordering::Relaxed) {
         let request = request(&load, writer, step);
-        until("an acknowledgement", async || {
+        // How long this takes is bounded by whoever waits for acknowledgements.
+        while let Err(refusal) = load.remotes[turn % load.remotes.len()].write(&request).await {
+            assert!(!refusal.starts_with("400"), "nothing is wrong with this request: {refusal}");
             turn += 1;
-            load.remotes[turn % load.remotes.len()].write(&request).await
-        })
-        .await;
+            tokio::time::sleep(RETRY_PAUSE).await;
+        }
         load.acknowledged.fetch_add(1, Ordering::Relaxed);
         step += 1;
     }

@@ -13,7 +13,7 @@ mod wait;
 pub(crate) use api::{Api, Sample};
 pub(crate) use local_cluster::LocalCluster;
 pub(crate) use ports::free_ports;
-pub(crate) use process::{Norn, Refusal};
+pub(crate) use process::Norn;
 pub(crate) use remote::{Remote, Series, series};
 pub(crate) use target::Target;
 pub(crate) use wait::until;

@@ -10,7 +10,7 @@ mod blocks;
 mod cluster;
 mod failover;
 mod ownership;
-mod remote_write;
+mod real_programs;
 mod rules;
 mod s3;
 mod standalone;

@@ -47,13 +47,19 @@ async fn each_target_is_scraped_by_exactly_one_scraper() {
         }
     }
     let data = api.data("/api/v1/targets", &[]).await.expect("it answers");
-    let listed: Vec<&str> = data["activeTargets"].as_array().expect("a list").iter().filter_map(|target| target["scrapeUrl"].as_str()).collect();
+    let listed: Vec<&str> = data["activeTargets"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(|target| target["scrapeUrl"].as_str())
+        .collect();
     assert_eq!(listed.len(), TARGETS, "{data}");
     assert_eq!(listed.iter().collect::<BTreeSet<_>>().len(), TARGETS, "{data}");
     cluster.kill("scraper-0").await;
     let counts: Vec<u64> = targets.iter().map(Target::asked).collect();
     until("the other scraper to take over all targets", async || {
-        let behind = targets.iter().zip(&counts).filter(|(target, before)| target.asked() < **before + 3).count();
+        let behind =
+            targets.iter().zip(&counts).filter(|(target, before)| target.asked() < **before + 3).count();
         if behind == 0 { Ok(()) } else { Err(format!("{behind} targets are not scraped")) }
     })
     .await;

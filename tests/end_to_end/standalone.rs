@@ -74,7 +74,8 @@ scrape_configs:
             ("region", region),
             ("shelf", "top"),
         ];
-        let expected = expected.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let expected =
+            expected.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         assert_eq!((labels, *value), (&expected, 3.0));
     }
     assert_eq!(api.instant("shelf_items", None).await.expect("it answers"), []);

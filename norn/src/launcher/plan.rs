@@ -12,6 +12,7 @@ use model::time::format_duration_ms;
 
 use crate::cli::ClusterFlags;
 use crate::fault::Fault;
+use crate::features::Features;
 
 /// The directory under the data directory that holds all of a local cluster's processes.
 pub(crate) const DIRECTORY: &str = "cluster";
@@ -156,6 +157,7 @@ fn node(
         arguments.push(format!("--query.max-samples={}", flags.query.samples_max));
         arguments.push(format!("--query.max-concurrency={}", flags.query.concurrency_max));
         arguments.push(format!("--query.lookback-delta={}", ms(flags.query.lookback)));
+        arguments.extend(Features::new(&flags.features).flag());
     }
     Node {
         role,

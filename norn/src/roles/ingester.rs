@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::sync::Arc;
 
-use cluster::{ClusterSettings, Role};
 use ::ingester::{DataDir, Ingester, IngesterConfig};
+use cluster::{ClusterSettings, Role};
 
 use super::{Builder, Part};
 use crate::fault::Fault;
@@ -41,11 +41,10 @@ pub(super) async fn build(builder: &Builder<'_>) -> Result<Part, Fault> {
     };
     let ingester = Ingester::build(config, data, builder.context, session, writer).await;
     let ingester = Arc::new(ingester.map_err(|error| Fault::of("ingester", &error))?);
-    let started = ingester.clone();
     Ok(Part {
         http: ingester.http_routes(),
         grpc: Some(ingester.grpc_routes()),
-        start: Box::new(move || started.start()),
+        role: Box::new(ingester.clone()),
         ingester: Some(ingester),
     })
 }

@@ -38,9 +38,11 @@ impl Api {
 
     /// Returns the `data` of an API path, or the whole answer as the error.
     pub(crate) async fn data(&self, path: &str, parameters: &[(&str, &str)]) -> Result<Value, String> {
-        let pairs: Vec<String> = parameters.iter().map(|(name, value)| format!("{name}={}", escape(value))).collect();
+        let pairs: Vec<String> =
+            parameters.iter().map(|(name, value)| format!("{name}={}", escape(value))).collect();
         let (status, text) = self.get(&format!("{path}?{}", pairs.join("&"))).await?;
-        let mut json: Value = serde_json::from_str(&text).map_err(|error| format!("{status} {error}: {text}"))?;
+        let mut json: Value =
+            serde_json::from_str(&text).map_err(|error| format!("{status} {error}: {text}"))?;
         if status != 200 || json["status"] != "success" {
             return Err(format!("{status} {text}"));
         }
@@ -51,7 +53,11 @@ impl Api {
     }
 
     /// Evaluates a query at an instant, `None` for now, and returns the vector.
-    pub(crate) async fn instant(&self, query: &str, time_ms: Option<i64>) -> Result<Vec<(Labels, f64)>, String> {
+    pub(crate) async fn instant(
+        &self,
+        query: &str,
+        time_ms: Option<i64>,
+    ) -> Result<Vec<(Labels, f64)>, String> {
         let time = time_ms.map(seconds);
         let mut parameters = vec![("query", query)];
         parameters.extend(time.as_deref().map(|time| ("time", time)));
@@ -61,7 +67,11 @@ impl Api {
     }
 
     /// Evaluates a range selector at an instant and returns all its raw samples.
-    pub(crate) async fn raw(&self, selector: &str, time_ms: i64) -> Result<Vec<(Labels, Vec<Sample>)>, String> {
+    pub(crate) async fn raw(
+        &self,
+        selector: &str,
+        time_ms: i64,
+    ) -> Result<Vec<(Labels, Vec<Sample>)>, String> {
         let data = self.data("/api/v1/query", &[("query", selector), ("time", &seconds(time_ms))]).await?;
         matrix(&data)
     }
@@ -100,7 +110,10 @@ fn matrix(data: &Value) -> Result<Vec<(Labels, Vec<Sample>)>, String> {
 
 fn labels(metric: &Value) -> Labels {
     let pairs = metric.as_object().expect("metric is an object");
-    pairs.iter().map(|(name, value)| (name.clone(), value.as_str().expect("a label's value is text").to_owned())).collect()
+    pairs
+        .iter()
+        .map(|(name, value)| (name.clone(), value.as_str().expect("a label's value is text").to_owned()))
+        .collect()
 }
 
 fn sample(pair: &Value) -> Sample {

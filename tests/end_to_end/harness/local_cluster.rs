@@ -155,6 +155,13 @@ impl Node {
         let [role, name, pid, grpc, http, log] = words.as_slice() else { return None };
         let pid = pid.parse().ok()?;
         let own = |text: &str| text.to_owned();
-        Some(Self { role: own(role), name: own(name), pid, grpc: own(grpc), http: own(http), log: dir.join(log) })
+        Some(Self {
+            role: own(role),
+            name: own(name),
+            pid,
+            grpc: own(grpc),
+            http: own(http),
+            log: dir.join(log),
+        })
     }
 }

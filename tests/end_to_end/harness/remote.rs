@@ -1,7 +1,7 @@
 //! A remote-write 1.0 client: what a Prometheus sends, made by hand.
 
-use proto::prometheus::{Label, Sample, TimeSeries, WriteRequest};
 use prost::Message as _;
+use proto::prometheus::{Label, Sample, TimeSeries, WriteRequest};
 
 /// One series with its samples in time order.
 #[derive(Clone, Debug)]

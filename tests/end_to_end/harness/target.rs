@@ -29,7 +29,10 @@ impl Target {
         Self::serve("text/html", |_| "<!doctype html><title>Sign in</title>".to_owned()).await
     }
 
-    async fn serve(content_type: &'static str, body: impl Fn(u64) -> String + Clone + Send + Sync + 'static) -> Self {
+    async fn serve(
+        content_type: &'static str,
+        body: impl Fn(u64) -> String + Clone + Send + Sync + 'static,
+    ) -> Self {
         let asked = Arc::new(AtomicU64::new(0));
         let count = asked.clone();
         let answer = move || {
