@@ -1,1 +1,35 @@
-//! The recent, mutable part of one shard.
+//! The head: the recent, mutable part of one shard, in memory.
+//!
+//! One writer applies what the shard's log holds, in log order; any number of readers look on. The head is a function of
+//! that order: replicas that applied the same entries answer alike, assign the same refs and cut the same windows, also
+//! when one of them was restored from a snapshot between two entries.
+//!
+//! Life cycle of a window: 1. [`Head::apply`] fills it; 2. [`Head::cut`] freezes it; 3. [`Head::window`] hands it to whoever
+//! writes the block; 4. [`Head::drop_before`] forgets it, once the block is published. All but 3 are log entries.
+//!
+//! Readers hold a lock while they resolve matchers and while they copy chunks, a slice of the series at a time, and never
+//! while they decode. So a query may see a batch half applied, as it may see a scrape half written; it never sees a
+//! sample twice, and never misses one that was applied before it began.
+//!
+//! Not here: the log, clocks, blocks, and external labels, which belong to the cluster.
+//!
+//! Read in this order: `state` (the rules), `series` with `chunk_log` and `late`, `slots`, `index` with `postings` and
+//! `matching`, `read`, `snapshot`.
+
+mod chunk_log;
+mod error;
+mod head;
+mod index;
+mod late;
+mod matching;
+mod metadata;
+mod postings;
+mod read;
+mod series;
+mod slots;
+mod snapshot;
+mod state;
+
+pub use error::HeadError;
+pub use head::{Head, HeadConfig, HeadStats};
+pub use read::{HeadSeries, RESULTS_MAX, WindowSeries};

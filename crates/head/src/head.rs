@@ -1,0 +1,111 @@
+//! The head as its owner sees it: the calls that change it, in log order, from one thread.
+
+use batch::{Batch, BatchOutcome};
+use parking_lot::{RwLock, RwLockWriteGuard};
+
+use crate::state::State;
+
+/// How many samples are applied before waiting readers are let in: about a millisecond.
+const APPLY_SLICE_SAMPLES: usize = 4096;
+
+/// The rules of a head; all replicas of a shard must have the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeadConfig {
+    /// How much older than the head's newest sample an out-of-order sample may be, in ms; 0 refuses all of them.
+    pub out_of_order_window_ms: i64,
+    /// How far ahead of the leader's clock a sample may be, in ms.
+    pub future_ms_max: i64,
+    /// How many series it may hold; samples of further ones are refused.
+    pub series_max: u64,
+}
+
+/// What a head holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeadStats {
+    /// Series held, those without a sample included.
+    pub series: u64,
+    /// Samples held, those included that were dropped but share a chunk with later ones.
+    pub samples: u64,
+    /// No sample held is older; `None` when there is none.
+    pub min_ms: Option<i64>,
+    /// The newest sample; `None` when there is none.
+    pub max_ms: Option<i64>,
+    /// Roughly how much memory it takes.
+    pub bytes: u64,
+    /// See [`Head::sealed_until_ms`].
+    pub sealed_until_ms: i64,
+    /// See [`Head::dropped_until_ms`].
+    pub dropped_until_ms: i64,
+}
+
+/// The head of one shard.
+#[derive(Debug)]
+pub struct Head {
+    pub(crate) state: RwLock<State>,
+}
+
+impl Head {
+    /// Returns an empty head.
+    pub fn new(config: HeadConfig) -> Self {
+        Self { state: RwLock::new(State::new(config)) }
+    }
+
+    /// Applies a batch and returns what became of each of its samples. Deterministic: `stamp_ms` is the leader's clock
+    /// as the log entry has it.
+    ///
+    /// A sample later than its series' newest is appended. Else one that is already there is a duplicate, one whose time
+    /// is taken by other bits is conflicting, and any other is accepted within the out-of-order window. The bounds are
+    /// [`Head::sealed_until_ms`] below, and `stamp_ms` plus the configured future above.
+    pub fn apply(&self, stamp_ms: i64, batch: &Batch) -> BatchOutcome {
+        let mut state = self.state.write();
+        let mut outcome = state.declare_all(batch);
+        let mut position = 0;
+        for slice in batch.samples().chunks(APPLY_SLICE_SAMPLES) {
+            for sample in slice {
+                state.apply(stamp_ms, position, sample, &mut outcome);
+                position += 1;
+            }
+            RwLockWriteGuard::bump(&mut state);
+        }
+        outcome
+    }
+
+    /// Freezes the content before a time: from now on samples before it are too old. Idempotent; never goes back.
+    pub fn cut(&self, window_end_ms: i64) {
+        self.state.write().cut(window_end_ms);
+    }
+
+    /// Forgets samples before a time, which blocks now hold, and series that have no others; implies
+    /// [`Head::cut`]. A removed series' ref is never used again. Idempotent; never goes back.
+    ///
+    /// Linear in the number of series.
+    pub fn drop_before(&self, end_ms: i64) {
+        self.state.write().drop_before(end_ms);
+    }
+
+    /// Returns the time before which samples are refused, `i64::MIN` at first.
+    pub fn sealed_until_ms(&self) -> i64 {
+        self.state.read().sealed_until_ms
+    }
+
+    /// Returns the time before which samples have been forgotten, `i64::MIN` at first.
+    pub fn dropped_until_ms(&self) -> i64 {
+        self.state.read().dropped_until_ms
+    }
+
+    /// Returns what it holds. Constant time.
+    pub fn stats(&self) -> HeadStats {
+        let state = self.state.read();
+        let has_samples = state.samples > 0;
+        let bytes = state.chunk_bytes + state.slots.size_bytes() + state.index.size_bytes();
+        HeadStats {
+            series: state.index.all().len(),
+            samples: state.samples,
+            min_ms: has_samples.then_some(state.oldest_ms),
+            max_ms: has_samples.then_some(state.newest_ms),
+            bytes: bytes as u64,
+            sealed_until_ms: state.sealed_until_ms,
+            dropped_until_ms: state.dropped_until_ms,
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! The head as queries see it.
+
+use std::collections::BTreeSet;
+
+use chunk::EncodedChunk;
+use model::{BlockRange, LabelSet, Matcher, MetricMetadata, SeriesRef, TimeRange};
+use roaring::RoaringBitmap;
+
+use crate::series::ChunkCopies;
+use crate::state::State;
+use crate::{Head, HeadError, matching};
+
+/// How many series are copied before the lock is given back.
+const COPY_SLICE_SERIES: usize = 1024;
+
+/// The most label names, values or label sets that one call returns.
+pub const RESULTS_MAX: usize = 5_000_000;
+
+/// A selected series.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeadSeries {
+    /// Its labels, without external labels.
+    pub labels: LabelSet,
+    /// Its chunks, which may overlap in time; no timestamp occurs in two of them. At least one.
+    pub chunks: Vec<EncodedChunk>,
+}
+
+/// A series of a window, decoded.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WindowSeries {
+    /// Its labels, without external labels.
+    pub labels: LabelSet,
+    /// Milliseconds, strictly ascending, at least one.
+    pub timestamps: Vec<i64>,
+    /// One a timestamp.
+    pub values: Vec<f64>,
+}
+
+/// A series' labels and chunks as bytes, copied under the lock.
+struct Copied {
+    labels: Vec<u8>,
+    chunks: ChunkCopies,
+}
+
+impl Head {
+    /// Returns the series that satisfy all matchers and may have a sample in `range` at or after `from_ms`, sorted by labels.
+    ///
+    /// `from_ms` is where the caller's blocks end: no sample before it is returned. Chunks without a millisecond in
+    /// `range` are left out, others are not clipped to it. CPU-bound.
+    ///
+    /// # Errors
+    /// [`HeadError::Stale`] when samples from `from_ms` on have already been dropped, also during the call;
+    /// [`HeadError::LimitExceeded`] for more than `series_limit` series; [`HeadError::Corrupt`].
+    pub fn select(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+        from_ms: i64,
+        series_limit: usize,
+    ) -> Result<Vec<HeadSeries>, HeadError> {
+        let refs: Vec<SeriesRef> = {
+            let state = self.state.read();
+            check_fresh(&state, from_ms)?;
+            let found = matching::select(&state.index, &state.slots, matchers);
+            found.iter().filter_map(|slot| state.slots.series_ref(slot)).collect()
+        };
+        let start_ms = range.start.0.max(from_ms);
+        let mut selected = Vec::new();
+        for slice in refs.chunks(COPY_SLICE_SERIES) {
+            let slice = {
+                let state = self.state.read();
+                check_fresh(&state, from_ms)?;
+                copy_slice(&state, slice, start_ms, range.end.0)
+            };
+            for Copied { labels, chunks } in slice {
+                let chunks = chunks.into_clipped(from_ms).map_err(HeadError::Corrupt)?;
+                if chunks.is_empty() {
+                    continue;
+                }
+                if selected.len() >= series_limit {
+                    return Err(HeadError::LimitExceeded { limit: series_limit });
+                }
+                selected.push(HeadSeries { labels: label_set(&labels), chunks });
+            }
+        }
+        selected.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
+        Ok(selected)
+    }
+
+    /// Returns the names of labels, sorted, at most `limit`: of series that satisfy a selector and may have a sample in
+    /// `range`; without selectors of all series, when the head has samples in `range`.
+    ///
+    /// # Errors
+    /// [`HeadError::LimitExceeded`] for more than [`RESULTS_MAX`].
+    pub fn label_names(
+        &self,
+        selectors: &[Vec<Matcher>],
+        range: TimeRange,
+        limit: Option<usize>,
+    ) -> Result<Vec<String>, HeadError> {
+        let state = self.state.read();
+        let found = select_any(&state, selectors, range);
+        let has_series = |name: u32| {
+            state.index.pairs_of_name(name).iter().any(|pair| state.index.postings(*pair).touches(&found))
+        };
+        let names = state.index.names().filter(|(id, _)| has_series(*id)).map(|(_, name)| name);
+        bounded(names.collect(), limit, str::to_owned)
+    }
+
+    /// Returns the values of one label, sorted, at most `limit`; of which series, see [`Head::label_names`].
+    ///
+    /// # Errors
+    /// [`HeadError::LimitExceeded`] for more than [`RESULTS_MAX`].
+    pub fn label_values(
+        &self,
+        name: &str,
+        selectors: &[Vec<Matcher>],
+        range: TimeRange,
+        limit: Option<usize>,
+    ) -> Result<Vec<String>, HeadError> {
+        let state = self.state.read();
+        let Some(name) = state.index.name_id(name) else { return Ok(Vec::new()) };
+        let found = select_any(&state, selectors, range);
+        let pairs = state.index.pairs_of_name(name);
+        let values: BTreeSet<&str> = if found.len() < pairs.len() as u64 {
+            let values = found.iter().map(|slot| matching::value_of(&state.index, &state.slots, slot, name));
+            values.filter(|value| !value.is_empty()).collect()
+        } else {
+            let has_series = |pair: &&u32| state.index.postings(**pair).touches(&found);
+            pairs.iter().filter(has_series).map(|pair| state.index.value(*pair)).collect()
+        };
+        bounded(values, limit, str::to_owned)
+    }
+
+    /// Returns label sets, sorted, at most `limit`, of series that satisfy a selector, or of all without selectors, and
+    /// may have a sample in `range`.
+    ///
+    /// # Errors
+    /// [`HeadError::LimitExceeded`] for more than [`RESULTS_MAX`].
+    pub fn series(
+        &self,
+        selectors: &[Vec<Matcher>],
+        range: TimeRange,
+        limit: Option<usize>,
+    ) -> Result<Vec<LabelSet>, HeadError> {
+        let labels: Vec<Vec<u8>> = {
+            let state = self.state.read();
+            let mut found = select_any(&state, selectors, range);
+            if selectors.is_empty() {
+                keep_in_range(&state, &mut found, range);
+            }
+            let series =
+                found.iter().map(|slot| state.slots.get(slot).expect("postings hold slots of series"));
+            series.map(|series| copy_labels(&state, &series.pairs)).collect()
+        };
+        bounded(labels.iter().map(|bytes| label_set(bytes)).collect(), limit, |labels| labels)
+    }
+
+    /// Returns metadata of one family or of all, families in order.
+    pub fn metadata(&self, family: Option<&str>) -> Vec<MetricMetadata> {
+        self.state.read().metadata.get(family)
+    }
+
+    /// Returns a window's samples, decoded, sorted by labels, series without a sample in it left out. After
+    /// [`Head::cut`] at its end and before [`Head::drop_before`] beyond its start, the same on all replicas.
+    ///
+    /// Takes 16 bytes a sample; for a large window take [`Head::window_encoded`] and decode series by series.
+    ///
+    /// # Panics
+    /// When a chunk in memory is damaged.
+    pub fn window(&self, range: BlockRange) -> Vec<WindowSeries> {
+        let closed = range.closed();
+        let start_ms = closed.start.0.max(self.dropped_until_ms());
+        let decode = |HeadSeries { labels, chunks }| {
+            let (mut timestamps, mut values) = (Vec::new(), Vec::new());
+            chunk::read_merged(&chunks, start_ms, closed.end.0, &mut timestamps, &mut values)
+                .expect("chunks are checked when they enter the head");
+            (!timestamps.is_empty()).then_some(WindowSeries { labels, timestamps, values })
+        };
+        self.window_encoded(range).into_iter().filter_map(decode).collect()
+    }
+
+    /// Returns the chunks that hold a window's samples, sorted by labels: about 1.5 bytes a sample. They also hold
+    /// samples around the window; read them with [`chunk::read_merged`] over the window's range, which may leave nothing.
+    pub fn window_encoded(&self, range: BlockRange) -> Vec<HeadSeries> {
+        let closed = range.closed();
+        let refs: Vec<SeriesRef> = {
+            let state = self.state.read();
+            state.index.all().iter().filter_map(|slot| state.slots.series_ref(slot)).collect()
+        };
+        let mut series = Vec::with_capacity(refs.len());
+        for slice in refs.chunks(COPY_SLICE_SERIES) {
+            let slice = copy_slice(&self.state.read(), slice, closed.start.0, closed.end.0);
+            series.extend(slice.into_iter().map(|Copied { labels, chunks }| HeadSeries {
+                labels: label_set(&labels),
+                chunks: chunks.into_chunks().collect(),
+            }));
+        }
+        series.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
+        series
+    }
+}
+
+/// Copies what series have in the closed range; those that have nothing there, or are gone, are left out.
+fn copy_slice(state: &State, refs: &[SeriesRef], start_ms: i64, end_ms: i64) -> Vec<Copied> {
+    let series = refs.iter().filter_map(|series| state.slots.by_ref(*series));
+    let copied = series.filter_map(|series| {
+        let mut chunks = ChunkCopies::default();
+        series.copy_chunks(start_ms, end_ms, &mut chunks);
+        (!chunks.is_empty()).then(|| Copied { labels: copy_labels(state, &series.pairs), chunks })
+    });
+    copied.collect()
+}
+
+fn copy_labels(state: &State, pairs: &[u32]) -> Vec<u8> {
+    let mut labels = Vec::with_capacity(256);
+    state.index.copy_labels(pairs, &mut labels);
+    labels
+}
+
+fn label_set(bytes: &[u8]) -> LabelSet {
+    LabelSet::from_bytes(bytes).expect("a series' pairs were taken from a label set")
+}
+
+/// Refuses a caller whose blocks end before what has been dropped here. As long as they do not, a series that is removed
+/// while a query runs had no sample for it.
+fn check_fresh(state: &State, from_ms: i64) -> Result<(), HeadError> {
+    let dropped_until_ms = state.dropped_until_ms;
+    if from_ms < dropped_until_ms { Err(HeadError::Stale { from_ms, dropped_until_ms }) } else { Ok(()) }
+}
+
+/// Returns the series that satisfy one of the selectors and may have a sample in the range; without selectors all
+/// series, when the head may have a sample in the range.
+fn select_any(state: &State, selectors: &[Vec<Matcher>], range: TimeRange) -> RoaringBitmap {
+    let held = TimeRange::new(state.oldest_ms, state.newest_ms);
+    if state.samples == 0 || held.intersect(&range).is_empty() {
+        return RoaringBitmap::new();
+    }
+    if selectors.is_empty() {
+        return state.index.all().clone();
+    }
+    let mut found = RoaringBitmap::new();
+    selectors.iter().for_each(|matchers| found |= matching::select(&state.index, &state.slots, matchers));
+    keep_in_range(state, &mut found, range);
+    found
+}
+
+/// Removes series that have no sample in the range, as far as their first and last tell.
+fn keep_in_range(state: &State, found: &mut RoaringBitmap, range: TimeRange) {
+    let held = |slot| {
+        let series = state.slots.get(slot)?;
+        Some(TimeRange::new(series.first_ms()?.max(state.dropped_until_ms), series.newest()?.0))
+    };
+    let is_kept = |slot: &u32| held(*slot).is_some_and(|held| !held.intersect(&range).is_empty());
+    *found = found.iter().filter(is_kept).collect();
+}
+
+/// Cuts sorted results at the caller's limit and refuses to return more than the crate's.
+fn bounded<T, U>(
+    results: BTreeSet<T>,
+    limit: Option<usize>,
+    convert: impl Fn(T) -> U,
+) -> Result<Vec<U>, HeadError> {
+    let count = results.len().min(limit.unwrap_or(usize::MAX));
+    if count > RESULTS_MAX {
+        return Err(HeadError::LimitExceeded { limit: RESULTS_MAX });
+    }
+    Ok(results.into_iter().take(count).map(convert).collect())
+}

@@ -1,0 +1,178 @@
+//! One series of the head: its labels as pair ids, its open chunk, its sealed chunks, its out-of-order samples.
+//!
+//! Life cycle of a sample: 1. appended to the open chunk; 2. sealed with 119 others when the next one comes; 3. dropped
+//! with its chunk once the chunk lies wholly in published blocks.
+//!
+//! Invariants: the open chunk is empty only when the series has no sample, so the newest sample is always its last;
+//! out-of-order samples are older than that; no timestamp occurs twice.
+
+use bytes::Bytes;
+use chunk::{ChunkError, EncodedChunk, OpenChunk};
+
+use crate::chunk_log::{CHUNK_SAMPLES, ChunkLog, Scratch};
+use crate::late::Late;
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub(crate) struct Series {
+    /// The stable hash of the label set.
+    pub(crate) hash: u64,
+    /// The label set, as ids of the index in label order.
+    pub(crate) pairs: Box<[u32]>,
+    open: OpenChunk,
+    sealed: ChunkLog,
+    late: Option<Box<Late>>,
+}
+
+/// Copies of chunks in one buffer, before they become [`EncodedChunk`]s. Filled under the lock, used after.
+#[derive(Default)]
+pub(crate) struct ChunkCopies {
+    buffer: Vec<u8>,
+    /// Start, end, samples, and where the bytes end.
+    chunks: Vec<(i64, i64, u32, usize)>,
+}
+
+impl ChunkCopies {
+    fn end_chunk(&mut self, start_ms: i64, end_ms: i64, samples: u32) {
+        self.chunks.push((start_ms, end_ms, samples, self.buffer.len()));
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.chunks.is_empty()
+    }
+
+    /// Turns the copies into chunks that share one allocation.
+    pub(crate) fn into_chunks(self) -> impl Iterator<Item = EncodedChunk> {
+        let buffer = Bytes::from(self.buffer);
+        let mut begin = 0;
+        self.chunks.into_iter().map(move |(start_ms, end_ms, samples, end)| {
+            let data = buffer.slice(begin..end);
+            begin = end;
+            EncodedChunk { start_ms, end_ms, samples, data }
+        })
+    }
+
+    /// Turns the copies into chunks without what lies before a time.
+    pub(crate) fn into_clipped(self, start_ms: i64) -> Result<Vec<EncodedChunk>, ChunkError> {
+        self.into_chunks().filter_map(|chunk| chunk::clip(chunk, start_ms).transpose()).collect()
+    }
+}
+
+impl Series {
+    pub(crate) fn new(hash: u64, pairs: Box<[u32]>) -> Self {
+        let (open, sealed) = (OpenChunk::new(), ChunkLog::default());
+        Self { hash, pairs, open, sealed, late: None }
+    }
+
+    /// Returns the newest sample's time and bits.
+    pub(crate) fn newest(&self) -> Option<(i64, u64)> {
+        Some((self.open.last_ms()?, self.open.last_value()?.to_bits()))
+    }
+
+    /// Returns the oldest sample's time.
+    pub(crate) fn first_ms(&self) -> Option<i64> {
+        let in_order = self.sealed.first_ms().or(self.open.first_ms())?;
+        let late = self.late.as_ref().and_then(|late| late.first_ms());
+        Some(late.map_or(in_order, |late| late.min(in_order)))
+    }
+
+    /// Appends a sample later than the newest.
+    pub(crate) fn append(&mut self, time_ms: i64, value: f64, scratch: &mut Scratch) {
+        if self.open.len() >= CHUNK_SAMPLES {
+            self.seal(scratch);
+        }
+        self.open.append(time_ms, value);
+    }
+
+    fn seal(&mut self, scratch: &mut Scratch) {
+        let open = std::mem::take(&mut self.open);
+        scratch.read(&open.to_encoded().data).expect("an open chunk decodes");
+        self.sealed.push(&scratch.timestamps, &scratch.values);
+    }
+
+    /// Adds a sample older than the newest, at a time that has none.
+    pub(crate) fn insert_late(&mut self, time_ms: i64, value: f64, scratch: &mut Scratch) {
+        self.late.get_or_insert_default().insert(time_ms, value, scratch);
+    }
+
+    /// Returns the bits of the sample at a time; decodes a chunk unless it is the newest.
+    pub(crate) fn find(&self, time_ms: i64, scratch: &mut Scratch) -> Option<u64> {
+        let (newest_ms, newest) = self.newest()?;
+        if time_ms >= newest_ms {
+            return (time_ms == newest_ms).then_some(newest);
+        }
+        let late = self.late.as_ref().and_then(|late| late.find(time_ms, scratch));
+        if late.is_some() {
+            return late;
+        }
+        let read = if self.open.first_ms().is_some_and(|first_ms| first_ms <= time_ms) {
+            scratch.read(&self.open.to_encoded().data)
+        } else {
+            scratch.read(self.sealed.find(time_ms)?.data)
+        };
+        read.expect("chunks are checked when they enter the head");
+        scratch.find(time_ms)
+    }
+
+    /// Copies the chunks that share a millisecond with the closed range.
+    pub(crate) fn copy_chunks(&self, start_ms: i64, end_ms: i64, out: &mut ChunkCopies) {
+        let late = self.late.as_deref();
+        let sealed = self.sealed.entries().chain(late.into_iter().flat_map(|late| late.log().entries()));
+        for entry in sealed.filter(|entry| entry.start_ms <= end_ms && entry.end_ms >= start_ms) {
+            out.buffer.extend_from_slice(entry.data);
+            out.end_chunk(entry.start_ms, entry.end_ms, entry.samples);
+        }
+        if let Some(late) = late {
+            let (timestamps, values) = late.buffer();
+            let mut open = OpenChunk::new();
+            timestamps.iter().zip(values).for_each(|(time_ms, value)| open.append(*time_ms, *value));
+            copy_open(&open, start_ms, end_ms, out);
+        }
+        copy_open(&self.open, start_ms, end_ms, out);
+    }
+
+    /// Forgets chunks that end before a time; returns how many samples they held.
+    pub(crate) fn drop_before(&mut self, end_ms: i64) -> u64 {
+        let mut samples = self.sealed.drop_before(end_ms);
+        if let Some(late) = &mut self.late {
+            samples += late.drop_before(end_ms);
+            self.late.take_if(|late| late.is_empty());
+        }
+        if self.open.last_ms().is_some_and(|last_ms| last_ms < end_ms) {
+            samples += self.open.len() as u64;
+            self.open = OpenChunk::new();
+        }
+        samples
+    }
+
+    /// Returns how much heap memory it holds.
+    pub(crate) fn size_bytes(&self) -> usize {
+        let late = self.late.as_ref().map_or(0, |late| late.size_bytes());
+        self.open.size_bytes() + self.sealed.size_bytes() + late
+    }
+
+    pub(crate) fn open(&self) -> &OpenChunk {
+        &self.open
+    }
+
+    pub(crate) fn sealed(&self) -> &ChunkLog {
+        &self.sealed
+    }
+
+    pub(crate) fn late(&self) -> Option<&Late> {
+        self.late.as_deref()
+    }
+
+    /// Puts back what a snapshot holds. The caller has checked each part.
+    pub(crate) fn restore(&mut self, open: OpenChunk, sealed: ChunkLog, late: Option<Late>) {
+        (self.open, self.sealed, self.late) = (open, sealed, late.map(Box::new));
+    }
+}
+
+fn copy_open(open: &OpenChunk, start_ms: i64, end_ms: i64, out: &mut ChunkCopies) {
+    let (Some(first_ms), Some(last_ms)) = (open.first_ms(), open.last_ms()) else { return };
+    if first_ms <= end_ms && last_ms >= start_ms {
+        open.write_encoded(&mut out.buffer);
+        out.end_chunk(first_ms, last_ms, open.len() as u32);
+    }
+}

@@ -1,0 +1,216 @@
+//! Writing a head to a stream and reading it back. The bytes are specified in `docs/formats/head-snapshot.md`.
+//!
+//! A snapshot keeps everything that can be observed: refs, generations of free slots, chunk boundaries and bounds. A head
+//! read back goes on as if nothing had happened, so replicas may be restored at different times.
+
+mod fields;
+mod frame;
+
+use std::io::{self, Read, Write};
+
+use chunk::OpenChunk;
+use model::{LabelSet, MetricMetadata, MetricType};
+use parking_lot::RwLock;
+
+use crate::chunk_log::{ChunkLog, Scratch};
+use crate::late::Late;
+use crate::series::Series;
+use crate::state::State;
+use crate::{Head, HeadConfig, HeadError};
+use fields::{Fields, push_bytes, push_i64, push_u32, push_u64};
+use frame::{FrameKind, FrameReader, FrameWriter};
+
+/// Records are gathered into frames of about this size.
+const FRAME_BYTES_TARGET: usize = 1 << 20;
+
+/// What stands in a slot's record.
+const SLOT_FREE: u8 = 0;
+const SLOT_SERIES: u8 = 1;
+
+impl Head {
+    /// Writes a snapshot. Readers go on meanwhile; the writer of the head must wait.
+    ///
+    /// # Errors
+    /// Those of `out`. What was written until then is no snapshot.
+    pub fn write_snapshot(&self, out: &mut dyn Write) -> io::Result<()> {
+        let state = self.state.read();
+        let mut frames = FrameWriter::start(out)?;
+        write_bounds(&state, &mut frames)?;
+        for metadata in state.metadata.iter() {
+            write_metadata(metadata, frames.record(FrameKind::Metadata)?);
+        }
+        for id in 0..state.index.pair_ids_len() {
+            push_bytes(frames.record(FrameKind::Pairs)?, state.index.pair_bytes(id))?;
+        }
+        for (generation, series) in state.slots.iter() {
+            let out = frames.record(FrameKind::Slots)?;
+            push_u32(out, generation);
+            match series {
+                None => out.push(SLOT_FREE),
+                Some(series) => write_series(series, out)?,
+            }
+        }
+        push_u32(frames.record(FrameKind::End)?, state.slots.len());
+        frames.finish()
+    }
+
+    /// Reads a snapshot. `config` is not part of it: all replicas take theirs from the same place.
+    ///
+    /// Memory stays in proportion to what `input` delivers. Every chunk is decoded once.
+    ///
+    /// # Errors
+    /// [`HeadError::ReadSnapshot`], [`HeadError::DamagedSnapshot`], [`HeadError::UnknownSnapshotVersion`].
+    pub fn read_snapshot(config: HeadConfig, input: &mut dyn Read) -> Result<Self, HeadError> {
+        let mut frames = FrameReader::start(input)?;
+        let mut restore = Restore { state: State::new(config), pairs: Vec::new(), has_bounds: false };
+        loop {
+            let (kind, payload) = frames.next()?;
+            let damaged = |what| HeadError::DamagedSnapshot { offset: frames.frame_offset(), what };
+            if kind == FrameKind::End {
+                let slots = Fields::new(&payload).u32();
+                if slots != Some(restore.state.slots.len()) || !restore.has_bounds {
+                    return Err(damaged("a part of the snapshot is missing"));
+                }
+                return Ok(Self { state: RwLock::new(restore.state) });
+            }
+            restore.take(kind, &mut Fields::new(&payload)).map_err(damaged)?;
+        }
+    }
+}
+
+fn write_bounds(state: &State, frames: &mut FrameWriter<'_>) -> io::Result<()> {
+    let out = frames.record(FrameKind::Bounds)?;
+    for bound in [state.sealed_until_ms, state.dropped_until_ms, state.newest_ms, state.oldest_ms] {
+        push_i64(out, bound);
+    }
+    push_u64(out, state.samples);
+    Ok(())
+}
+
+fn write_metadata(metadata: &MetricMetadata, out: &mut Vec<u8>) {
+    for text in [&metadata.family, metadata.metric_type.as_str(), &metadata.help, &metadata.unit] {
+        push_bytes(out, text.as_bytes()).expect("metadata texts are bounded");
+    }
+}
+
+fn write_series(series: &Series, out: &mut Vec<u8>) -> io::Result<()> {
+    out.push(SLOT_SERIES);
+    push_u32(out, series.pairs.len() as u32);
+    series.pairs.iter().for_each(|pair| push_u32(out, *pair));
+    match series.open().is_empty() {
+        true => push_bytes(out, &[])?,
+        false => push_bytes(out, &series.open().to_encoded().data)?,
+    }
+    push_bytes(out, series.sealed().as_bytes())?;
+    let (timestamps, values) = series.late().map_or((&[][..], &[][..]), Late::buffer);
+    push_u32(out, timestamps.len() as u32);
+    timestamps.iter().for_each(|time_ms| push_i64(out, *time_ms));
+    values.iter().for_each(|value| push_u64(out, value.to_bits()));
+    push_bytes(out, series.late().map_or(&[], |late| late.log().as_bytes()))
+}
+
+/// A head being read. Faults are named by what is wrong; the caller adds the place.
+struct Restore {
+    state: State,
+    /// The snapshot's pair ids are positions here.
+    pairs: Vec<Box<[u8]>>,
+    has_bounds: bool,
+}
+
+impl Restore {
+    fn take(&mut self, kind: FrameKind, fields: &mut Fields<'_>) -> Result<(), &'static str> {
+        while !fields.is_empty() {
+            match kind {
+                FrameKind::Bounds => self.take_bounds(fields).ok_or("the bounds are incomplete")?,
+                FrameKind::Metadata => {
+                    let metadata = read_metadata(fields).ok_or("metadata is malformed")?;
+                    self.state.metadata.insert(&metadata);
+                }
+                FrameKind::Pairs => {
+                    self.pairs.push(fields.bytes().ok_or("a label pair is malformed")?.into());
+                }
+                FrameKind::Slots => self.take_slot(fields)?,
+                FrameKind::End => return Err("the end is not the end"),
+            }
+        }
+        Ok(())
+    }
+
+    fn take_bounds(&mut self, fields: &mut Fields<'_>) -> Option<()> {
+        let state = &mut self.state;
+        for bound in [
+            &mut state.sealed_until_ms,
+            &mut state.dropped_until_ms,
+            &mut state.newest_ms,
+            &mut state.oldest_ms,
+        ] {
+            *bound = fields.i64()?;
+        }
+        state.samples = fields.u64()?;
+        self.has_bounds = true;
+        Some(())
+    }
+
+    fn take_slot(&mut self, fields: &mut Fields<'_>) -> Result<(), &'static str> {
+        let generation = fields.u32().ok_or("a slot is incomplete")?;
+        match fields.u8() {
+            Some(SLOT_FREE) => {
+                self.state.slots.push(generation, None);
+                Ok(())
+            }
+            Some(SLOT_SERIES) => {
+                let labels = self.read_labels(fields).ok_or("the labels of a series are malformed")?;
+                let hash = labels.stable_hash();
+                if self.state.find(hash, &labels).is_some() {
+                    return Err("two series have the same labels");
+                }
+                let mut series = Series::new(hash, self.state.index.intern(&labels));
+                read_chunks(fields, &mut series, &mut self.state.scratch)
+                    .ok_or("a chunk of a series is malformed")?;
+                self.state.chunk_bytes += series.size_bytes();
+                let slot = self.state.slots.push(generation, Some(series));
+                self.state.list(slot);
+                Ok(())
+            }
+            _ => Err("a slot is neither free nor taken"),
+        }
+    }
+
+    fn read_labels(&self, fields: &mut Fields<'_>) -> Option<LabelSet> {
+        let mut bytes = Vec::new();
+        for _ in 0..fields.u32()? {
+            bytes.extend_from_slice(self.pairs.get(fields.u32()? as usize)?);
+        }
+        LabelSet::from_bytes(&bytes).ok()
+    }
+}
+
+fn read_chunks(fields: &mut Fields<'_>, series: &mut Series, scratch: &mut Scratch) -> Option<()> {
+    let open = match fields.bytes()? {
+        [] => OpenChunk::new(),
+        data => OpenChunk::from_encoded(data).ok()?,
+    };
+    let sealed = ChunkLog::from_bytes(fields.bytes()?, scratch)?;
+    let waiting = fields.u32()? as usize;
+    let (mut timestamps, mut values) = (Vec::new(), Vec::new());
+    for _ in 0..waiting {
+        timestamps.push(fields.i64()?);
+    }
+    for _ in 0..waiting {
+        values.push(f64::from_bits(fields.u64()?));
+    }
+    let log = ChunkLog::from_bytes(fields.bytes()?, scratch)?;
+    let late = Late::restore(timestamps, values, log)?;
+    let newest_ms = open.last_ms();
+    let in_order = sealed.entries().all(|entry| Some(entry.end_ms) < open.first_ms())
+        && late.log().entries().all(|entry| Some(entry.end_ms) < newest_ms)
+        && late.buffer().0.last().is_none_or(|last_ms| Some(*last_ms) < newest_ms);
+    series.restore(open, sealed, (!late.is_empty()).then_some(late));
+    in_order.then_some(())
+}
+
+fn read_metadata(fields: &mut Fields<'_>) -> Option<MetricMetadata> {
+    let family = fields.text()?;
+    let metric_type = MetricType::parse(&fields.text()?)?;
+    Some(MetricMetadata { family, metric_type, help: fields.text()?, unit: fields.text()? })
+}

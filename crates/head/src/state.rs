@@ -1,0 +1,207 @@
+//! Everything a head holds, and the rules by which a sample enters: the deterministic half of the crate.
+//!
+//! No clock, no randomness and no map order takes part: two states that went through the same calls in the same order
+//! are equal in everything that can be observed, also when one of them was restored from a snapshot on the way.
+
+use batch::{Batch, BatchOutcome, BatchSample, RefusalKind, SeriesSlot};
+use hashbrown::HashTable;
+use model::{LabelSet, SeriesRef};
+use roaring::RoaringBitmap;
+
+use crate::HeadConfig;
+use crate::chunk_log::Scratch;
+use crate::index::Index;
+use crate::metadata::MetadataTable;
+use crate::series::Series;
+use crate::slots::Slots;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct State {
+    config: HeadConfig,
+    pub(crate) slots: Slots,
+    pub(crate) index: Index,
+    pub(crate) metadata: MetadataTable,
+    /// Series by the hash of their label set.
+    by_hash: HashTable<u32>,
+    /// Samples before it are refused. Never less than `dropped_until_ms`.
+    pub(crate) sealed_until_ms: i64,
+    /// Samples before it are gone.
+    pub(crate) dropped_until_ms: i64,
+    /// The newest sample there ever was.
+    pub(crate) newest_ms: i64,
+    /// No sample held is older.
+    pub(crate) oldest_ms: i64,
+    /// Samples held, those included that were dropped but share a chunk with later ones.
+    pub(crate) samples: u64,
+    /// Heap memory of the series' chunks.
+    pub(crate) chunk_bytes: usize,
+    pub(crate) scratch: Scratch,
+}
+
+/// What became of one sample.
+enum Verdict {
+    Accepted,
+    Duplicate,
+    Refused(RefusalKind),
+}
+
+impl State {
+    pub(crate) fn new(config: HeadConfig) -> Self {
+        Self {
+            config,
+            slots: Slots::default(),
+            index: Index::default(),
+            metadata: MetadataTable::default(),
+            by_hash: HashTable::new(),
+            sealed_until_ms: i64::MIN,
+            dropped_until_ms: i64::MIN,
+            newest_ms: i64::MIN,
+            oldest_ms: i64::MAX,
+            samples: 0,
+            chunk_bytes: 0,
+            scratch: Scratch::default(),
+        }
+    }
+
+    /// Takes in what a batch declares, and its metadata.
+    pub(crate) fn declare_all(&mut self, batch: &Batch) -> BatchOutcome {
+        batch.metadata().iter().for_each(|metadata| self.metadata.insert(metadata));
+        let declared_refs = batch.declared().iter().map(|labels| self.declare(labels)).collect();
+        BatchOutcome { declared_refs, ..BatchOutcome::default() }
+    }
+
+    /// Returns the ref of a label set, a new one if need be; `None` at the limit.
+    fn declare(&mut self, labels: &LabelSet) -> Option<SeriesRef> {
+        let hash = labels.stable_hash();
+        if let Some(slot) = self.find(hash, labels) {
+            return self.slots.series_ref(slot);
+        }
+        if self.index.all().len() >= self.config.series_max {
+            return None;
+        }
+        let pairs = self.index.intern(labels);
+        let slot = self.slots.insert(Series::new(hash, pairs));
+        self.list(slot);
+        self.slots.series_ref(slot)
+    }
+
+    /// Returns the slot of a label set.
+    pub(crate) fn find(&self, hash: u64, labels: &LabelSet) -> Option<u32> {
+        let is_same = |slot: &u32| {
+            let series = self.slots.get(*slot).expect("the table holds slots of series");
+            series.hash == hash && self.index.is_label_set(&series.pairs, labels)
+        };
+        self.by_hash.find(hash, is_same).copied()
+    }
+
+    /// Makes the series in a slot known to the index and the table.
+    pub(crate) fn list(&mut self, slot: u32) {
+        let slots = &self.slots;
+        let hash_of = |slot: &u32| slots.get(*slot).expect("the table holds slots of series").hash;
+        let series = slots.get(slot).expect("the caller put it there");
+        self.index.add(slot, &series.pairs);
+        self.by_hash.insert_unique(series.hash, slot, hash_of);
+    }
+
+    /// Applies one sample of a batch whose series are declared.
+    pub(crate) fn apply(
+        &mut self,
+        stamp_ms: i64,
+        position: u32,
+        sample: &BatchSample,
+        outcome: &mut BatchOutcome,
+    ) {
+        let series = match sample.series {
+            SeriesSlot::Ref(series) => series,
+            SeriesSlot::Declared(index) => match outcome.declared_refs[index as usize] {
+                Some(series) => series,
+                None => return outcome.refuse(position, RefusalKind::OverLimit),
+            },
+        };
+        match self.append(stamp_ms, series, sample.time_ms, sample.value) {
+            None => outcome.unknown_samples.push(position),
+            Some(Verdict::Accepted) => outcome.accepted += 1,
+            Some(Verdict::Duplicate) => outcome.duplicate += 1,
+            Some(Verdict::Refused(kind)) => outcome.refuse(position, kind),
+        }
+    }
+
+    /// Appends a sample by the rules of Prometheus (`tsdb/head_append.go`, `appendable`), with two differences: any
+    /// sample that is already here is a duplicate, not only the newest, so that sending a batch again is harmless; and
+    /// the bound below is the cut, not half a block before the newest sample. Returns `None` for an unknown ref.
+    fn append(&mut self, stamp_ms: i64, series: SeriesRef, time_ms: i64, value: f64) -> Option<Verdict> {
+        let series = self.slots.by_ref_mut(series)?;
+        if time_ms > stamp_ms.saturating_add(self.config.future_ms_max) {
+            return Some(Verdict::Refused(RefusalKind::TooNew));
+        }
+        let is_late = series.newest().is_some_and(|(newest_ms, _)| time_ms <= newest_ms);
+        if is_late && time_ms >= self.dropped_until_ms {
+            match series.find(time_ms, &mut self.scratch) {
+                Some(bits) if bits == value.to_bits() => return Some(Verdict::Duplicate),
+                Some(_) => return Some(Verdict::Refused(RefusalKind::Conflicting)),
+                None => {}
+            }
+        }
+        if time_ms < self.sealed_until_ms {
+            return Some(Verdict::Refused(RefusalKind::TooOld));
+        }
+        let window_ms = self.config.out_of_order_window_ms;
+        if is_late && window_ms <= 0 {
+            return Some(Verdict::Refused(RefusalKind::OutOfOrder));
+        }
+        if is_late && time_ms < self.newest_ms.saturating_sub(window_ms) {
+            return Some(Verdict::Refused(RefusalKind::TooOld));
+        }
+        let before = series.size_bytes();
+        if is_late {
+            series.insert_late(time_ms, value, &mut self.scratch);
+        } else {
+            series.append(time_ms, value, &mut self.scratch);
+        }
+        self.chunk_bytes = self.chunk_bytes + series.size_bytes() - before;
+        self.samples += 1;
+        self.newest_ms = self.newest_ms.max(time_ms);
+        self.oldest_ms = self.oldest_ms.min(time_ms);
+        Some(Verdict::Accepted)
+    }
+
+    /// Refuses samples before a time from now on.
+    pub(crate) fn cut(&mut self, window_end_ms: i64) {
+        self.sealed_until_ms = self.sealed_until_ms.max(window_end_ms);
+    }
+
+    /// Forgets samples before a time, and series that have no other. Linear in the number of series.
+    pub(crate) fn drop_before(&mut self, end_ms: i64) {
+        if end_ms <= self.dropped_until_ms {
+            return;
+        }
+        self.dropped_until_ms = end_ms;
+        self.cut(end_ms);
+        self.oldest_ms = i64::MAX;
+        let mut dead = RoaringBitmap::new();
+        for (slot, series) in self.slots.series_mut() {
+            let before = series.size_bytes();
+            self.samples -= series.drop_before(end_ms);
+            self.chunk_bytes = self.chunk_bytes + series.size_bytes() - before;
+            match series.first_ms() {
+                Some(first_ms) => self.oldest_ms = self.oldest_ms.min(first_ms.max(end_ms)),
+                None => {
+                    dead.insert(slot);
+                }
+            }
+        }
+        self.remove(&dead);
+    }
+
+    fn remove(&mut self, dead: &RoaringBitmap) {
+        let mut pairs = Vec::new();
+        for slot in dead {
+            let series = self.slots.remove(slot).expect("it was seen a moment ago");
+            let entry = self.by_hash.find_entry(series.hash, |known| *known == slot);
+            entry.expect("every series is in the table").remove();
+            pairs.extend_from_slice(&series.pairs);
+        }
+        self.index.remove_all(dead, pairs);
+    }
+}
