@@ -264,3 +264,78 @@ fn retention_ms(flag: Option<std::time::Duration>, config: &Config) -> u64 {
 fn ms(duration: Option<std::time::Duration>) -> Option<u64> {
     duration.map(|duration| duration.as_millis() as u64)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+
+    use super::*;
+    use crate::cli::{self, Command};
+
+    /// Makes settings from a command line, with `text` as the file `norn.yml` in a directory of its own.
+    fn settings(arguments: &str, text: &str) -> Result<Settings, String> {
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = dir.path().join("norn.yml");
+        fs::write(&file, text).expect("a file");
+        let arguments = arguments.replace("FILE", &file.display().to_string());
+        let line = cli::parse(arguments.split_whitespace().map(OsString::from));
+        let made = match line.map(|line| line.command) {
+            Ok(Command::Standalone(flags)) => standalone(&flags, BTreeMap::new()),
+            Ok(Command::Role(name, flags)) => role(name, &flags, BTreeMap::new()),
+            _ => panic!("{arguments} runs no role"),
+        };
+        made.map_err(|fault| fault.to_string().replace(&file.display().to_string(), "FILE"))
+    }
+
+    #[test]
+    fn flags_win_over_the_file_and_the_file_over_defaults() {
+        let text = "storage: {tsdb: {out_of_order_time_window: 1m}}\nnorn:\n  storage: {block_duration: 1h, retention_time: 3d}\n";
+        let made =
+            settings("norn standalone --config.file=FILE --storage.block-duration=10m", text).expect("valid");
+        assert_eq!(made.cluster.block_duration_ms, 600_000);
+        assert_eq!(made.cluster.out_of_order_window_ms, 60_000);
+        assert_eq!(made.retention_ms, 3 * 86_400_000);
+        let made = settings("norn standalone", "").expect("valid");
+        assert_eq!(made.cluster.block_duration_ms, BLOCK_DURATION_MS);
+        assert_eq!(made.cluster.out_of_order_window_ms, BLOCK_DURATION_MS / OUT_OF_ORDER_PART);
+        assert_eq!(made.retention_ms, RETENTION_MS);
+        assert!(made.scrapes_itself);
+    }
+
+    #[test]
+    fn a_role_says_which_key_it_misses() {
+        let ingesters = "norn:\n  cluster: {ingesters: [{name: i, address: 'a:1'}]}\n";
+        let named = format!("{ingesters}  node: {{name: x}}\n");
+        let advertised = format!("{ingesters}  node: {{name: x, advertise_address: here}}\n");
+        for (role, text, expected) in [
+            (
+                "querier",
+                String::new(),
+                "FILE: norn.cluster.ingesters is missing: name the first ingesters of the cluster, each as {name, address}",
+            ),
+            (
+                "querier",
+                ingesters.to_owned(),
+                "FILE: norn.node.name is missing: give this process a name of its own among those of its role",
+            ),
+            (
+                "querier",
+                named,
+                "FILE: norn.node.advertise_address is missing: say under which host the others reach this process",
+            ),
+            (
+                "ingester",
+                advertised.clone(),
+                "FILE: norn.objstore is missing: say where blocks are kept, or give --objstore.config-file",
+            ),
+        ] {
+            let fault = settings(&format!("norn {role} --config.file=FILE"), &text).err();
+            assert_eq!(fault.as_deref(), Some(expected), "{role}");
+        }
+        let made = settings("norn querier --config.file=FILE", &advertised).expect("valid");
+        let grpc = made.node.grpc.as_ref().expect("a querier is called");
+        assert_eq!(grpc.address, "0.0.0.0:9095");
+        assert_eq!(made.node.advertised("0.0.0.0:9095".parse().expect("an address")), "here:9095");
+        assert!(made.objects.is_none());
+    }
+}

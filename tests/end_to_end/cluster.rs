@@ -18,6 +18,10 @@ async fn scrapes_itself_and_stops_all_at_ctrl_c() {
         if up.len() == 9 { Ok(()) } else { Err(format!("{up:?}")) }
     })
     .await;
+    let roles: Vec<&str> = cluster.nodes.iter().map(|node| node.role.as_str()).collect();
+    let ingesters = ["ingester"; 3];
+    assert_eq!(roles[..3], ingesters, "{roles:?}");
+    assert_eq!(roles[3..], ["scraper", "scraper", "querier", "gateway", "compactor", "ruler"]);
     let pids: Vec<u32> = cluster.nodes.iter().map(|node| node.pid).collect();
     assert!(pids.iter().all(|pid| is_alive(*pid)));
     cluster.launcher().signal("INT");

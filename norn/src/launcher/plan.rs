@@ -231,3 +231,65 @@ fn quoted(text: &str) -> String {
 fn absolute(file: &Path) -> Result<PathBuf, Fault> {
     file.canonicalize().map_err(|error| Fault::usage(format!("cannot read {}: {error}", file.display())))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+
+    use config::Sources;
+    use config::objstore::ObjstoreSource;
+
+    use super::*;
+    use crate::cli::{self, Command};
+
+    fn plan(arguments: &str) -> Result<Plan, Fault> {
+        let line = cli::parse(arguments.split_whitespace().map(OsString::from));
+        let Ok(Command::Cluster(flags)) = line.map(|line| line.command) else {
+            panic!("{arguments} is not a cluster")
+        };
+        Plan::new(&flags, Path::new("/x/my data"))
+    }
+
+    #[test]
+    fn every_file_is_a_valid_configuration() {
+        let plan = plan("norn cluster --storage.block-duration=90s --enable-feature=a").expect("a plan");
+        let sources = Sources { base_dir: Path::new("/"), variable: &|_| None };
+        let parsed: BTreeMap<PathBuf, config::Config> = plan
+            .files()
+            .map(|(path, text)| {
+                (path, config::parse(text, sources).unwrap_or_else(|error| panic!("{error}\n{text}")))
+            })
+            .collect();
+        assert_eq!(parsed.len(), PROCESSES.len() + 1);
+        let jobs = &parsed[Path::new("/x/my data/cluster/prometheus.yml")].scrape_configs;
+        assert_eq!(jobs.len(), 1);
+        assert_eq!(jobs[0].job_name, "norn");
+        let norn = &parsed[Path::new("/x/my data/cluster/ingester-1/norn.yml")].norn;
+        assert_eq!(norn.node.name.as_deref(), Some("ingester-1"));
+        assert_eq!(norn.node.grpc_listen_address.as_deref(), Some("127.0.0.1:19102"));
+        assert_eq!(norn.cluster.ingesters.len(), 3);
+        assert_eq!(norn.cluster.ingesters[1].address, "127.0.0.1:19102");
+        assert_eq!(norn.storage.block_duration_ms, Some(90_000));
+        assert_eq!(norn.storage.path.as_deref(), Some(Path::new("/x/my data/cluster/ingester-1/data")));
+        let Some(ObjstoreSource::Inline(objects)) = &norn.objstore else {
+            panic!("objects are in a directory")
+        };
+        assert_eq!(objects.settings["directory"], "/x/my data/objects");
+    }
+
+    #[test]
+    fn no_address_is_given_twice() {
+        let plan = plan("norn cluster --web.listen-address=127.0.0.1:9090").expect("a plan");
+        let mut addresses: Vec<&str> = plan.addresses().map(|(address, _)| address).collect();
+        assert_eq!(addresses.len(), 7 + 9);
+        addresses.sort_unstable();
+        addresses.dedup();
+        assert_eq!(addresses.len(), 7 + 9);
+    }
+
+    #[test]
+    fn ports_stay_below_the_end() {
+        let fault = plan("norn cluster --cluster.base-port=65530").expect_err("too high").to_string();
+        assert_eq!(fault, "--cluster.base-port 65530 is too high: at most 65517");
+    }
+}

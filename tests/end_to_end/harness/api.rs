@@ -89,14 +89,6 @@ impl Api {
         let data = self.data("/api/v1/query_range", &parameters).await?;
         matrix(&data)
     }
-
-    /// Returns the value of a metric without labels, or with exactly these, from `/metrics`.
-    pub(crate) async fn metric(&self, name_and_labels: &str) -> Result<f64, String> {
-        let (_, text) = self.get("/metrics").await?;
-        let line = text.lines().find_map(|line| line.strip_prefix(name_and_labels)?.strip_prefix(' '));
-        let value = line.and_then(|value| value.split(' ').next()?.parse().ok());
-        value.ok_or_else(|| format!("no metric {name_and_labels}"))
-    }
 }
 
 fn matrix(data: &Value) -> Result<Vec<(Labels, Vec<Sample>)>, String> {
