@@ -85,8 +85,9 @@ impl Context<'_> {
         let data = match &node.kind {
             NodeKind::Number(value) => Data::Scalar(vec![*value; grid.steps]),
             NodeKind::String(bytes) => Data::Text(bytes.clone()),
+            // A subquery's table has steps of its own, so nothing is repeated here.
             NodeKind::Paren(child) => match results[child.index()].take() {
-                Some(data) => self.spread(data, grid),
+                Some(data) => self.release(data),
                 None => return Ok(None),
             },
             NodeKind::Unary(UnaryOp::Plus, child) => self.take(*child, grid, results),
@@ -131,15 +132,20 @@ impl Context<'_> {
         self.spread(data, grid)
     }
 
+    /// Takes a result out of the count of what is held.
+    fn release(&self, data: Data) -> Data {
+        if let Data::Vector(vector) = &data {
+            self.budget.release(vector.samples());
+        }
+        data
+    }
+
     fn spread(&self, data: Data, grid: Grid) -> Data {
-        match data {
+        match self.release(data) {
             Data::Scalar(values) if values.len() == 1 && grid.steps != 1 => {
                 Data::Scalar(vec![values[0]; grid.steps])
             }
-            Data::Vector(vector) => {
-                self.budget.release(vector.samples());
-                Data::Vector(vector.spread(grid.steps))
-            }
+            Data::Vector(vector) => Data::Vector(vector.spread(grid.steps)),
             other => other,
         }
     }

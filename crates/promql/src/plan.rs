@@ -4,12 +4,13 @@
 //! (`@` below, nothing time-dependent above) has a grid of one step, whose result the parent repeats. Grids go from the
 //! root down, evaluation from the leaves up; both are loops over the arena.
 
+use std::collections::HashMap;
+
 use model::TimeRange;
 use storage::SelectRequest;
 
 use crate::ast::{
-    AggregateOp, AtModifier, DurationSpec, Expr, Node, NodeId, NodeKind, RangeMode, Subquery, ValueType,
-    VectorSelector,
+    AggregateOp, AtModifier, DurationSpec, Expr, Node, NodeId, NodeKind, RangeMode, Subquery, VectorSelector,
 };
 use crate::engine::EngineConfig;
 use crate::error::QueryError;
@@ -97,9 +98,10 @@ impl Plan {
             plan.reference(expr, id, node, lookback_ms)?;
             plan.give_grids(expr, id, node, &invariant, config)?;
         }
+        let mut known = HashMap::new();
         for (id, node) in expr.nodes() {
             if let NodeKind::Selector(selector) = &node.kind {
-                plan.select(id, selector);
+                plan.select(id, selector, &mut known);
             }
         }
         Ok(plan)
@@ -177,7 +179,9 @@ impl Plan {
         }
         let once = Grid { steps: 1, ..grid };
         node.for_each_child(|child| {
-            let shrinks = invariant[child.index()] && expr.type_of(child) != ValueType::Matrix;
+            let inner = &expr.node(expr.unwrap_parens(child)).kind;
+            let is_range = matches!(inner, NodeKind::Range(..) | NodeKind::Subquery(_));
+            let shrinks = invariant[child.index()] && !is_range;
             self.grids[child.index()] = if shrinks { once } else { grid };
         });
         Ok(())
@@ -209,13 +213,11 @@ impl Plan {
         Ok(Grid { start_ms, step_ms, steps: steps as usize })
     }
 
-    fn select(&mut self, id: NodeId, selector: &VectorSelector) {
+    /// Notes what a selector needs; equal needs are one.
+    fn select(&mut self, id: NodeId, selector: &VectorSelector, known: &mut HashMap<String, usize>) {
         let range = self.references[id.index()].covered(&self.grids[id.index()]);
-        let known = self
-            .selects
-            .iter()
-            .position(|request| request.range == range && request.matchers == selector.matchers);
-        self.select_of[id.index()] = known.unwrap_or_else(|| {
+        let key = format!("{range:?}{:?}", selector.matchers);
+        self.select_of[id.index()] = *known.entry(key).or_insert_with(|| {
             let matchers = selector.matchers.clone();
             self.selects.push(SelectRequest { matchers, range, series_limit: None });
             self.selects.len() - 1

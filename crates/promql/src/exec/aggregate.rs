@@ -26,6 +26,16 @@ pub(super) struct Groups {
 }
 
 impl Groups {
+    /// Puts all rows into one group without labels.
+    fn all(vector: &Vector) -> Self {
+        if vector.series.is_empty() {
+            return Self { series: Vec::new(), rows: Vec::new() };
+        }
+        let drop_name = vector.series.iter().any(|series| series.drop_name);
+        let series = SeriesMeta { labels: LabelSet::empty(), drop_name };
+        Self { series: vec![series], rows: vec![(0..vector.series.len() as u32).collect()] }
+    }
+
     /// Groups rows by the labels that a projection leaves.
     pub(super) fn new(vector: &Vector, project: impl Fn(&LabelSet) -> LabelSet) -> Self {
         let mut ids: HashMap<LabelSet, u32> = HashMap::new();
@@ -48,8 +58,6 @@ fn project(aggregate: &Aggregate, labels: &LabelSet) -> LabelSet {
     let listed = |name: &str| aggregate.grouping.iter().any(|label| label == name);
     if aggregate.without {
         labels.filtered(|name| name != METRIC_NAME && !listed(name))
-    } else if aggregate.grouping.is_empty() {
-        LabelSet::empty()
     } else {
         labels.filtered(listed)
     }
@@ -64,7 +72,11 @@ impl Context<'_> {
         input: Vector,
         grid: Grid,
     ) -> Result<Vector, QueryError> {
-        let groups = Groups::new(&input, |labels| project(aggregate, labels));
+        let groups = if aggregate.grouping.is_empty() && !aggregate.without {
+            Groups::all(&input)
+        } else {
+            Groups::new(&input, |labels| project(aggregate, labels))
+        };
         match (aggregate.op, param) {
             (AggregateOp::CountValues, Some(Data::Text(label))) => self.count_values(&label, &input, groups),
             (AggregateOp::Quantile, Some(Data::Scalar(q))) => {

@@ -63,7 +63,7 @@ impl Context<'_> {
             K::Start => constant(query.start_ms as f64 / 1000.0),
             K::End => constant(query.end_ms() as f64 / 1000.0),
             K::Step => constant(query.step_ms as f64 / 1000.0),
-            K::Range => constant((query.end_ms() - query.start_ms) as f64 / 1000.0),
+            K::Range => constant(query.end_ms().saturating_sub(query.start_ms) as f64 / 1000.0),
             K::MinOf | K::MaxOf => {
                 let (left, right) =
                     (self.take_scalar(args[0], grid, results), self.take_scalar(args[1], grid, results));

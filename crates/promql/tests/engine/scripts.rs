@@ -1,10 +1,10 @@
 //! The engine against scripts: our own, and Prometheus's when they lie beside the checkout.
 
-mod promqltest;
-
 use std::path::{Path, PathBuf};
 
 use promql::Engine;
+
+use crate::promqltest;
 
 /// How many of Prometheus's cases must pass; raise it when more do.
 const CONFORMANCE_MIN: usize = 1058;

@@ -1,0 +1,210 @@
+//! What bounds a query, what it refuses, and what it reports beside its value.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use model::{ErrorKind, LabelSet, MetricMetadata};
+use promql::{Engine, EngineConfig, QueryError, QueryOptions, QueryResult, Value};
+use storage::{LabelRequest, Labelled, Queryable, SelectRequest, SeriesSet, StorageError};
+
+use crate::promqltest::script::LoadedSeries;
+use crate::promqltest::storage::Memory;
+use crate::promqltest::values::parse_series;
+
+fn memory(lines: &[String]) -> Arc<dyn Queryable> {
+    let mut memory = Memory::default();
+    let load = |line: &String| {
+        let line = parse_series(line).expect("a series line").expect("values");
+        LoadedSeries { line, interval_ms: 60_000 }
+    };
+    memory.load(lines.iter().map(load).collect());
+    memory.snapshot()
+}
+
+/// Returns series `m{i="0"}` to `m{i="<count-1>"}` with values `i, i+1, ...`.
+fn many(count: usize) -> Arc<dyn Queryable> {
+    memory(&(0..count).map(|i| format!("m{{i=\"{i}\",parity=\"{}\"}} {i}+1x9", i % 2)).collect::<Vec<_>>())
+}
+
+async fn instant(
+    config: EngineConfig,
+    data: Arc<dyn Queryable>,
+    query: &str,
+) -> Result<QueryResult, QueryError> {
+    Engine::new(config).instant(data, query, 60_000, &QueryOptions::default()).await
+}
+
+fn single_value(result: Result<QueryResult, QueryError>) -> f64 {
+    match result.expect("the query succeeds").value {
+        Value::Vector(samples) if samples.len() == 1 => samples[0].value,
+        other => panic!("expected one sample, got {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn work_in_blocks_adds_up() {
+    let data = many(1000);
+    let config = EngineConfig::default;
+    assert_eq!(single_value(instant(config(), data.clone(), "sum(m)").await), 500_500.0);
+    assert_eq!(single_value(instant(config(), data.clone(), "count(m > 500)").await), 500.0);
+    assert_eq!(single_value(instant(config(), data.clone(), "sum(m * on(i) m) - sum(m ^ 2)").await), 0.0);
+    assert_eq!(single_value(instant(config(), data.clone(), "max(topk(3, m))").await), 1000.0);
+    let result = instant(config(), data.clone(), "sum by (parity) (m)").await.expect("succeeds");
+    let Value::Vector(samples) = result.value else { panic!("a vector") };
+    let sums: Vec<(&str, f64)> = samples.iter().map(|s| (s.labels.get("parity"), s.value)).collect();
+    assert_eq!(sums, [("0", 250_000.0), ("1", 250_500.0)]);
+    assert_eq!((result.stats.series, result.stats.samples_read), (1000, 2000));
+}
+
+#[tokio::test]
+async fn range_queries_over_blocks_have_every_point() {
+    let engine = Engine::new(EngineConfig::default());
+    let options = QueryOptions::default();
+    let result = engine.range(many(600), "m + 1", 0, 540_000, 60_000, &options).await.expect("succeeds");
+    let Value::Matrix(series) = result.value else { panic!("a matrix") };
+    assert_eq!(series.len(), 600);
+    assert!(series.is_sorted_by(|a, b| a.labels < b.labels));
+    let expected: Vec<(i64, f64)> = (0..10).map(|step| (step * 60_000, (599 + step + 1) as f64)).collect();
+    let last = series.iter().find(|s| s.labels.get("i") == "599").expect("there");
+    assert_eq!(last.points, expected);
+    assert_eq!(last.labels.metric_name(), "");
+}
+
+#[tokio::test]
+async fn equal_selectors_are_read_once_for_their_labels() {
+    let result = instant(EngineConfig::default(), many(10), "m + m - sum(m) * 0").await;
+    assert_eq!(result.map(|r| r.stats.series).unwrap_or(0), 10);
+}
+
+#[tokio::test]
+async fn too_many_samples_are_refused() {
+    let config = EngineConfig { samples_max: 99, ..EngineConfig::default() };
+    let error = instant(config.clone(), many(100), "m").await.expect_err("too many");
+    assert!(matches!(error, QueryError::TooManySamples));
+    assert_eq!(error.kind(), ErrorKind::LimitExceeded);
+    let text = "query processing would load too many samples into memory in query execution";
+    assert_eq!(error.to_string(), text);
+    assert_eq!(single_value(instant(config, many(50), "count(m)").await), 50.0);
+}
+
+#[tokio::test]
+async fn what_cannot_be_evaluated_is_named() {
+    let lines = ["h {{schema:0 count:1}}x5".to_owned(), "f 1x5".to_owned()];
+    for (query, name) in [
+        ("h", "a native histogram sample (of h) is not supported"),
+        ("sum(rate(h[5m]))", "a native histogram sample (of h) is not supported"),
+        ("histogram_count(f)", "the function histogram_count() is not supported"),
+        ("f </ 1", "the binary operator </ is not supported"),
+    ] {
+        let error = instant(EngineConfig::default(), memory(&lines), query).await.expect_err(query);
+        assert!(matches!(error, QueryError::Unsupported(_)), "{query}: {error:?}");
+        assert_eq!(error.to_string(), name, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn senseless_requests_are_invalid() {
+    let engine = Engine::new(EngineConfig::default());
+    let options = QueryOptions::default();
+    for (query, start, end, step) in [
+        ("m", 0, 60_000, 0),
+        ("m", 60_000, 0, 1000),
+        ("m", 0, 11_001_000, 1000),
+        ("m[5m]", 0, 60_000, 1000),
+        ("\"text\"", 0, 60_000, 1000),
+    ] {
+        let error = engine.range(many(1), query, start, end, step, &options).await.expect_err(query);
+        assert_eq!(error.kind(), ErrorKind::Invalid, "{query}");
+    }
+    let result = engine.range(many(1), "m", 0, 11_000_000, 1000, &options).await;
+    assert!(result.is_ok(), "11,000 steps are allowed");
+}
+
+#[tokio::test]
+async fn annotations_are_counted_beyond_the_limit() {
+    let lines: Vec<String> = (0..13).map(|i| format!("gauge{i} 0+1x5")).collect();
+    let query = "count by (x) (last_over_time(rate({__name__=~\"gauge.*\"}[5m])[1m:1m]))";
+    let config = EngineConfig { delayed_name_removal: true, ..EngineConfig::default() };
+    let infos = instant(config, memory(&lines), query).await.expect("succeeds").infos;
+    assert_eq!(infos.len(), 11);
+    assert!(infos[0].starts_with("PromQL info: metric might not be a counter"), "{}", infos[0]);
+    assert_eq!(infos[10], "3 more info annotations omitted");
+}
+
+#[tokio::test]
+async fn long_chains_are_evaluated_without_recursion() {
+    let query = format!("m{}", " + 1".repeat(5000));
+    assert_eq!(single_value(instant(EngineConfig::default(), many(1), &query).await), 5001.0);
+    let query = format!("vector(0{})", " + 1".repeat(5000));
+    assert_eq!(single_value(instant(EngineConfig::default(), many(1), &query).await), 5000.0);
+}
+
+#[tokio::test]
+async fn a_subquery_of_one_step_in_parentheses_is_not_repeated() {
+    let engine = Engine::new(EngineConfig::default());
+    let options = QueryOptions::default();
+    let query = "sum_over_time((m[1m:10m]))";
+    let result = engine.range(many(1), query, 0, 120_000, 60_000, &options).await.expect("succeeds");
+    let Value::Matrix(series) = result.value else { panic!("a matrix") };
+    assert_eq!(series[0].points, [(0, 0.0)]);
+}
+
+/// Data that never answers.
+struct Silent;
+
+#[async_trait]
+impl Queryable for Silent {
+    async fn select(&self, _: &SelectRequest) -> Result<SeriesSet, StorageError> {
+        std::future::pending().await
+    }
+    async fn label_names(&self, _: &LabelRequest) -> Result<Labelled<String>, StorageError> {
+        std::future::pending().await
+    }
+    async fn label_values(&self, _: &str, _: &LabelRequest) -> Result<Labelled<String>, StorageError> {
+        std::future::pending().await
+    }
+    async fn series(&self, _: &LabelRequest) -> Result<Labelled<LabelSet>, StorageError> {
+        std::future::pending().await
+    }
+    async fn metadata(&self, _: Option<&str>) -> Result<Vec<MetricMetadata>, StorageError> {
+        std::future::pending().await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_deadline_covers_the_selection() {
+    let engine = Engine::new(EngineConfig::default());
+    let options = QueryOptions { timeout: Some(Duration::from_secs(7)), ..QueryOptions::default() };
+    let start = tokio::time::Instant::now();
+    let error = engine.instant(Arc::new(Silent), "up", 0, &options).await.expect_err("no answer");
+    assert_eq!(error.kind(), ErrorKind::Timeout);
+    assert_eq!(error.to_string(), "query timed out in query execution");
+    assert_eq!(start.elapsed(), Duration::from_secs(7));
+}
+
+#[tokio::test]
+async fn storage_faults_keep_their_kind() {
+    struct Broken;
+    #[async_trait]
+    impl Queryable for Broken {
+        async fn select(&self, _: &SelectRequest) -> Result<SeriesSet, StorageError> {
+            Err(StorageError::new(ErrorKind::Unavailable, "shard 3 did not answer"))
+        }
+        async fn label_names(&self, _: &LabelRequest) -> Result<Labelled<String>, StorageError> {
+            Ok(Labelled::default())
+        }
+        async fn label_values(&self, _: &str, _: &LabelRequest) -> Result<Labelled<String>, StorageError> {
+            Ok(Labelled::default())
+        }
+        async fn series(&self, _: &LabelRequest) -> Result<Labelled<LabelSet>, StorageError> {
+            Ok(Labelled::default())
+        }
+        async fn metadata(&self, _: Option<&str>) -> Result<Vec<MetricMetadata>, StorageError> {
+            Ok(Vec::new())
+        }
+    }
+    let error = instant(EngineConfig::default(), Arc::new(Broken), "up").await.expect_err("broken");
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert_eq!(error.to_string(), "shard 3 did not answer");
+}
