@@ -1,5 +1,6 @@
 //! The blocks that are open: their index in memory, bounded by bytes, the least recently used closed first.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use block::{BlockError, BlockReader, RangeReader};
@@ -16,12 +17,15 @@ pub(crate) struct Blocks {
     reader: Arc<CachedReader>,
     open: Mutex<Lru<BlockId, BlockReader>>,
     opening: Joined<BlockId, BlockReader>,
+    /// Blocks whose last read found damage; bounded by the blocks of the catalogue.
+    damaged: Mutex<BTreeSet<BlockId>>,
     metrics: BlockMetrics,
 }
 
 impl Blocks {
     pub(crate) fn new(reader: Arc<CachedReader>, bytes_max: u64, metrics: BlockMetrics) -> Self {
-        Self { reader, open: Mutex::new(Lru::new(bytes_max)), opening: Joined::new(), metrics }
+        let open = Mutex::new(Lru::new(bytes_max));
+        Self { reader, open, opening: Joined::new(), damaged: Mutex::default(), metrics }
     }
 
     /// Returns an open block; opens it first when it is not. Cancel-safe.
@@ -41,7 +45,10 @@ impl Blocks {
             opened
         };
         let opened = self.opening.run(meta.id, open).await;
-        let opened = self.forget_if_corrupt(meta, opened).await?;
+        if opened.is_err() {
+            return self.note(meta, opened).await;
+        }
+        let opened = opened?;
         let mut open = self.open.lock();
         let closed = open.insert(meta.id, opened.clone(), opened.memory_bytes() as u64);
         self.metrics.open.set(open.len() as i64);
@@ -52,19 +59,29 @@ impl Blocks {
         Ok(opened)
     }
 
-    /// Passes a result on; when bytes of the block were damaged, the next read asks the object store again.
-    pub(crate) async fn forget_if_corrupt<T>(
+    /// Passes a result on. When bytes of the block were damaged, that is logged once, and the next read asks the object
+    /// store again instead of the cache.
+    pub(crate) async fn note<T>(
         &self,
         meta: &BlockMeta,
         result: Result<T, BlockError>,
     ) -> Result<T, BlockError> {
-        let Err(error) = &result else { return result };
-        if error.kind() == ErrorKind::Corrupt {
-            tracing::error!(block = %meta.id, %error, "a block is damaged");
-            self.open.lock().remove(&meta.id);
-            self.reader.forget(&meta.series_object.key).await;
-            self.reader.forget(&meta.chunks_object.key).await;
+        let damage = result.as_ref().err().filter(|error| error.kind() == ErrorKind::Corrupt);
+        match damage {
+            Some(error) => {
+                if self.damaged.lock().insert(meta.id) {
+                    tracing::error!(block = %meta.id, %error, "a block is damaged: restore its object, queries of it fail");
+                }
+                self.open.lock().remove(&meta.id);
+                self.reader.forget(&meta.series_object.key).await;
+                self.reader.forget(&meta.chunks_object.key).await;
+            }
+            None if result.is_ok() => {
+                self.damaged.lock().remove(&meta.id);
+            }
+            None => {}
         }
+        self.metrics.damaged.set(self.damaged.lock().len() as i64);
         result
     }
 }

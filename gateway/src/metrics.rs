@@ -56,6 +56,7 @@ pub(crate) struct BlockMetrics {
     pub(crate) opens: Family<ResultLabel, Counter>,
     pub(crate) open: Gauge,
     pub(crate) open_bytes: Gauge,
+    pub(crate) damaged: Gauge,
 }
 
 /// Everything a gateway counts.
@@ -91,6 +92,7 @@ impl GatewayMetrics {
         own.register("block_opens", "Blocks opened, by result", blocks.opens.clone());
         own.register("open_blocks", "Blocks that are open", blocks.open.clone());
         own.register("open_blocks_bytes", "Memory of the blocks that are open", blocks.open_bytes.clone());
+        own.register("damaged_blocks", "Blocks whose last read found damage", blocks.damaged.clone());
         let limit = fixed(config.open_blocks_bytes_max);
         own.register("open_blocks_limit_bytes", "Memory that open blocks may take", limit);
         own.register("requests", "gRPC requests, by method and result", self.requests.clone());

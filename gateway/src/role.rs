@@ -17,12 +17,15 @@ use crate::blocks::Blocks;
 use crate::cache::{CacheDir, CachedReader};
 use crate::metered::Metered;
 use crate::metrics::{CacheMetrics, GatewayMetrics};
+use crate::prefetch::{OwnNode, Prefetch};
 use crate::store_service::StoreService;
 use crate::{GatewayConfig, GatewayError};
 
 /// One gateway.
 pub struct Gateway {
+    context: Context,
     service: StoreService,
+    own_node: OwnNode,
 }
 
 impl Gateway {
@@ -38,13 +41,16 @@ impl Gateway {
         session: Arc<Session>,
         objects: Arc<dyn ObjectStore>,
     ) -> Result<Self, GatewayError> {
-        Self::over(config, context, session.watch(), objects).await
+        let catalogue = session.watch();
+        let own_node = Arc::new(move || session.membership().map(|membership| membership.node));
+        Self::over(config, context, catalogue, own_node, objects).await
     }
 
     async fn over(
         config: GatewayConfig,
         context: &Context,
         catalogue: watch::Receiver<Arc<ControlState>>,
+        own_node: OwnNode,
         objects: Arc<dyn ObjectStore>,
     ) -> Result<Self, GatewayError> {
         if config.selects_in_flight_max == 0 {
@@ -64,7 +70,7 @@ impl Gateway {
             select_series_max: config.select_series_max,
             metrics,
         };
-        Ok(Self { service })
+        Ok(Self { context: context.clone(), service, own_node })
     }
 
     /// Returns the gRPC service.
@@ -77,8 +83,15 @@ impl Gateway {
         Router::new()
     }
 
-    /// Spawns no workers: everything a gateway does, it does for a request.
-    pub fn start(&self) {}
+    /// Spawns the worker that opens new blocks ahead.
+    pub fn start(&self) {
+        let prefetch = Prefetch {
+            catalogue: self.service.catalogue.clone(),
+            blocks: Arc::clone(&self.service.blocks),
+            own_node: Arc::clone(&self.own_node),
+        };
+        self.context.spawn("block prefetch", prefetch.run(self.context.shutdown()));
+    }
 }
 
 async fn open_cache(config: &GatewayConfig, metrics: CacheMetrics) -> Result<Option<CacheDir>, GatewayError> {

@@ -58,7 +58,7 @@ impl Selection {
         let fault = |e: BlockError| faults.status(&meta, &e);
         let reader = blocks.get(&meta).await.map_err(fault)?;
         let series = reader.select(&self.matchers, self.range, self.series_max).await;
-        let series = blocks.forget_if_corrupt(&meta, series).await.map_err(fault)?;
+        let series = blocks.note(&meta, series).await.map_err(fault)?;
         let bytes: u64 = series.iter().map(|series| size_bytes(series) as u64).sum();
         let total = gathered.fetch_add(bytes, Ordering::Relaxed) + bytes;
         if total > self.bytes_max {

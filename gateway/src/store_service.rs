@@ -164,7 +164,7 @@ impl StoreService {
                 let asked = tokio::task::spawn_blocking(move || ask(&reader, &query)).await;
                 let asked = asked
                     .map_err(|e| status(ErrorKind::Internal, format!("reading the index ended: {e}")))?;
-                self.blocks.forget_if_corrupt(&meta, asked).await.map_err(|e| faults.status(&meta, &e))
+                self.blocks.note(&meta, asked).await.map_err(|e| faults.status(&meta, &e))
             }
         });
         let mut union = BTreeSet::new();

@@ -127,7 +127,7 @@ impl BlockError {
         Self::Corrupt { object: object.into(), place: place.into(), reason: reason.to_string() }
     }
 
-    /// Wraps what the object store said of one object.
+    /// Wraps what the object store said of reading one object.
     pub(crate) fn store(operation: &'static str, object: &str, source: object_store::Error) -> Self {
         match source {
             object_store::Error::NotFound { .. } => Self::NotFound { object: object.to_owned() },

@@ -60,7 +60,10 @@ async fn upload_object(
             Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => {
                 compare(store, &path, object, bytes).await
             }
-            Err(e) => Err(BlockError::store("uploading", &object.key, e)),
+            // Also "not found", which is then the bucket.
+            Err(source) => {
+                Err(BlockError::Store { operation: "uploading", object: object.key.clone(), source })
+            }
         }
     })
     .await

@@ -215,3 +215,18 @@ async fn truncated_and_exchanged_objects_are_refused() {
     let error = BlockReader::open(Arc::new(missing), built.meta.clone()).await.err().expect("gone");
     assert!(matches!(&error, BlockError::NotFound { object } if *object == built.meta.chunks_object.key));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn rows_on_both_sides_of_a_row_group_border_are_found() {
+    let series: Vec<PlainSeries> = (0..131_200u64)
+        .map(|i| PlainSeries {
+            labels: labels(&[("__name__", "m"), ("id", &format!("{i:06}"))]),
+            samples: vec![(7_200_000 + i as i64, i)],
+        })
+        .collect();
+    let reader = open(&build_plain(&spec(HOURS_2), &series).expect("valid input")).await;
+    let matchers = [matcher(MatchOp::Regex, "id", "1310[67].|131199|000000")];
+    let answer = select_plain(&reader, &matchers, TimeRange::ALL).await.expect("undamaged");
+    assert_eq!(answer.len(), 22);
+    assert!(answer == scan(&series, &matchers, TimeRange::ALL));
+}

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use block::{BlockInput, BlockSpec, BuiltBlock};
 use cluster::{ClusterSettings, Command, Fence, Response, Role};
-use model::{BlockId, BlockMeta, BlockRange, LabelSet, MetricMetadata, MetricType, ShardId};
+use model::{BlockId, BlockMeta, BlockRange, Epoch, LabelSet, MetricMetadata, MetricType, NodeId, ShardId};
 use object_store::memory::InMemory;
 use object_store::{ObjectStoreExt, path::Path as ObjectPath};
 use proto::connect::{Channel, Connector};
@@ -24,10 +24,16 @@ const STEP_MS: i64 = 15_000;
 
 /// One gateway with its catalogue, its objects and a client.
 struct Bench {
+    gateway: Gateway,
     catalogue: watch::Sender<Arc<ControlState>>,
     objects: Arc<InMemory>,
     metrics: GatewayMetrics,
     client: StoreClient<Channel>,
+}
+
+/// The gateways of these tests are always the first to join.
+fn own_node() -> OwnNode {
+    Arc::new(|| Some(NodeId(1)))
 }
 
 fn labels(metric: &str, pod: usize) -> LabelSet {
@@ -84,12 +90,14 @@ impl Bench {
     async fn over(config: GatewayConfig, objects: Arc<InMemory>, state: Arc<ControlState>) -> Self {
         let (catalogue, receiver) = watch::channel(state);
         let store: Arc<dyn ObjectStore> = Arc::clone(&objects) as _;
-        let gateway = Gateway::over(config, &Context::new("gateway"), receiver, store).await.expect("valid");
+        let gateway = Gateway::over(config, &Context::new("gateway"), receiver, own_node(), store)
+            .await
+            .expect("valid");
         let connector = Connector::default();
         connector.serve_in_process("gateway:1", gateway.grpc_routes());
         let client = StoreClient::new(connector.channel("gateway:1").expect("an address"));
         let client = client.max_decoding_message_size(MESSAGE_BYTES_MAX);
-        Self { catalogue, objects, metrics: gateway.service.metrics.clone(), client }
+        Self { catalogue, objects, metrics: gateway.service.metrics.clone(), client, gateway }
     }
 
     async fn publish(&self, built: &BuiltBlock) {
@@ -108,8 +116,7 @@ impl Bench {
         assert_eq!(self.apply(Command::PublishBlock { meta: Box::new(meta.clone()) }), Response::Done);
     }
 
-    /// Tombstones a block as a compactor does: under a lease.
-    fn tombstone(&self, meta: &BlockMeta) {
+    fn found(&self) {
         let settings = ClusterSettings {
             name: "test".into(),
             uuid: String::new(),
@@ -120,15 +127,25 @@ impl Bench {
             replicas: 1,
         };
         assert_eq!(self.apply(Command::Establish { settings, ingesters: vec![] }), Response::Done);
+    }
+
+    fn join(&self, role: Role, name: &str) -> (NodeId, Epoch) {
         let join = Command::Join {
-            name: "c1".into(),
-            role: Role::Compactor,
+            name: name.to_owned(),
+            role,
             zone: String::new(),
             grpc_address: String::new(),
             http_address: String::new(),
             disk_id: String::new(),
         };
         let Response::Joined { node, epoch } = self.apply(join) else { panic!("the cluster is founded") };
+        (node, epoch)
+    }
+
+    /// Tombstones a block as a compactor does: under a lease.
+    fn tombstone(&self, meta: &BlockMeta) {
+        self.found();
+        let (node, epoch) = self.join(Role::Compactor, "c1");
         let lease = "retention".to_owned();
         let acquire = Command::AcquireLease { lease: lease.clone(), node, member_epoch: epoch };
         let Response::Leased { epoch } = self.apply(acquire) else { panic!("nobody else holds it") };
@@ -321,7 +338,7 @@ async fn limits_are_named() {
     let config = GatewayConfig { selects_in_flight_max: 0, ..Default::default() };
     let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
     let receiver = watch::channel(Arc::default()).1;
-    let built = Gateway::over(config, &Context::new("gateway"), receiver, store).await;
+    let built = Gateway::over(config, &Context::new("gateway"), receiver, own_node(), store).await;
     assert!(matches!(built.err(), Some(GatewayError::ZeroLimit { key: "selects_in_flight_max" })));
 }
 
@@ -412,7 +429,9 @@ async fn a_damaged_block_fails_alone_and_recovers_with_its_object() {
     assert!(error.message().contains(&bad.meta.chunks_object.key), "{}", error.message());
     assert_eq!(bench.select(select_all(&[&good.meta])).await.expect("healthy").0.len(), 5);
     bench.objects.put(&key, bad.chunks_bytes.clone().into()).await.expect("memory");
+    assert_eq!(bench.metrics.blocks.damaged.get(), 1);
     assert_eq!(bench.select(select_all(&[&bad.meta])).await.expect("repaired").0.len(), 5);
+    assert_eq!(bench.metrics.blocks.damaged.get(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
@@ -441,4 +460,34 @@ async fn equal_queries_at_the_same_time_read_once() {
     assert_eq!(opens, 1);
     assert_eq!(bench.metrics.blocks.open.get(), 1);
     assert_eq!(bench.metrics.selects_in_flight.get(), 0);
+}
+
+#[tokio::test]
+async fn blocks_published_while_it_runs_are_opened_ahead_by_their_owner() {
+    let bench = Bench::new(GatewayConfig::default()).await;
+    bench.found();
+    assert_eq!(bench.join(Role::Gateway, "own").0, NodeId(1));
+    assert_eq!(bench.join(Role::Gateway, "other").0, NodeId(2));
+    let built: Vec<BuiltBlock> = (4..24).map(|hour| block_of(hour, "a", 1)).collect();
+    let (before, after) = built.split_at(4);
+    for built in before {
+        bench.publish(built).await;
+    }
+    bench.gateway.start();
+    // There is one thread: the worker takes in the present state and waits for the next before this goes on.
+    tokio::task::yield_now().await;
+    let owned = |built: &&BuiltBlock| {
+        cluster::rendezvous::owner(&built.meta.id.0.to_be_bytes(), [1, 2].map(NodeId)) == Some(NodeId(1))
+    };
+    for built in after {
+        bench.publish(built).await;
+    }
+    let expected = after.iter().filter(owned).count();
+    assert!((1..after.len()).contains(&expected), "both own some");
+    let opened = || bench.metrics.blocks.open.get() as usize;
+    while opened() < expected {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(opened(), expected);
+    assert_eq!(bench.gateway.context.stop(std::time::Duration::from_secs(60)).await, [""; 0]);
 }
