@@ -1,5 +1,7 @@
 //! What a querier is told.
 
+use std::time::Duration;
+
 use api::{ProcessStatus, QueryLimits};
 use promql::EngineConfig;
 
@@ -20,7 +22,7 @@ impl Default for SelectLimits {
 }
 
 /// What a querier is told.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct QuerierConfig {
     /// What holds for all queries.
     pub engine: EngineConfig,
@@ -28,6 +30,21 @@ pub struct QuerierConfig {
     pub queries: QueryLimits,
     /// What one select may take.
     pub select: SelectLimits,
+    /// How long a shard may be without a leader that answers before a query gives it up.
+    pub leader_patience: Duration,
     /// What the process says of itself over HTTP.
     pub status: ProcessStatus,
+}
+
+impl Default for QuerierConfig {
+    /// The defaults of its parts, and patience for an election and a half.
+    fn default() -> Self {
+        Self {
+            engine: EngineConfig::default(),
+            queries: QueryLimits::default(),
+            select: SelectLimits::default(),
+            leader_patience: Duration::from_secs(5),
+            status: ProcessStatus::default(),
+        }
+    }
 }

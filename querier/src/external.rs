@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use cluster::ControlState;
 use model::{LabelSet, MatchOp, Matcher};
 
 /// The external labels of this cluster, without empty values.
@@ -23,6 +24,11 @@ impl External {
                 .map(|(n, v)| (n.clone(), v.clone()))
                 .collect(),
         }
+    }
+
+    /// Returns those of a cluster; none before it was founded.
+    pub(crate) fn of(state: &ControlState) -> Self {
+        state.settings.as_ref().map(|settings| Self::new(&settings.external_labels)).unwrap_or_default()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -45,6 +51,14 @@ impl External {
             self.labels.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         pairs.extend(labels.iter());
         LabelSet::from_sorted(pairs).expect("sorted by the map, unique and without empty values")
+    }
+
+    /// Returns labels without those that [`External::attach`] would add with the same value.
+    pub(crate) fn detach(&self, labels: &LabelSet) -> LabelSet {
+        if self.is_empty() {
+            return labels.clone();
+        }
+        labels.filtered(|name| self.get(name).is_none_or(|value| value != labels.get(name)))
     }
 
     /// Rewrites a selector for what is stored.
@@ -117,6 +131,10 @@ mod tests {
         };
         assert_eq!(attach(&[("__name__", "up"), ("z", "1")]), r#"up{cluster="a.b", z="1"}"#);
         assert_eq!(attach(&[("__name__", "up"), ("cluster", "own")]), r#"up{cluster="own"}"#);
+        for labels in [[("__name__", "up"), ("z", "1")], [("__name__", "up"), ("cluster", "own")]] {
+            let labels = LabelSet::from_pairs(labels);
+            assert_eq!(external().detach(&external().attach(&labels)), labels);
+        }
     }
 
     #[test]

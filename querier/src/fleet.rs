@@ -23,10 +23,10 @@ use tonic::Status;
 use crate::metrics::QuerierMetrics;
 use crate::plan::{HeadScope, Plan, assign};
 
-/// How long a shard may be without a leader before a query gives it up: an election and a half.
-const LEADER_PATIENCE: Duration = Duration::from_secs(5);
 /// The pause before the next attempt when nobody knew a leader, or no gateway was left.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
+/// After so many attempts at a shard there is a pause even when a leader is named: two nodes may name each other.
+const ATTEMPTS_WITHOUT_PAUSE: usize = 3;
 /// How often every gateway is tried for a block.
 const GATEWAY_ROUNDS: usize = 2;
 /// How long a peer may be silent within one answer.
@@ -52,6 +52,7 @@ impl From<Status> for CallError {
 pub(crate) struct Fleet {
     pub(crate) session: Arc<Session>,
     pub(crate) metrics: QuerierMetrics,
+    leader_patience: Duration,
     /// Who led a shard when it was last asked.
     leaders: Mutex<HashMap<ShardId, String>>,
 }
@@ -67,8 +68,8 @@ pub(crate) struct Answers<T> {
 type PartResult<T> = Result<Result<Vec<T>, String>, StorageError>;
 
 impl Fleet {
-    pub(crate) fn new(session: Arc<Session>, metrics: QuerierMetrics) -> Self {
-        Self { session, metrics, leaders: Mutex::default() }
+    pub(crate) fn new(session: Arc<Session>, metrics: QuerierMetrics, leader_patience: Duration) -> Self {
+        Self { session, metrics, leader_patience, leaders: Mutex::default() }
     }
 
     /// Asks everyone of a plan at once.
@@ -122,7 +123,7 @@ impl Fleet {
         Fut: Future<Output = Result<T, CallError>>,
     {
         let HeadScope { shard, from_ms } = head;
-        let deadline = Instant::now() + LEADER_PATIENCE;
+        let deadline = Instant::now() + self.leader_patience;
         let of = Of::Shard(ShardScope { shard: shard.0, from_ms });
         let mut last = "no replica is known".to_owned();
         let mut attempt = 0;
@@ -143,16 +144,19 @@ impl Fleet {
             }
             self.metrics.retries.inc();
             last = format!("{address}: {}", status.message());
+            tracing::debug!(%shard, attempt, reason = last, "a shard is asked again");
             if Instant::now() >= deadline {
                 break;
             }
-            match leader_address(&status).filter(|leader| *leader != address) {
-                Some(leader) => drop(self.leaders.lock().insert(shard, leader)),
-                None => {
-                    self.leaders.lock().remove(&shard);
-                    tokio::time::sleep(RETRY_PAUSE).await;
-                }
+            let named = leader_address(&status).filter(|leader| *leader != address);
+            if named.is_none() || attempt % ATTEMPTS_WITHOUT_PAUSE == 0 {
+                tokio::time::sleep(RETRY_PAUSE).await;
             }
+            let mut leaders = self.leaders.lock();
+            match named {
+                Some(leader) => leaders.insert(shard, leader),
+                None => leaders.remove(&shard),
+            };
         }
         let text = format!("shard {shard} has no leader that answers (last: {last})");
         Err(StorageError::new(ErrorKind::Unavailable, text))
@@ -204,6 +208,7 @@ impl Fleet {
                         Ok(part) => parts.push(part),
                         Err(reason) => {
                             self.metrics.retries.inc();
+                            tracing::debug!(blocks = ids.len(), reason, "blocks are asked of other gateways");
                             last = reason;
                             failed.insert(node);
                             pending.extend(ids);
@@ -241,11 +246,12 @@ impl Fleet {
             Err(CallError::Local(error)) => Err(error),
             Err(CallError::Status(status)) => {
                 let text = format!("{}: {}", name(), status.message());
-                // A gateway whose catalogue is behind does not know a new block yet; another one may.
-                if is_worth_another_try(&status) || kind_of(&status) == ErrorKind::NotFound {
-                    return Ok(Err(text));
+                match kind_of(&status) {
+                    _ if is_worth_another_try(&status) => Ok(Err(text)),
+                    // A gateway answers at this catalogue version or a later one: the block is gone for good since.
+                    ErrorKind::NotFound => Err(StorageError::with_source(ErrorKind::Conflict, text, status)),
+                    kind => Err(StorageError::with_source(kind, text, status)),
                 }
-                Err(StorageError::with_source(kind_of(&status), text, status))
             }
         }
     }

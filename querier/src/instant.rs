@@ -8,12 +8,18 @@ use promql::{Engine, QueryOptions, Value, VectorSample};
 use proto::error::status;
 use proto::query::query_server::Query;
 use proto::query::{InstantRequest, InstantResponse, Sample};
+use session::Session;
 use tonic::{Request, Response, Status};
 
+use crate::external::External;
+
 /// Answers instant queries, complete or not at all: a rule must not record a part of the truth.
+///
+/// External labels are taken off again: what is recorded goes back into this cluster, where they are kept once.
 pub(crate) struct InstantService {
     pub(crate) engine: Arc<Engine>,
     pub(crate) views: Arc<dyn ViewSource>,
+    pub(crate) session: Arc<Session>,
 }
 
 #[tonic::async_trait]
@@ -24,27 +30,29 @@ impl Query for InstantService {
         let run = async |data| Ok(self.engine.instant(data, &query, time_ms, &options).await?);
         let result = read_fresh(self.views.as_ref(), Completeness::Strict, run).await;
         let result = result.map_err(|error: ApiError| status(error.kind(), error.to_string()))?;
-        let samples = samples(result.value)?;
+        let external = External::of(&self.session.state());
+        let samples = samples(result.value, &external)?;
         Ok(Response::new(InstantResponse { samples, warnings: result.warnings }))
     }
 }
 
 #[allow(clippy::result_large_err, reason = "tonic's own error type")]
-fn samples(value: Value) -> Result<Vec<Sample>, Status> {
+fn samples(value: Value, external: &External) -> Result<Vec<Sample>, Status> {
     match value {
         Value::Scalar { time_ms, value } => Ok(vec![Sample { labels: bytes::Bytes::new(), time_ms, value }]),
-        Value::Vector(samples) => samples.into_iter().map(sample).collect(),
+        Value::Vector(samples) => samples.into_iter().map(|one| sample(one, external)).collect(),
         Value::String { .. } => Err(status(ErrorKind::Invalid, "the query yields a string, not samples")),
         Value::Matrix(_) => Err(status(ErrorKind::Invalid, "the query yields a range vector, not samples")),
     }
 }
 
 #[allow(clippy::result_large_err, reason = "tonic's own error type")]
-fn sample(sample: VectorSample) -> Result<Sample, Status> {
+fn sample(sample: VectorSample, external: &External) -> Result<Sample, Status> {
     let VectorSample { labels, time_ms, value, histogram } = sample;
     if histogram.is_some() {
         let text = format!("native histograms cannot be recorded yet: {labels} is one");
         return Err(status(ErrorKind::LimitExceeded, text));
     }
+    let labels = external.detach(&labels);
     Ok(Sample { labels: bytes::Bytes::copy_from_slice(labels.as_bytes()), time_ms, value })
 }

@@ -55,7 +55,7 @@ impl Querier {
         let concurrency_max = config.queries.concurrency_max;
         let metrics =
             context.metrics().register(|registry| QuerierMetrics::register(registry, concurrency_max));
-        let fleet = Arc::new(Fleet::new(Arc::clone(&session), metrics.clone()));
+        let fleet = Arc::new(Fleet::new(Arc::clone(&session), metrics.clone(), config.leader_patience));
         Ok(Self {
             engine: Arc::new(Engine::new(config.engine.clone())),
             views: Arc::new(Views { fleet, limits: config.select.clone() }),
@@ -85,6 +85,7 @@ impl Querier {
         let service = InstantService {
             engine: Arc::clone(&self.engine),
             views: Arc::clone(&self.views) as Arc<dyn ViewSource>,
+            session: Arc::clone(&self.session),
         };
         Some(Routes::new(QueryServer::new(service)))
     }

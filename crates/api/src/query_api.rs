@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use promql::{Engine, QueryResult};
 use storage::Queryable;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::endpoint::{cross_origin, route};
 use crate::rules::RulesSource;
@@ -36,9 +36,9 @@ pub trait ViewSource: Send + Sync {
 /// What one process's queries may take.
 #[derive(Clone, Debug)]
 pub struct QueryLimits {
-    /// How many queries run at once; more wait.
+    /// How many queries run at once, and as many label queries beside them; more wait.
     pub concurrency_max: usize,
-    /// How long a query may wait for its turn.
+    /// How long a query of either kind may wait for its turn.
     pub queue_timeout: Duration,
     /// The most steps of a range query.
     pub points_max: i64,
@@ -114,6 +114,8 @@ pub async fn read_fresh<T, F: Future<Output = Result<T, ApiError>>>(
 pub(crate) struct Served {
     pub(crate) api: QueryApi,
     slots: Semaphore,
+    /// Apart from `slots`, so that a dashboard's slow queries do not block the editor's completion.
+    label_slots: Semaphore,
 }
 
 /// Tells the observer that a query is gone, however it went.
@@ -140,10 +142,9 @@ impl Served {
         let observer = self.api.observer.as_ref();
         observer.started();
         let mut reporting = Reporting { observer, report: QueryReport::default(), began: Instant::now() };
-        let waited = tokio::time::timeout(self.api.limits.queue_timeout, self.slots.acquire()).await;
-        let slot = waited.map_err(|_| ApiError::Queue)?.expect("the semaphore is never closed");
+        let slot = self.turn(&self.slots).await?;
         reporting.report.queued = reporting.began.elapsed();
-        let result = self.read(completeness, run).await?;
+        let result = read_fresh(self.api.views.as_ref(), completeness, run).await?;
         drop(slot);
         reporting.report.succeeded = true;
         reporting.report.samples_read = result.stats.samples_read;
@@ -151,20 +152,27 @@ impl Served {
         Ok((result, QueryReport { evaluated, ..reporting.report }))
     }
 
-    /// Reads without waiting for a turn. See [`read_fresh`].
+    async fn turn<'a>(&self, slots: &'a Semaphore) -> Result<SemaphorePermit<'a>, ApiError> {
+        let waited = tokio::time::timeout(self.api.limits.queue_timeout, slots.acquire()).await;
+        Ok(waited.map_err(|_| ApiError::Queue)?.expect("the semaphore is never closed"))
+    }
+
+    /// Runs a label query in its turn. See [`read_fresh`].
     pub(crate) async fn read<T, F: Future<Output = Result<T, ApiError>>>(
         &self,
         completeness: Completeness,
         run: impl Fn(Arc<dyn Queryable>) -> F,
     ) -> Result<T, ApiError> {
+        let _slot = self.turn(&self.label_slots).await?;
         read_fresh(self.api.views.as_ref(), completeness, run).await
     }
 }
 
 /// Returns the routes of Prometheus's query API, `/api/v1/...`, each for GET and POST.
 pub fn query_routes(api: QueryApi) -> Router {
-    let slots = Semaphore::new(api.limits.concurrency_max);
-    let served = Arc::new(Served { api, slots });
+    let places = || Semaphore::new(api.limits.concurrency_max);
+    let (slots, label_slots) = (places(), places());
+    let served = Arc::new(Served { api, slots, label_slots });
     Router::new()
         .route("/api/v1/query", route(&served, query::instant))
         .route("/api/v1/query_range", route(&served, query::range))

@@ -18,6 +18,7 @@ use axum::routing::post;
 use http::{HeaderMap, StatusCode, header};
 use model::ErrorKind;
 use storage::{AppendOutcome, Appender, StorageError};
+use tokio::sync::Semaphore;
 
 use decode::{Decoded, WriteError, decode};
 
@@ -25,6 +26,8 @@ use decode::{Decoded, WriteError, decode};
 pub(crate) const BODY_BYTES_MAX: usize = 32 << 20;
 /// Larger bodies are decoded off the async threads.
 const INLINE_BYTES_MAX: usize = 16 << 10;
+/// How many requests are held in memory at once; more wait with their bodies unread.
+const REQUESTS_MAX: usize = 128;
 /// When a sender may try again.
 const RETRY_AFTER_SECONDS: &str = "1";
 
@@ -34,19 +37,27 @@ const MESSAGE_V2: &str = "io.prometheus.write.v2.Request";
 
 /// Returns the route of remote write, over whatever takes the samples.
 pub fn write_routes(appender: Arc<dyn Appender>) -> Router {
-    Router::new().route("/api/v1/write", post(write)).with_state(appender)
+    let receiver = Receiver { appender, slots: Arc::new(Semaphore::new(REQUESTS_MAX)) };
+    Router::new().route("/api/v1/write", post(write)).with_state(receiver)
 }
 
-async fn write(State(appender): State<Arc<dyn Appender>>, request: Request) -> Response {
+#[derive(Clone)]
+struct Receiver {
+    appender: Arc<dyn Appender>,
+    slots: Arc<Semaphore>,
+}
+
+async fn write(State(receiver): State<Receiver>, request: Request) -> Response {
     if let Err(reason) = check_headers(request.headers()) {
         return answer(StatusCode::UNSUPPORTED_MEDIA_TYPE, &reason);
     }
+    let _slot = receiver.slots.acquire().await.expect("the semaphore is never closed");
     let decoded = match read(request.into_body()).await {
         Ok(decoded) => decoded,
         Err(error) => return answer(StatusCode::BAD_REQUEST, &error.to_string()),
     };
     let Decoded { request, invalid } = decoded;
-    match appender.append(request).await {
+    match receiver.appender.append(request).await {
         Ok(outcome) => match refusal(&outcome, invalid.as_deref()) {
             None => StatusCode::NO_CONTENT.into_response(),
             Some(reason) => answer(StatusCode::BAD_REQUEST, &reason),

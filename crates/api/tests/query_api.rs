@@ -13,10 +13,10 @@ use model::ErrorKind;
 use support::{Counts, Memory, counted_routes, routes, send};
 
 async fn fetch(memory: Memory, path: &str) -> (u16, String) {
-    let request = Request::get(format!("/api/v1/{path}")).body(Body::empty()).unwrap();
+    let request = Request::get(format!("/api/v1/{path}")).body(Body::empty()).expect("a sound request");
     let (status, headers, body) = send(&routes(memory), request).await;
     assert_eq!(headers[header::CONTENT_TYPE], "application/json");
-    (status, String::from_utf8(body).unwrap())
+    (status, String::from_utf8(body).expect("JSON is UTF-8"))
 }
 
 async fn check(path: &str, data: &str) {
@@ -27,10 +27,10 @@ async fn check(path: &str, data: &str) {
 async fn check_error(path: &str, status: u16, error_type: &str, error: &str) {
     let mut expected = serde_json::json!({"status": "error", "errorType": error_type, "error": error});
     let (actual, text) = fetch(Memory::new(), path).await;
-    let body: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let body: serde_json::Value = serde_json::from_str(&text).expect("the API speaks JSON");
     if error.ends_with('…') {
         let prefix = error.trim_end_matches('…');
-        let whole = body["error"].as_str().unwrap();
+        let whole = body["error"].as_str().expect("errors have a text");
         assert!(whole.starts_with(prefix), "{path}: {whole}");
         expected["error"] = whole.into();
     }

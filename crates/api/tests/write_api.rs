@@ -20,7 +20,7 @@ struct Kept {
 #[async_trait]
 impl Appender for Kept {
     async fn append(&self, request: WriteRequest) -> Result<AppendOutcome, StorageError> {
-        self.requests.lock().unwrap().push(request);
+        self.requests.lock().expect("no test panics under this lock").push(request);
         self.fault.map_or_else(
             || Ok(self.outcome.clone()),
             |kind| Err(StorageError::new(kind, "shard 2 has no leader")),
@@ -35,7 +35,7 @@ fn body() -> Vec<u8> {
     message.extend_from_slice(&1.5f64.to_le_bytes());
     message.extend_from_slice(b"\x10\x07");
     message[1] = (message.len() - 2) as u8;
-    snap::raw::Encoder::new().compress_vec(&message).unwrap()
+    snap::raw::Encoder::new().compress_vec(&message).expect("the message is small")
 }
 
 async fn post(kept: &Arc<Kept>, headers: &[(&str, &str)], body: Vec<u8>) -> (u16, http::HeaderMap, String) {
@@ -44,10 +44,13 @@ async fn post(kept: &Arc<Kept>, headers: &[(&str, &str)], body: Vec<u8>) -> (u16
         request = request.header(*name, *value);
     }
     let router = api::write_routes(Arc::clone(kept) as Arc<dyn Appender>);
-    let response = router.oneshot(request.body(Body::from(body)).unwrap()).await.unwrap();
+    let response = router
+        .oneshot(request.body(Body::from(body)).expect("a sound request"))
+        .await
+        .expect("routers do not fail");
     let (parts, body) = response.into_parts();
-    let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
-    (parts.status.as_u16(), parts.headers, String::from_utf8(body.to_vec()).unwrap())
+    let body = axum::body::to_bytes(body, usize::MAX).await.expect("the body is in memory");
+    (parts.status.as_u16(), parts.headers, String::from_utf8(body.to_vec()).expect("answers are text"))
 }
 
 #[tokio::test]

@@ -1,0 +1,305 @@
+//! The querier against a cluster in this process: who is asked for what, what becomes of the answers, and what is said
+//! when somebody does not answer.
+
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::{MetricMetadata, MetricType};
+use proto::error::not_leader;
+use proto::query::InstantRequest;
+use proto::query::query_client::QueryClient;
+use proto::scrape::scrape_server::Scrape;
+use proto::scrape::{Target, TargetsRequest, TargetsResponse};
+use querier::{QuerierConfig, SelectLimits};
+use serde_json::json;
+use support::peer::{Part, Peer};
+use support::{Cluster, block};
+use tonic::{Request, Response, Status};
+
+const UP_A: &[(&str, &str)] = &[("__name__", "up"), ("job", "a")];
+const UP_B: &[(&str, &str)] = &[("__name__", "up"), ("job", "b")];
+
+/// Two shards: the first has a block until 100 s and a head from there, the second a head only.
+async fn two_shards(
+    external_labels: &[(&str, &str)],
+    config: QuerierConfig,
+) -> (Cluster, Arc<Peer>, Arc<Peer>) {
+    let cluster = Cluster::found(config, external_labels).await;
+    // The head still holds what the block holds: nothing of it may be seen twice.
+    let first = Part::of(&[(UP_A, &[(80_000, 1.0), (90_000, 2.0), (100_000, 3.0), (110_000, 4.0)])]);
+    let second = Part::of(&[(UP_B, &[(90_000, 5.0), (110_000, 6.0)])]);
+    let ingester = Arc::new(Peer::default().with_shard(1, first).with_shard(2, second));
+    cluster.serve("ingester-1", &ingester);
+    cluster.serve("ingester-2", &ingester);
+    let gateway =
+        Arc::new(Peer::default().with_block(7, Part::of(&[(UP_A, &[(80_000, 1.0), (90_000, 2.0)])])));
+    cluster.add_gateway("gateway-0", &gateway);
+    cluster.control.apply(block(7, 1, 0, 100_000));
+    cluster.settle().await;
+    (cluster, ingester, gateway)
+}
+
+fn impatient() -> QuerierConfig {
+    QuerierConfig { leader_patience: Duration::ZERO, ..QuerierConfig::default() }
+}
+
+#[tokio::test]
+async fn the_seam_between_head_and_block_does_not_show() {
+    let (cluster, ingester, gateway) = two_shards(&[], QuerierConfig::default()).await;
+    let data = cluster.data("query_range?query=count_over_time(up[30s])&start=90&end=110&step=10").await;
+    let expected = json!([
+        {"metric": {"job": "a"}, "values": [[90, "2"], [100, "3"], [110, "3"]]},
+        {"metric": {"job": "b"}, "values": [[90, "1"], [100, "1"], [110, "2"]]},
+    ]);
+    assert_eq!(data, json!({"resultType": "matrix", "result": expected}));
+    let mut asked = ingester.take_asked();
+    asked.sort();
+    assert_eq!(asked, [format!("shard 1 from {}", 100_000), format!("shard 2 from {}", i64::MIN)]);
+    assert_eq!(gateway.take_asked(), ["blocks 1"]);
+    // Nothing of this range lies in the first shard's head.
+    cluster.data("query?query=up[5s]&time=90").await;
+    assert_eq!(ingester.take_asked(), [format!("shard 2 from {}", i64::MIN)]);
+}
+
+#[tokio::test]
+async fn label_queries_are_the_union_of_all_parts() {
+    let (cluster, ingester, gateway) = two_shards(&[], QuerierConfig::default()).await;
+    gateway.blocks.lock().values_mut().for_each(|part| {
+        part.series
+            .push((model::LabelSet::from_pairs([("__name__", "old"), ("zone", "z")]), vec![(1000, 1.0)]));
+        part.metadata.push(MetricMetadata { family: "old".into(), ..MetricMetadata::default() });
+    });
+    ingester.shards.lock().values_mut().for_each(|part| {
+        let metric_type = MetricType::Gauge;
+        part.metadata.push(MetricMetadata { family: "up".into(), metric_type, ..MetricMetadata::default() });
+    });
+    assert_eq!(cluster.data("labels").await, json!(["__name__", "job", "zone"]));
+    assert_eq!(cluster.data("label/__name__/values?start=90").await, json!(["up"]));
+    assert_eq!(cluster.data("label/job/values?match[]=up").await, json!(["a", "b"]));
+    let (_, body) = cluster.fetch("label/job/values?limit=1").await;
+    assert_eq!(
+        (&body["data"], &body["warnings"]),
+        (&json!(["a"]), &json!(["results truncated due to limit"]))
+    );
+    let series = json!([{"__name__": "up", "job": "a"}, {"__name__": "up", "job": "b"}]);
+    assert_eq!(cluster.data("series?match[]=up").await, series);
+    let metadata = json!({
+        "old": [{"type": "unknown", "help": "", "unit": ""}],
+        "up": [{"type": "gauge", "help": "", "unit": ""}],
+    });
+    assert_eq!(cluster.data("metadata").await, metadata);
+}
+
+#[tokio::test]
+async fn leaders_are_followed_and_remembered() {
+    let cluster = Cluster::found(QuerierConfig::default(), &[]).await;
+    let part = Part::of(&[(UP_A, &[(1000, 1.0)])]);
+    let leader = Arc::new(Peer::default().with_shard(1, part).with_shard(2, Part::default()));
+    let follower = Arc::new(Peer::default());
+    cluster.serve("ingester-1", &follower);
+    cluster.serve("ingester-2", &leader);
+    cluster.settle().await;
+    follower.fail_once(not_leader(Some("ingester-2")));
+    // One that knows no leader: the next replica is asked.
+    follower.fail_once(not_leader(None));
+    assert_eq!(cluster.data("query?query=sum(up)&time=1").await["result"][0]["value"], json!([1, "1"]));
+    assert_eq!(follower.take_asked().len(), 2);
+    cluster.data("query?query=sum(up)&time=1").await;
+    assert_eq!(follower.take_asked(), Vec::<String>::new());
+    // The leader goes, comes back after an election, and the query waits for it.
+    leader.fail_once(Status::unavailable("electing"));
+    leader.fail_once(Status::unavailable("electing"));
+    assert_eq!(cluster.data("query?query=sum(up)&time=1").await["result"][0]["value"], json!([1, "1"]));
+}
+
+#[tokio::test]
+async fn a_missing_shard_is_named() {
+    let (cluster, ingester, _) = two_shards(&[], impatient()).await;
+    let fault = || Status::unavailable("electing");
+    *ingester.down.lock() = Some(fault());
+    let (status, body) = cluster.fetch("query?query=up&time=110").await;
+    assert_eq!((status, body["errorType"].as_str()), (503, Some("unavailable")));
+    let text = body["error"].as_str().unwrap();
+    assert!(text.starts_with("shard ") && text.contains("has no leader that answers"), "{text}");
+    assert!(text.ends_with("ingester-1: electing)") || text.ends_with("ingester-2: electing)"), "{text}");
+    let (status, body) = cluster.fetch("query?query=up&time=90&partial_response=true").await;
+    assert_eq!(status, 200);
+    assert_eq!(
+        body["data"]["result"],
+        json!([{"metric": {"__name__": "up", "job": "a"}, "value": [90, "2"]}])
+    );
+    let warning = body["warnings"][0].as_str().unwrap();
+    assert!(warning.starts_with("partial result: shard 2 has no leader that answers"), "{warning}");
+    assert_eq!(cluster.fetch("labels").await.0, 503);
+}
+
+#[tokio::test]
+async fn blocks_fall_to_the_next_gateway() {
+    let (cluster, _, first) = two_shards(&[], QuerierConfig::default()).await;
+    let second = Arc::new(Peer::default());
+    *second.blocks.lock() = first.blocks.lock().clone();
+    cluster.add_gateway("gateway-1", &second);
+    cluster.settle().await;
+    let query = "query?query=sum(count_over_time(up[100s]))&time=100";
+    for (down, up) in [(&first, &second), (&second, &first)] {
+        *down.down.lock() = Some(Status::unavailable("killed"));
+        *up.down.lock() = None;
+        assert_eq!(cluster.data(query).await["result"][0]["value"], json!([100, "4"]));
+    }
+    *first.down.lock() = Some(Status::unavailable("killed"));
+    let (status, body) = cluster.fetch(query).await;
+    assert_eq!(status, 503);
+    let text = body["error"].as_str().unwrap();
+    assert!(text.starts_with("1 of 1 blocks cannot be read (last: gateway gateway-"), "{text}");
+    let (status, body) = cluster.fetch(&format!("{query}&partial_response=true")).await;
+    assert_eq!((status, body["warnings"].as_array().map(Vec::len)), (200, Some(1)), "{body}");
+}
+
+#[tokio::test]
+async fn a_query_whose_catalogue_is_too_old_starts_again_with_a_newer_one() {
+    let (cluster, ingester, gateway) = two_shards(&[], QuerierConfig::default()).await;
+    // Shard 2 publishes its window and drops it from the head between the query's plan and its read.
+    gateway.blocks.lock().insert(model::BlockId(8).to_string(), Part::of(&[(UP_B, &[(90_000, 5.0)])]));
+    let control = cluster.control.clone();
+    ingester.shards.lock().get_mut(&2).unwrap().dropped_until_ms = Some(100_000);
+    ingester.faults.lock().push_back(Box::new(move || {
+        control.apply(block(8, 2, 0, 100_000));
+        None
+    }));
+    let data = cluster.data("query?query=sum(count_over_time(up[1m]))&time=110").await;
+    assert_eq!(data["result"][0]["value"], json!([110, "6"]));
+    let asked = ingester.take_asked();
+    assert!(asked.contains(&format!("shard 2 from {}", i64::MIN)), "{asked:?}");
+    assert!(asked.contains(&"shard 2 from 100000".to_owned()), "{asked:?}");
+}
+
+#[tokio::test]
+async fn limits_are_named() {
+    for (select, text) in [
+        (SelectLimits { series_max: 1, ..SelectLimits::default() }, "query.max-series"),
+        (SelectLimits { bytes_max: 50, ..SelectLimits::default() }, "query.max-select-bytes"),
+    ] {
+        let (cluster, ..) = two_shards(&[], QuerierConfig { select, ..QuerierConfig::default() }).await;
+        let (status, body) = cluster.fetch("query?query=up&time=110").await;
+        assert_eq!((status, body["errorType"].as_str()), (422, Some("execution")));
+        assert!(body["error"].as_str().unwrap().contains(text), "{body}");
+    }
+}
+
+#[tokio::test]
+async fn external_labels_behave_as_if_stored() {
+    let (cluster, ingester, _) =
+        two_shards(&[("cluster", "eu"), ("job", "outer")], QuerierConfig::default()).await;
+    let bare: &[(&str, &str)] = &[("__name__", "bare"), ("cluster", "own")];
+    ingester.shards.lock().get_mut(&2).unwrap().series.extend(Part::of(&[(bare, &[(110_000, 1.0)])]).series);
+    let metric = async |query: &str| {
+        let data = cluster.data(&format!("query?query={query}&time=110")).await;
+        let result = data["result"].as_array().unwrap().clone();
+        result.into_iter().map(|sample| sample["metric"].clone()).collect::<Vec<_>>()
+    };
+    let a = json!({"__name__": "up", "cluster": "eu", "job": "a"});
+    let b = json!({"__name__": "up", "cluster": "eu", "job": "b"});
+    let own = json!({"__name__": "bare", "cluster": "own", "job": "outer"});
+    assert_eq!(metric("up").await, [a.clone(), b.clone()]);
+    assert_eq!(metric("%7Bcluster%3D%22eu%22%7D").await, [a.clone(), b.clone()]);
+    assert_eq!(metric("%7Bcluster%3D%22own%22%7D").await, std::slice::from_ref(&own));
+    assert_eq!(metric("%7Bjob%3D%22outer%22%7D").await, std::slice::from_ref(&own));
+    assert_eq!(
+        metric("%7Bcluster%21~%22eu%7Cus%22%2Cjob%3D~%22.%2B%22%7D").await,
+        std::slice::from_ref(&own)
+    );
+    assert_eq!(metric("up%7Bcluster%3D%22us%22%7D").await, Vec::<serde_json::Value>::new());
+    assert_eq!(cluster.data("label/cluster/values").await, json!(["eu", "own"]));
+    assert_eq!(cluster.data("label/cluster/values?match[]=bare").await, json!(["own"]));
+    assert_eq!(cluster.data("label/job/values?match[]=%7Bcluster%3D%22eu%22%7D").await, json!(["a", "b"]));
+    assert_eq!(cluster.data("labels?match[]=up").await, json!(["__name__", "cluster", "job"]));
+    assert_eq!(cluster.data("labels?match[]=nothing").await, json!([]));
+    assert_eq!(cluster.data("series?match[]=%7Bjob%3D%22outer%22%7D").await, json!([own]));
+}
+
+#[tokio::test]
+async fn other_roles_query_over_grpc() {
+    let (cluster, ..) = two_shards(&[("cluster", "eu")], QuerierConfig::default()).await;
+    cluster.connector.serve_in_process("querier-0", cluster.querier.grpc_routes().unwrap());
+    let mut client = QueryClient::new(cluster.connector.channel("querier-0").unwrap());
+    let mut ask = async |query: &str| {
+        let request = InstantRequest { query: query.to_owned(), time_ms: 110_000 };
+        client.instant(request).await.map(|answer| answer.into_inner().samples)
+    };
+    let samples = ask("up").await.unwrap();
+    let shown: Vec<_> = samples
+        .iter()
+        .map(|s| (model::LabelSet::from_bytes(&s.labels).unwrap().to_string(), s.time_ms, s.value))
+        .collect();
+    assert_eq!(
+        shown,
+        [("up{job=\"a\"}".to_owned(), 110_000, 4.0), ("up{job=\"b\"}".to_owned(), 110_000, 6.0)]
+    );
+    assert_eq!(
+        ask("sum by (cluster) (up)").await.unwrap()[0].labels.len(),
+        0,
+        "external labels are kept once"
+    );
+    assert_eq!(ask("1 + 1").await.unwrap()[0].value, 2.0);
+    assert_eq!(ask("up[5m]").await.unwrap_err().code(), tonic::Code::InvalidArgument);
+    assert_eq!(ask("up{").await.unwrap_err().code(), tonic::Code::InvalidArgument);
+}
+
+struct OneTarget(&'static str);
+
+#[tonic::async_trait]
+impl Scrape for OneTarget {
+    async fn targets(&self, _: Request<TargetsRequest>) -> Result<Response<TargetsResponse>, Status> {
+        if self.0.is_empty() {
+            return Err(Status::unavailable("killed"));
+        }
+        let target = Target {
+            scrape_pool: "node".into(),
+            scraper: self.0.into(),
+            health: "up".into(),
+            ..Target::default()
+        };
+        Ok(Response::new(TargetsResponse { active: vec![target], dropped: Vec::new() }))
+    }
+}
+
+#[tokio::test]
+async fn targets_come_from_every_scraper() {
+    let (cluster, ..) = two_shards(&[], QuerierConfig::default()).await;
+    cluster.add_scraper("scraper-0", OneTarget("scraper-0"));
+    cluster.add_scraper("scraper-1", OneTarget("scraper-1"));
+    cluster.add_scraper("scraper-2", OneTarget(""));
+    cluster.settle().await;
+    let (status, body) = cluster.fetch("targets").await;
+    assert_eq!(status, 200);
+    let scrapers: Vec<_> = body["data"]["activeTargets"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|t| t["scraper"].as_str().unwrap())
+        .collect();
+    assert_eq!(scrapers, ["scraper-0", "scraper-1"]);
+    let warning = body["warnings"][0].as_str().unwrap();
+    assert_eq!(warning, "partial result: scraper scraper-2 at scraper-2 does not answer: killed");
+}
+
+#[tokio::test]
+async fn is_ready_with_the_shard_map_and_counts_what_it_does() {
+    let (cluster, ..) = two_shards(&[], QuerierConfig::default()).await;
+    cluster.data("query?query=up&time=110").await;
+    while cluster.context.ready().is_err() {
+        tokio::task::yield_now().await;
+    }
+    let metrics = cluster.context.metrics().encode();
+    for line in [
+        "prometheus_engine_queries 0\n",
+        "prometheus_engine_queries_concurrent_max 20\n",
+        "prometheus_engine_query_duration_seconds_count{slice=\"inner_eval\"} 1\n",
+        "norn_querier_select_series_total 2\n",
+    ] {
+        assert!(metrics.contains(line), "{line} in {metrics}");
+    }
+    assert_eq!(cluster.context.stop(Duration::from_secs(60)).await, Vec::<String>::new());
+}
