@@ -1,0 +1,55 @@
+//! A target: one URL that is asked, and the labels of what it says.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use config::ScrapeConfig;
+use model::LabelSet;
+
+/// A target that survived relabeling. Immutable; a changed target is another one.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// Its job.
+    pub job: Arc<ScrapeConfig>,
+    /// Labels before relabeling.
+    pub discovered: LabelSet,
+    /// The labels of its series: those after relabeling that do not begin with two underscores.
+    pub labels: LabelSet,
+    /// `http` or `https`.
+    pub scheme: String,
+    /// `host` or `host:port`.
+    pub address: String,
+    /// Escaped path and query, beginning with a slash.
+    pub path_and_query: String,
+    /// How often it is scraped.
+    pub interval_ms: u64,
+    /// How long a scrape may take.
+    pub timeout_ms: u64,
+    /// The same wherever and whenever the target is discovered with the same labels and URL.
+    pub identity: u64,
+    /// Set when the job has more targets than it may: scrapes fail without asking.
+    pub over_target_limit: Option<usize>,
+}
+
+impl Target {
+    /// Returns what is asked.
+    pub fn url(&self) -> String {
+        format!("{}://{}{}", self.scheme, self.address, self.path_and_query)
+    }
+
+    /// Returns the identity of a target with these parts.
+    pub(crate) fn identity_of(labels: &LabelSet, url: &str, interval_ms: u64, timeout_ms: u64) -> u64 {
+        let timing = format!("{interval_ms}/{timeout_ms}");
+        LabelSet::from_pairs([
+            ("labels", format!("{:016x}", labels.stable_hash()).as_str()),
+            ("url", url),
+            ("timing", &timing),
+        ])
+        .stable_hash()
+    }
+}
+
+/// Returns labels as a map.
+pub(crate) fn label_map(labels: &LabelSet) -> BTreeMap<String, String> {
+    labels.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}

@@ -1,0 +1,5 @@
+//! Real scrapers against real HTTP targets and a fake ingester, in one process.
+
+mod ownership;
+mod scraping;
+mod support;
