@@ -131,9 +131,15 @@ impl Cluster {
             run.await;
             Ok::<(), Infallible>(())
         });
-        session.wait_joined().await;
-        let state = session.state();
-        let node = state.live(Role::Scraper).find(|member| member.name == name).expect("joined").node.0;
+        // The lease may have lapsed by now in tests that let it: the state still knows the member.
+        let own = |state: &Arc<ControlState>| {
+            let member = state.live(Role::Scraper).find(|member| member.name == name);
+            member.map(|member| member.node.0)
+        };
+        let mut states = session.watch();
+        let state = states.wait_for(|state| own(state).is_some()).await.expect("the session lives");
+        let node = own(&state).expect("waited for");
+        drop(state);
         let config = ScraperConfig::new(jobs(config));
         let scraper = Scraper::build(config, &context, session, writer).await.expect("built");
         self.connector.serve_in_process(&address, scraper.grpc_routes().expect("has a service"));
