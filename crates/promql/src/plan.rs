@@ -298,27 +298,11 @@ fn check_supported(node: &Node) -> Result<(), QueryError> {
             "the modifier smoothed".to_owned()
         }
         NodeKind::Binary(binary) if binary.op.is_trim() => format!("the binary operator {}", binary.op),
-        NodeKind::Binary(binary)
-            if binary.matching.fill_left.is_some() || binary.matching.fill_right.is_some() =>
-        {
-            "the modifier fill".to_owned()
-        }
         NodeKind::Aggregate(aggregate) if aggregate.op == AggregateOp::LimitRatio => {
             format!("the aggregation {}", aggregate.op)
         }
         NodeKind::Call(function, _)
-            if matches!(
-                function.kind,
-                K::HistogramAvg
-                    | K::HistogramCount
-                    | K::HistogramStddev
-                    | K::HistogramStdvar
-                    | K::HistogramSum
-                    | K::HistogramFraction
-                    | K::HistogramQuantiles
-                    | K::Info
-                    | K::StartTimestamp
-            ) =>
+            if matches!(function.kind, K::HistogramQuantiles | K::Info | K::StartTimestamp) =>
         {
             format!("the function {}()", function.name)
         }

@@ -43,6 +43,16 @@ impl Context<'_> {
                 self.sort(function.kind, args, grid, span, results)?
             }
             K::HistogramQuantile => self.histogram_quantile(args, grid, results)?,
+            K::HistogramFraction => self.histogram_fraction(args, grid, results)?,
+            // These leave out floats, and native histograms are refused when they are read.
+            K::HistogramAvg
+            | K::HistogramCount
+            | K::HistogramStddev
+            | K::HistogramStdvar
+            | K::HistogramSum => {
+                self.take_vector(args[0], grid, results);
+                Vector::new(grid.steps)
+            }
             _ => self.sample_call(function, args, grid, results)?,
         };
         Ok(Data::Vector(vector))

@@ -1,9 +1,9 @@
-//! `histogram_quantile` over classic buckets: series that differ in `le` only (Prometheus, `promql/quantile.go`).
+//! `histogram_quantile` and `histogram_fraction` over classic buckets: series that differ in `le` only (Prometheus, `promql/quantile.go`).
 
 use super::quantile;
 use super::vector::{ABSENT, NAME_LABELS, Vector, is_absent};
 use super::{Context, Data, aggregate::Groups};
-use crate::ast::NodeId;
+use crate::ast::{NodeId, Span};
 use crate::error::QueryError;
 use crate::plan::Grid;
 
@@ -37,18 +37,46 @@ impl Context<'_> {
             self.warn(self.expr.node(args[0]).span, quantile::warning(*q));
         }
         let span = self.expr.node(args[1]).span;
+        self.per_histogram(&input, span, |step, buckets, forced| {
+            bucket_quantile(quantiles[step], buckets, forced)
+        })
+    }
+
+    pub(super) fn histogram_fraction(
+        &self,
+        args: &[NodeId],
+        grid: Grid,
+        results: &mut [Option<Data>],
+    ) -> Result<Vector, QueryError> {
+        let lower = self.take_scalar(args[0], grid, results);
+        let upper = self.take_scalar(args[1], grid, results);
+        let input = self.take_vector(args[2], grid, results);
+        let span = self.expr.node(args[2]).span;
+        self.per_histogram(&input, span, |step, buckets, _| {
+            bucket_fraction(lower[step], upper[step], buckets)
+        })
+    }
+
+    /// Computes one row for each histogram. `compute` gets a step and its buckets, and may say that it had to raise counts.
+    fn per_histogram(
+        &self,
+        input: &Vector,
+        span: Span,
+        compute: impl Fn(usize, &mut [Bucket], &mut bool) -> f64,
+    ) -> Result<Vector, QueryError> {
         let delayed = self.config.delayed_name_removal;
-        let mut groups = Groups::new(&input, |labels| {
+        let mut groups = Groups::new(input, |labels| {
             labels.filtered(|name| name != BOUND_LABEL && (delayed || !NAME_LABELS.contains(&name)))
         });
         groups.series.iter_mut().for_each(|series| series.drop_name |= delayed);
-        let mut vector = Vector::new(grid.steps);
-        let mut row = vec![ABSENT; grid.steps];
+        let mut vector = Vector::new(input.steps);
+        let mut row = vec![ABSENT; input.steps];
         for (rows, series) in groups.rows.iter().zip(&groups.series) {
             self.budget.check()?;
-            let histogram = self.histogram(&input, rows, span);
+            let histogram = self.histogram(input, rows, span);
             row.fill(ABSENT);
-            let forced = histogram.quantiles(&input, &quantiles, &mut row);
+            let mut forced = false;
+            histogram.each_step(input, |step, buckets| row[step] = compute(step, buckets, &mut forced));
             if forced {
                 let name = named(input.series[rows[0] as usize].labels.metric_name());
                 let link =
@@ -62,7 +90,7 @@ impl Context<'_> {
     }
 
     /// Orders the rows of a histogram by bound; rows without a readable one are left out, with a warning.
-    fn histogram(&self, input: &Vector, rows: &[u32], span: crate::ast::Span) -> Histogram {
+    fn histogram(&self, input: &Vector, rows: &[u32], span: Span) -> Histogram {
         let mut bounds = Vec::with_capacity(rows.len());
         for row in rows {
             let labels = &input.series[*row as usize].labels;
@@ -86,14 +114,13 @@ fn named(name: &str) -> String {
 }
 
 impl Histogram {
-    /// Computes the quantile of each step; tells whether counts had to be raised.
-    fn quantiles(&self, input: &Vector, quantiles: &[f64], row: &mut [f64]) -> bool {
+    /// Calls `visit` for each step that has a bucket, with the buckets in order of distinct bounds.
+    fn each_step(&self, input: &Vector, mut visit: impl FnMut(usize, &mut [Bucket])) {
         let mut buckets: Vec<Bucket> = Vec::with_capacity(self.rows.len());
-        let mut forced = false;
-        for (step, cell) in row.iter_mut().enumerate() {
+        for step in 0..input.steps {
             buckets.clear();
             for (upper_bound, row) in &self.rows {
-                let count = input.row(*row as usize)[step];
+                let count = input.values[*row as usize * input.steps + step];
                 if is_absent(count) {
                     continue;
                 }
@@ -103,11 +130,43 @@ impl Histogram {
                 }
             }
             if !buckets.is_empty() {
-                *cell = bucket_quantile(quantiles[step], &mut buckets, &mut forced);
+                visit(step, &mut buckets);
             }
         }
-        forced
     }
+}
+
+/// Returns the share of observations between two values; linear inside of a bucket.
+fn bucket_fraction(lower: f64, upper: f64, buckets: &[Bucket]) -> f64 {
+    let last = buckets[buckets.len() - 1];
+    if last.upper_bound != f64::INFINITY || last.count == 0.0 || lower.is_nan() || upper.is_nan() {
+        return f64::NAN;
+    }
+    if lower >= upper {
+        return 0.0;
+    }
+    (rank_of(upper, buckets) - rank_of(lower, buckets)) / last.count
+}
+
+/// Returns how many observations lie below a value.
+fn rank_of(value: f64, buckets: &[Bucket]) -> f64 {
+    let total = buckets[buckets.len() - 1].count;
+    // The first bucket begins at zero when it ends above it.
+    let mut start = if buckets[0].upper_bound > 0.0 { 0.0 } else { f64::NEG_INFINITY };
+    let mut rank = 0.0_f64;
+    for bucket in buckets {
+        if start >= value {
+            return rank.min(total);
+        }
+        if bucket.upper_bound > value {
+            // Nothing is known of where observations lie in a bucket without a lower bound: all below.
+            let share =
+                if start.is_infinite() { 1.0 } else { (value - start) / (bucket.upper_bound - start) };
+            return (rank + (bucket.count - rank) * share).min(total);
+        }
+        (start, rank) = (bucket.upper_bound, bucket.count);
+    }
+    total
 }
 
 /// Returns the quantile of buckets in order of distinct bounds; linear inside of a bucket.

@@ -11,6 +11,7 @@ use model::labels::METRIC_NAME;
 use super::super::Context;
 use super::super::vector::{ABSENT, Collisions, NAME_LABELS, SeriesMeta, Vector, is_absent, labels_text};
 use super::element;
+use super::set::presence;
 use crate::ast::{Binary, Cardinality, Matching};
 use crate::error::QueryError;
 
@@ -62,6 +63,36 @@ struct Matcher<'a> {
     delayed: bool,
 }
 
+/// The rows that stand for missing samples of either side.
+struct StandIns {
+    many: Option<Vec<f64>>,
+    one: Option<Vec<f64>>,
+}
+
+/// A row of one side of a match group; what `fill` puts in is not real.
+struct SideRow<'a> {
+    labels: &'a LabelSet,
+    values: &'a [f64],
+    drop_name: bool,
+    is_real: bool,
+}
+
+fn rows_of<'a>(
+    side: &'a Vector,
+    rows: &[u32],
+    group: &'a MatchGroup,
+    stand_in: Option<&'a [f64]>,
+) -> Vec<SideRow<'a>> {
+    let real = rows.iter().map(|row| {
+        let meta = &side.series[*row as usize];
+        let values = side.row(*row as usize);
+        SideRow { labels: &meta.labels, values, drop_name: meta.drop_name, is_real: true }
+    });
+    let stand_in =
+        stand_in.map(|values| SideRow { labels: &group.labels, values, drop_name: false, is_real: false });
+    real.chain(stand_in).collect()
+}
+
 impl Context<'_> {
     pub(super) fn matched(&self, binary: &Binary, left: Vector, right: Vector) -> Result<Vector, QueryError> {
         let groups = match_groups(&binary.matching, &left, &right);
@@ -90,42 +121,61 @@ impl Matcher<'_> {
     fn group(&self, group: &MatchGroup, out: &mut Vector) -> Result<(), QueryError> {
         let (many, one) =
             if self.swapped { (&group.right, &group.left) } else { (&group.left, &group.right) };
-        if many.is_empty() || one.is_empty() {
-            // A missing partner yields nothing, but the one side must be unique all the same.
-            return self.check_one_side(group, one);
-        }
+        // Also without a partner: the one side must be unique all the same.
         self.check_one_side(group, one)?;
+        let stand_ins = self.stand_ins(many, one);
+        if many.is_empty() && stand_ins.many.is_none() || one.is_empty() && stand_ins.one.is_none() {
+            return Ok(());
+        }
+        let many_rows = rows_of(self.many, many, group, stand_ins.many.as_deref());
+        let one_rows = rows_of(self.one, one, group, stand_ins.one.as_deref());
         let steps = self.many.steps;
         let mut taken = vec![false; if many.len() > 1 { steps } else { 0 }];
         let mut taken_by_labels: HashMap<LabelSet, Vec<bool>> = HashMap::new();
         let mut row = vec![ABSENT; steps];
-        for many_row in many {
-            for one_row in one {
-                let (many_meta, one_meta) =
-                    (&self.many.series[*many_row as usize], &self.one.series[*one_row as usize]);
-                let labels = self.result_labels(&many_meta.labels, &one_meta.labels);
-                let (many_values, one_values) =
-                    (self.many.row(*many_row as usize), self.one.row(*one_row as usize));
+        for many_row in &many_rows {
+            for one_row in one_rows.iter().filter(|one_row| many_row.is_real || one_row.is_real) {
+                let labels = self.result_labels(many_row.labels, one_row.labels);
                 if many.len() > 1 {
                     let taken = match self.binary.matching.cardinality {
                         Cardinality::OneToOne => &mut taken,
                         _ => taken_by_labels.entry(labels.clone()).or_insert_with(|| vec![false; steps]),
                     };
-                    self.take_steps(many_values, one_values, taken)?;
+                    self.take_steps(many_row.values, one_row.values, taken)?;
                 }
-                for ((cell, many), one) in row.iter_mut().zip(many_values).zip(one_values) {
-                    *cell = if is_absent(*many) || is_absent(*one) {
-                        ABSENT
-                    } else {
-                        let (left, right) = if self.swapped { (*one, *many) } else { (*many, *one) };
-                        element(self.binary, left, right, left)
-                    };
-                }
+                self.compute(many_row.values, one_row.values, &mut row);
                 let drops = self.delayed && (self.binary.op.drops_name() || self.binary.return_bool);
-                out.push(SeriesMeta { labels, drop_name: drops || many_meta.drop_name }, &row);
+                out.push(SeriesMeta { labels, drop_name: drops || many_row.drop_name }, &row);
             }
         }
         Ok(())
+    }
+
+    fn compute(&self, many: &[f64], one: &[f64], row: &mut [f64]) {
+        for ((cell, many), one) in row.iter_mut().zip(many).zip(one) {
+            *cell = if is_absent(*many) || is_absent(*one) {
+                ABSENT
+            } else {
+                let (left, right) = if self.swapped { (*one, *many) } else { (*many, *one) };
+                element(self.binary, left, right, left)
+            };
+        }
+    }
+
+    /// Returns what `fill` puts where one side is missing and the other is not.
+    fn stand_ins(&self, many: &[u32], one: &[u32]) -> StandIns {
+        let matching = &self.binary.matching;
+        let (many_fill, one_fill) = if self.swapped {
+            (matching.fill_right, matching.fill_left)
+        } else {
+            (matching.fill_left, matching.fill_right)
+        };
+        let fill = |value: Option<f64>, side: &Vector, rows: &[u32]| {
+            value.map(|value| {
+                presence(side, rows).into_iter().map(|present| if present { ABSENT } else { value }).collect()
+            })
+        };
+        StandIns { many: fill(many_fill, self.many, many), one: fill(one_fill, self.one, one) }
     }
 
     /// Fails when two series of the side that must be unique are there at one step.

@@ -7,7 +7,7 @@ use crate::ast::{Binary, BinaryOp};
 use crate::error::QueryError;
 
 /// Marks the steps at which any of some rows has a sample.
-fn presence(vector: &Vector, rows: &[u32]) -> Vec<bool> {
+pub(super) fn presence(vector: &Vector, rows: &[u32]) -> Vec<bool> {
     let mut present = vec![false; vector.steps];
     for row in rows {
         for (present, value) in present.iter_mut().zip(vector.row(*row as usize)) {
