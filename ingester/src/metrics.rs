@@ -1,0 +1,120 @@
+//! What an ingester counts. Names of Prometheus where dashboards know one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+use tokio_util::sync::CancellationToken;
+
+use crate::shard::Shards;
+
+/// How often the gauges are brought up to date.
+const REFRESH: Duration = Duration::from_secs(2);
+
+/// The shard a value belongs to; bounded by the shards on this node.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct ShardLabel {
+    shard: u32,
+}
+
+/// What became of a sample.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct ResultLabel {
+    result: &'static str,
+}
+
+/// Counters of block cutting.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct CutterMetrics {
+    pub(crate) published: Counter,
+    pub(crate) failures: Counter,
+}
+
+/// Everything an ingester counts.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct IngesterMetrics {
+    pub(crate) cutter: CutterMetrics,
+    samples: Family<ResultLabel, Counter>,
+    head_series: Gauge,
+    shard_series: Family<ShardLabel, Gauge>,
+    shard_samples: Family<ShardLabel, Gauge>,
+    shard_bytes: Family<ShardLabel, Gauge>,
+    is_leader: Family<ShardLabel, Gauge>,
+    applied: Family<ShardLabel, Gauge>,
+    term: Family<ShardLabel, Gauge>,
+}
+
+impl IngesterMetrics {
+    pub(crate) fn register(&self, registry: &mut Registry) {
+        registry.register(
+            "prometheus_tsdb_head_series",
+            "Series in the heads of this node",
+            self.head_series.clone(),
+        );
+        let own = registry.sub_registry_with_prefix("norn_ingester");
+        own.register("samples", "Samples that shards led here answered, by result", self.samples.clone());
+        own.register(
+            "blocks_published",
+            "Blocks this node built, uploaded and published",
+            self.cutter.published.clone(),
+        );
+        own.register(
+            "block_cut_failures",
+            "Failed steps of cutting a block; each is tried again",
+            self.cutter.failures.clone(),
+        );
+        own.register("shard_series", "Series in a shard's head", self.shard_series.clone());
+        own.register("shard_samples", "Samples in a shard's head", self.shard_samples.clone());
+        own.register("shard_bytes", "Approximate memory of a shard's head", self.shard_bytes.clone());
+        own.register("shard_is_leader", "1 where this replica leads", self.is_leader.clone());
+        own.register("shard_applied_index", "Last applied log index", self.applied.clone());
+        own.register("shard_term", "Raft term", self.term.clone());
+    }
+
+    /// Counts one batch's outcome.
+    pub(crate) fn count(&self, outcome: &batch::BatchOutcome) {
+        let counts = [
+            ("accepted", outcome.accepted),
+            ("duplicate", outcome.duplicate),
+            ("conflicting", outcome.conflicting),
+            ("out_of_order", outcome.out_of_order),
+            ("too_old", outcome.too_old),
+            ("too_new", outcome.too_new),
+            ("over_limit", outcome.over_limit),
+        ];
+        for (result, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
+            self.samples.get_or_create(&ResultLabel { result }).inc_by(count);
+        }
+    }
+
+    /// Keeps the gauges up to date until shutdown.
+    pub(crate) async fn refresh(
+        self,
+        shards: Arc<Shards>,
+        shutdown: CancellationToken,
+    ) -> Result<(), crate::IngesterError> {
+        loop {
+            let mut series = 0;
+            for replica in shards.list() {
+                let (label, head, raft) =
+                    (ShardLabel { shard: replica.shard.0 }, replica.head().stats(), replica.group.status());
+                series += head.series;
+                self.shard_series.get_or_create(&label).set(head.series as i64);
+                self.shard_samples.get_or_create(&label).set(head.samples as i64);
+                self.shard_bytes.get_or_create(&label).set(head.bytes as i64);
+                self.is_leader.get_or_create(&label).set(i64::from(replica.group.is_leader()));
+                self.applied.get_or_create(&label).set(raft.applied_index.unwrap_or_default() as i64);
+                self.term.get_or_create(&label).set(raft.term as i64);
+            }
+            self.head_series.set(series as i64);
+            tokio::select! {
+                () = shutdown.cancelled() => return Ok(()),
+                () = tokio::time::sleep(REFRESH) => {}
+            }
+        }
+    }
+}
