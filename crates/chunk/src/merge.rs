@@ -32,12 +32,14 @@ pub fn read_merged(
         values.truncate(before.1);
         return result;
     }
-    let first = before.0 + timestamps[before.0..].partition_point(|time_ms| *time_ms < start_ms);
-    let end = before.0 + timestamps[before.0..].partition_point(|time_ms| *time_ms <= end_ms);
-    timestamps.truncate(end);
-    values.truncate(before.1 + end - before.0);
-    timestamps.drain(before.0..first);
-    values.drain(before.1..before.1 + first - before.0);
+    let read = &timestamps[before.0..];
+    let end = read.partition_point(|time_ms| *time_ms <= end_ms);
+    // An empty range may lie within a chunk; then the start is behind the end.
+    let first = read.partition_point(|time_ms| *time_ms < start_ms).min(end);
+    timestamps.truncate(before.0 + end);
+    values.truncate(before.1 + end);
+    timestamps.drain(before.0..before.0 + first);
+    values.drain(before.1..before.1 + first);
     Ok(())
 }
 

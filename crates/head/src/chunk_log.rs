@@ -79,6 +79,10 @@ impl ChunkLog {
         Entries { rest: &self.0 }
     }
 
+    pub(crate) fn samples(&self) -> u64 {
+        self.entries().map(|entry| u64::from(entry.samples)).sum()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -207,14 +207,14 @@ impl Index {
         &self.pairs[pair as usize].postings
     }
 
-    /// Returns the pair's form within a label set; nothing for an id that is free.
+    /// Returns the pair's form within a label set.
     pub(crate) fn pair_bytes(&self, pair: u32) -> &[u8] {
         &self.pairs[pair as usize].bytes
     }
 
     /// Returns how many pair ids there are, free ones included.
-    pub(crate) fn pair_ids_len(&self) -> u32 {
-        self.pairs.len() as u32
+    pub(crate) fn pair_ids_len(&self) -> usize {
+        self.pairs.len()
     }
 
     /// Tells whether pairs are those of a label set.

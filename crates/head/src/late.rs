@@ -52,6 +52,10 @@ impl Late {
         self.timestamps.first().copied().into_iter().chain(self.log.first_ms()).min()
     }
 
+    pub(crate) fn samples(&self) -> u64 {
+        self.timestamps.len() as u64 + self.log.samples()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.timestamps.is_empty() && self.log.is_empty()
     }

@@ -76,6 +76,12 @@ impl Series {
         Some(late.map_or(in_order, |late| late.min(in_order)))
     }
 
+    /// Returns how many samples its chunks hold. Linear in their number.
+    pub(crate) fn samples(&self) -> u64 {
+        let late = self.late.as_ref().map_or(0, |late| late.samples());
+        self.sealed.samples() + self.open.len() as u64 + late
+    }
+
     /// Appends a sample later than the newest.
     pub(crate) fn append(&mut self, time_ms: i64, value: f64, scratch: &mut Scratch) {
         if self.open.len() >= CHUNK_SAMPLES {

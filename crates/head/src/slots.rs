@@ -127,7 +127,7 @@ mod tests {
     fn slots_are_used_again_and_refs_are_not() {
         let mut slots = Slots::default();
         let series = || Series::new(0, Box::new([]));
-        let mut insert = |slots: &mut Slots| {
+        let insert = |slots: &mut Slots| {
             let slot = slots.insert(series());
             slots.series_ref(slot).expect("it was just put there")
         };

@@ -1,7 +1,8 @@
 //! Writing a head to a stream and reading it back. The bytes are specified in `docs/formats/head-snapshot.md`.
 //!
 //! A snapshot keeps everything that can be observed: refs, generations of free slots, chunk boundaries and bounds. A head
-//! read back goes on as if nothing had happened, so replicas may be restored at different times.
+//! read back goes on as if nothing had happened, so replicas may be restored at different times. Equal heads write equal
+//! bytes: replicas can be compared by a checksum.
 
 mod fields;
 mod frame;
@@ -39,15 +40,16 @@ impl Head {
         for metadata in state.metadata.iter() {
             write_metadata(metadata, frames.record(FrameKind::Metadata)?);
         }
-        for id in 0..state.index.pair_ids_len() {
-            push_bytes(frames.record(FrameKind::Pairs)?, state.index.pair_bytes(id))?;
+        let (pairs, places) = number_pairs(&state);
+        for pair in pairs {
+            push_bytes(frames.record(FrameKind::Pairs)?, state.index.pair_bytes(pair))?;
         }
         for (generation, series) in state.slots.iter() {
             let out = frames.record(FrameKind::Slots)?;
             push_u32(out, generation);
             match series {
                 None => out.push(SLOT_FREE),
-                Some(series) => write_series(series, out)?,
+                Some(series) => write_series(series, &places, out)?,
             }
         }
         push_u32(frames.record(FrameKind::End)?, state.slots.len());
@@ -78,12 +80,25 @@ impl Head {
     }
 }
 
+/// Numbers the pairs in the order in which series use them, which does not depend on their ids in memory. Returns them
+/// in that order, and each one's place by its id.
+fn number_pairs(state: &State) -> (Vec<u32>, Vec<u32>) {
+    let (mut pairs, mut places) = (Vec::new(), vec![u32::MAX; state.index.pair_ids_len()]);
+    for pair in state.slots.iter().filter_map(|(_, series)| series).flat_map(|series| &series.pairs) {
+        let place = &mut places[*pair as usize];
+        if *place == u32::MAX {
+            *place = pairs.len() as u32;
+            pairs.push(*pair);
+        }
+    }
+    (pairs, places)
+}
+
 fn write_bounds(state: &State, frames: &mut FrameWriter<'_>) -> io::Result<()> {
     let out = frames.record(FrameKind::Bounds)?;
-    for bound in [state.sealed_until_ms, state.dropped_until_ms, state.newest_ms, state.oldest_ms] {
+    for bound in [state.sealed_until_ms, state.dropped_until_ms, state.newest_ms] {
         push_i64(out, bound);
     }
-    push_u64(out, state.samples);
     Ok(())
 }
 
@@ -93,13 +108,14 @@ fn write_metadata(metadata: &MetricMetadata, out: &mut Vec<u8>) {
     }
 }
 
-fn write_series(series: &Series, out: &mut Vec<u8>) -> io::Result<()> {
+fn write_series(series: &Series, places: &[u32], out: &mut Vec<u8>) -> io::Result<()> {
     out.push(SLOT_SERIES);
     push_u32(out, series.pairs.len() as u32);
-    series.pairs.iter().for_each(|pair| push_u32(out, *pair));
-    match series.open().is_empty() {
-        true => push_bytes(out, &[])?,
-        false => push_bytes(out, &series.open().to_encoded().data)?,
+    series.pairs.iter().for_each(|pair| push_u32(out, places[*pair as usize]));
+    if series.open().is_empty() {
+        push_bytes(out, &[])?;
+    } else {
+        push_bytes(out, &series.open().to_encoded().data)?;
     }
     push_bytes(out, series.sealed().as_bytes())?;
     let (timestamps, values) = series.late().map_or((&[][..], &[][..]), Late::buffer);
@@ -138,15 +154,9 @@ impl Restore {
 
     fn take_bounds(&mut self, fields: &mut Fields<'_>) -> Option<()> {
         let state = &mut self.state;
-        for bound in [
-            &mut state.sealed_until_ms,
-            &mut state.dropped_until_ms,
-            &mut state.newest_ms,
-            &mut state.oldest_ms,
-        ] {
+        for bound in [&mut state.sealed_until_ms, &mut state.dropped_until_ms, &mut state.newest_ms] {
             *bound = fields.i64()?;
         }
-        state.samples = fields.u64()?;
         self.has_bounds = true;
         Some(())
     }
@@ -167,9 +177,7 @@ impl Restore {
                 let mut series = Series::new(hash, self.state.index.intern(&labels));
                 read_chunks(fields, &mut series, &mut self.state.scratch)
                     .ok_or("a chunk of a series is malformed")?;
-                self.state.chunk_bytes += series.size_bytes();
-                let slot = self.state.slots.push(generation, Some(series));
-                self.state.list(slot);
+                self.state.restore(generation, series);
                 Ok(())
             }
             _ => Err("a slot is neither free nor taken"),

@@ -95,8 +95,20 @@ impl State {
         self.by_hash.find(hash, is_same).copied()
     }
 
+    /// Puts back a series with its chunks, behind all slots. Its label set must be a new one.
+    pub(crate) fn restore(&mut self, generation: u32, series: Series) {
+        self.chunk_bytes += series.size_bytes();
+        self.samples += series.samples();
+        if let (Some(first_ms), Some((newest_ms, _))) = (series.first_ms(), series.newest()) {
+            self.oldest_ms = self.oldest_ms.min(first_ms.max(self.dropped_until_ms));
+            self.newest_ms = self.newest_ms.max(newest_ms);
+        }
+        let slot = self.slots.push(generation, Some(series));
+        self.list(slot);
+    }
+
     /// Makes the series in a slot known to the index and the table.
-    pub(crate) fn list(&mut self, slot: u32) {
+    fn list(&mut self, slot: u32) {
         let slots = &self.slots;
         let hash_of = |slot: &u32| slots.get(*slot).expect("the table holds slots of series").hash;
         let series = slots.get(slot).expect("the caller put it there");

@@ -1,0 +1,216 @@
+//! The head against a naive model: maps of maps, and the rules written down a second time.
+
+mod support;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use batch::{BatchOutcome, RefusalKind};
+use head::{Head, HeadConfig, HeadError};
+use model::{BlockRange, LabelSet, SeriesRef, TimeRange};
+use proptest::prelude::*;
+use support::{KnownRefs, Op, config, labels, op, perform};
+
+type Samples = BTreeMap<i64, u64>;
+/// Series with their samples' times and bits, in order.
+type Content = Vec<(LabelSet, Vec<(i64, u64)>)>;
+
+struct Model {
+    config: HeadConfig,
+    series: BTreeMap<LabelSet, (SeriesRef, Samples)>,
+    refs_ever: BTreeSet<SeriesRef>,
+    sealed_until_ms: i64,
+    dropped_until_ms: i64,
+    newest_ms: i64,
+}
+
+impl Model {
+    fn new(config: HeadConfig) -> Self {
+        let (series, refs_ever) = (BTreeMap::new(), BTreeSet::new());
+        let start = i64::MIN;
+        Self { config, series, refs_ever, sealed_until_ms: start, dropped_until_ms: start, newest_ms: start }
+    }
+
+    /// Does what the head did and returns what the outcome must have been. The refs of new series are the head's to choose.
+    fn append(
+        &mut self,
+        stamp_ms: i64,
+        runs: &[support::Run],
+        known: &KnownRefs,
+        actual: &BatchOutcome,
+    ) -> BatchOutcome {
+        let mut expected = BatchOutcome::default();
+        let by_ref = |run: &support::Run| known.get(&run.series).copied().filter(|_| run.by_ref);
+        for run in runs.iter().filter(|run| by_ref(run).is_none()) {
+            let position = expected.declared_refs.len();
+            let chosen = actual.declared_refs[position];
+            expected.declared_refs.push(self.declare(labels(run.series), chosen));
+        }
+        let (mut position, mut declared) = (0, 0);
+        for run in runs {
+            let series = by_ref(run).or_else(|| {
+                declared += 1;
+                expected.declared_refs[declared - 1]
+            });
+            for (time_ms, value) in run.samples() {
+                match (series, self.append_one(stamp_ms, series, time_ms, value.to_bits())) {
+                    (None, _) => expected.refuse(position, RefusalKind::OverLimit),
+                    (_, None) => expected.unknown_samples.push(position),
+                    (_, Some(Ok(true))) => expected.accepted += 1,
+                    (_, Some(Ok(false))) => expected.duplicate += 1,
+                    (_, Some(Err(kind))) => expected.refuse(position, kind),
+                }
+                position += 1;
+            }
+        }
+        expected
+    }
+
+    fn declare(&mut self, labels: LabelSet, chosen: Option<SeriesRef>) -> Option<SeriesRef> {
+        if let Some((series, _)) = self.series.get(&labels) {
+            return Some(*series);
+        }
+        if self.series.len() as u64 >= self.config.series_max {
+            return None;
+        }
+        let chosen = chosen.expect("there is room for the series");
+        assert!(self.refs_ever.insert(chosen), "a ref is never used again");
+        self.series.insert(labels, (chosen, Samples::new()));
+        Some(chosen)
+    }
+
+    /// `None` for an unknown ref, true for accepted, false for duplicate.
+    fn append_one(
+        &mut self,
+        stamp_ms: i64,
+        series: Option<SeriesRef>,
+        time_ms: i64,
+        bits: u64,
+    ) -> Option<Result<bool, RefusalKind>> {
+        let (_, samples) = self.series.values_mut().find(|(known, _)| Some(*known) == series)?;
+        if time_ms > stamp_ms + self.config.future_ms_max {
+            return Some(Err(RefusalKind::TooNew));
+        }
+        if let Some(known) = samples.get(&time_ms) {
+            return Some(if *known == bits { Ok(false) } else { Err(RefusalKind::Conflicting) });
+        }
+        if time_ms < self.sealed_until_ms {
+            return Some(Err(RefusalKind::TooOld));
+        }
+        if samples.last_key_value().is_some_and(|(newest_ms, _)| time_ms < *newest_ms) {
+            match self.config.out_of_order_window_ms {
+                0 => return Some(Err(RefusalKind::OutOfOrder)),
+                window_ms if time_ms < self.newest_ms - window_ms => return Some(Err(RefusalKind::TooOld)),
+                _ => {}
+            }
+        }
+        samples.insert(time_ms, bits);
+        self.newest_ms = self.newest_ms.max(time_ms);
+        Some(Ok(true))
+    }
+
+    fn drop_before(&mut self, end_ms: i64) {
+        if end_ms > self.dropped_until_ms {
+            self.dropped_until_ms = end_ms;
+            self.sealed_until_ms = self.sealed_until_ms.max(end_ms);
+            self.series.values_mut().for_each(|(_, samples)| *samples = samples.split_off(&end_ms));
+            self.series.retain(|_, (_, samples)| !samples.is_empty());
+        }
+    }
+
+    fn content(&self, start_ms: i64, end_ms: i64) -> Content {
+        let samples = |samples: &Samples| match start_ms <= end_ms {
+            true => samples.range(start_ms..=end_ms).map(|(t, v)| (*t, *v)).collect(),
+            false => Vec::new(),
+        };
+        let content = self.series.iter().map(|(labels, (_, all))| (labels.clone(), samples(all)));
+        content.filter(|(_, samples): &(_, Vec<_>)| !samples.is_empty()).collect()
+    }
+}
+
+fn zip(timestamps: &[i64], values: &[f64]) -> Vec<(i64, u64)> {
+    timestamps.iter().zip(values).map(|(t, v)| (*t, v.to_bits())).collect()
+}
+
+fn selected(head: &Head, range: TimeRange, from_ms: i64) -> Result<Content, HeadError> {
+    let mut content = Vec::new();
+    for series in head.select(&[], range, from_ms, usize::MAX)? {
+        let (mut timestamps, mut values) = (Vec::new(), Vec::new());
+        chunk::read_merged(&series.chunks, i64::MIN, i64::MAX, &mut timestamps, &mut values)
+            .map_err(HeadError::Corrupt)?;
+        assert!(timestamps[0] >= from_ms, "nothing before the seam");
+        let total: u32 = series.chunks.iter().map(|chunk| chunk.samples).sum();
+        assert_eq!(total as usize, timestamps.len(), "no timestamp occurs in two chunks");
+        let samples = zip(&timestamps, &values);
+        let samples: Vec<_> = samples.into_iter().filter(|(time_ms, _)| range.contains(*time_ms)).collect();
+        if !samples.is_empty() {
+            content.push((series.labels, samples));
+        }
+    }
+    Ok(content)
+}
+
+fn window(head: &Head, start_ms: i64, end_ms: i64) -> Content {
+    let series = head.window(BlockRange::new(start_ms, end_ms)).into_iter();
+    series.map(|series| (series.labels, zip(&series.timestamps, &series.values))).collect()
+}
+
+fn check(head: &Head, model: &Model, start_ms: i64, length_ms: i64) -> Result<(), TestCaseError> {
+    let (end_ms, from_ms) = (start_ms + length_ms, model.dropped_until_ms);
+    prop_assert_eq!(window(head, start_ms, end_ms), model.content(start_ms, end_ms - 1));
+    let found = selected(head, TimeRange::new(start_ms, end_ms), from_ms);
+    prop_assert_eq!(found.expect("the caller is up to date"), model.content(start_ms, end_ms));
+    let later_ms = from_ms.max(start_ms);
+    let found = selected(head, TimeRange::ALL, later_ms).expect("the caller is ahead");
+    prop_assert_eq!(found, model.content(later_ms, i64::MAX));
+    if from_ms > i64::MIN {
+        let is_stale = matches!(selected(head, TimeRange::ALL, from_ms - 1), Err(HeadError::Stale { .. }));
+        prop_assert!(is_stale);
+    }
+    let stats = head.stats();
+    prop_assert_eq!(stats.series as usize, model.series.len());
+    prop_assert_eq!(
+        (stats.sealed_until_ms, stats.dropped_until_ms),
+        (model.sealed_until_ms, model.dropped_until_ms)
+    );
+    let all = model.content(i64::MIN, i64::MAX);
+    let times = || all.iter().flat_map(|(_, samples)| samples.iter().map(|(time_ms, _)| *time_ms));
+    prop_assert_eq!(stats.max_ms, times().max());
+    prop_assert!(stats.min_ms <= times().min() && stats.min_ms >= times().min().map(|_| from_ms));
+    prop_assert!(stats.samples as usize >= times().count());
+    let names = head.series(&[], TimeRange::ALL, None).expect("few series");
+    prop_assert_eq!(names, all.into_iter().map(|(labels, _)| labels).collect::<Vec<_>>());
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn the_head_equals_the_model(
+        ops in prop::collection::vec(op(), 1..25),
+        window_ms in prop::sample::select(vec![0i64, 300, 100_000]),
+        start_ms in -10i64..3000,
+        length_ms in 0i64..3000,
+    ) {
+        let (head, mut model) = (Head::new(config(window_ms)), Model::new(config(window_ms)));
+        let mut known = KnownRefs::new();
+        for op in &ops {
+            let known_before = known.clone();
+            let outcome = perform(&head, op, &mut known);
+            match op {
+                Op::Append { stamp_ms, runs } => {
+                    let outcome = outcome.expect("an append has an outcome");
+                    let expected = model.append(*stamp_ms, runs, &known_before, &outcome);
+                    prop_assert_eq!(outcome, expected);
+                }
+                Op::Cut(end_ms) => model.sealed_until_ms = model.sealed_until_ms.max(*end_ms),
+                Op::Drop(end_ms) => model.drop_before(*end_ms),
+            }
+            check(&head, &model, start_ms, length_ms)?;
+        }
+        let bytes = head.stats().bytes;
+        head.drop_before(i64::MAX);
+        prop_assert!(head.stats().bytes <= bytes);
+        prop_assert_eq!((head.stats().series, head.stats().samples, head.stats().max_ms), (0, 0, None));
+    }
+}

@@ -1,0 +1,144 @@
+//! The rules by which samples enter, one by one, and the shape of what readers get.
+
+use batch::{Batch, BatchBuilder, RefusalKind};
+use head::{Head, HeadConfig};
+use model::{LabelSet, SeriesRef, TimeRange, stale_nan};
+
+fn head(out_of_order_window_ms: i64) -> Head {
+    Head::new(HeadConfig { out_of_order_window_ms, future_ms_max: 600_000, series_max: 2 })
+}
+
+fn labels(name: &str) -> LabelSet {
+    LabelSet::from_pairs([("__name__", name)])
+}
+
+fn batch(samples: &[(&str, i64, f64)]) -> Batch {
+    let mut builder = BatchBuilder::new();
+    for (name, time_ms, value) in samples {
+        let index = builder.declare(&labels(name));
+        builder.push_declared(index, *time_ms, *value);
+    }
+    Batch::decode(&builder.finish()).expect("a builder writes batches")
+}
+
+/// Applies samples of series `a` one batch each and checks how each is refused, or `None`.
+fn check(head: &Head, samples: &[(i64, f64, Option<RefusalKind>)]) {
+    for (time_ms, value, refusal) in samples {
+        let outcome = head.apply(1_000_000, &batch(&[("a", *time_ms, *value)]));
+        assert_eq!(outcome.first_refusal.map(|(_, kind)| kind), *refusal, "{value} at {time_ms}");
+    }
+}
+
+#[test]
+fn without_a_window_samples_come_in_order() {
+    use RefusalKind::{Conflicting, OutOfOrder, TooNew, TooOld};
+    let head = head(0);
+    check(
+        &head,
+        &[
+            (1000, 1.0, None),
+            (2000, 2.0, None),
+            (2000, 2.0, None),
+            (1000, 1.0, None),
+            (2000, 3.0, Some(Conflicting)),
+            (1000, 3.0, Some(Conflicting)),
+            (1500, 1.0, Some(OutOfOrder)),
+            (1_600_000, 1.0, None),
+            (1_600_001, 1.0, Some(TooNew)),
+        ],
+    );
+    head.cut(1_700_000);
+    head.cut(5);
+    check(
+        &head,
+        &[(1_600_000, 1.0, None), (1_600_000, 2.0, Some(Conflicting)), (1_500_000, 1.0, Some(TooOld))],
+    );
+    assert_eq!(head.sealed_until_ms(), 1_700_000, "a cut never goes back");
+}
+
+#[test]
+fn with_a_window_late_samples_are_merged() {
+    use RefusalKind::{Conflicting, TooOld};
+    let head = head(1000);
+    check(
+        &head,
+        &[
+            (10_000, 1.0, None),
+            (9_500, 2.0, None),
+            (9_500, 2.0, None),
+            (9_500, 3.0, Some(Conflicting)),
+            (9_000, 1.0, None),
+            (8_999, 1.0, Some(TooOld)),
+        ],
+    );
+    let outcome = head.apply(1_000_000, &batch(&[("b", 100, 1.0), ("b", 50, 1.0)]));
+    assert_eq!((outcome.accepted, outcome.too_old), (1, 1), "a new series may begin before the window");
+    assert_eq!(head.stats().samples, 4);
+}
+
+#[test]
+fn values_are_told_apart_by_their_bits() {
+    let head = head(0);
+    for (value, other) in [(0.0, -0.0), (f64::NAN, stale_nan())] {
+        let time_ms = head.stats().max_ms.unwrap_or(0) + 1;
+        check(
+            &head,
+            &[
+                (time_ms, value, None),
+                (time_ms, value, None),
+                (time_ms, other, Some(RefusalKind::Conflicting)),
+            ],
+        );
+    }
+}
+
+#[test]
+fn series_beyond_the_limit_are_refused_and_known_ones_are_not() {
+    let head = head(0);
+    let outcome = head.apply(0, &batch(&[("a", 1, 1.0), ("b", 1, 1.0), ("c", 1, 1.0), ("a", 2, 1.0)]));
+    let (a, b) = (Some(SeriesRef(0)), Some(SeriesRef(1)));
+    assert_eq!(outcome.declared_refs, [a, b, None, a]);
+    assert_eq!((outcome.accepted, outcome.over_limit), (3, 1));
+    assert_eq!(outcome.first_refusal, Some((2, RefusalKind::OverLimit)));
+    head.drop_before(2);
+    let outcome = head.apply(0, &batch(&[("c", 3, 1.0), ("b", 3, 1.0)]));
+    assert_eq!(outcome.declared_refs, [Some(SeriesRef(1 << 32 | 1)), None], "b is gone, c takes its slot");
+}
+
+#[test]
+fn unknown_refs_ask_for_labels() {
+    let head = head(0);
+    head.apply(0, &batch(&[("a", 1, 1.0)]));
+    let mut builder = BatchBuilder::new();
+    for (series, time_ms) in [(7, 2), (0, 2), (1 << 32, 3)] {
+        builder.push_ref(SeriesRef(series), time_ms, 1.0);
+    }
+    let outcome = head.apply(0, &Batch::decode(&builder.finish()).expect("a builder writes batches"));
+    assert_eq!((outcome.unknown_samples, outcome.accepted), (vec![0, 2], 1));
+    assert_eq!(outcome.first_refusal, None);
+}
+
+#[test]
+fn a_series_may_be_declared_without_a_sample() {
+    let head = head(0);
+    let mut builder = BatchBuilder::new();
+    builder.declare(&labels("a"));
+    let outcome = head.apply(0, &Batch::decode(&builder.finish()).expect("a builder writes batches"));
+    assert_eq!(outcome.declared_refs, [Some(SeriesRef(0))]);
+    assert_eq!((head.stats().series, head.stats().max_ms), (1, None));
+    assert_eq!(head.select(&[], TimeRange::ALL, 0, 10).expect("few"), []);
+    assert!(head.series(&[], TimeRange::ALL, None).expect("few").is_empty());
+    head.drop_before(0);
+    assert_eq!(head.stats().series, 0);
+}
+
+#[test]
+fn chunks_hold_at_most_120_samples() {
+    let head = head(0);
+    for i in 0..500 {
+        head.apply(1_000_000, &batch(&[("a", i * 15, 1.0)]));
+    }
+    let series = head.select(&[], TimeRange::ALL, 16, 10).expect("few");
+    let samples: Vec<u32> = series[0].chunks.iter().map(|chunk| chunk.samples).collect();
+    assert_eq!(samples, [118, 120, 120, 120, 20], "the first is clipped, the last is open");
+}

@@ -1,0 +1,125 @@
+//! What the head's tests share: operations as a log would hold them, and batches made of them.
+
+#![allow(dead_code, unreachable_pub, reason = "every test uses its part of this module")]
+
+use std::collections::BTreeMap;
+
+use batch::{Batch, BatchBuilder, BatchOutcome};
+use head::{Head, HeadConfig};
+use model::{LabelSet, MetricMetadata, MetricType, SeriesRef};
+use proptest::prelude::*;
+
+pub const SERIES: usize = 6;
+pub const TIME_MAX: i64 = 3000;
+
+pub fn config(out_of_order_window_ms: i64) -> HeadConfig {
+    HeadConfig { out_of_order_window_ms, future_ms_max: 100, series_max: 5 }
+}
+
+pub fn labels(index: usize) -> LabelSet {
+    let parity = if index.is_multiple_of(2) { "even" } else { "" };
+    LabelSet::from_pairs([("__name__", "m"), ("i", &index.to_string()), ("parity", parity)])
+}
+
+/// A run of samples of one series: `count` of them, `step_ms` apart, also backwards or all at one time.
+#[derive(Clone, Debug)]
+pub struct Run {
+    pub series: usize,
+    /// By the ref last heard of, if there is one; else declared.
+    pub by_ref: bool,
+    pub start_ms: i64,
+    pub step_ms: i64,
+    pub count: i64,
+    /// Runs of different seeds disagree at equal times.
+    pub seed: i64,
+}
+
+impl Run {
+    pub fn samples(&self) -> impl Iterator<Item = (i64, f64)> {
+        (0..self.count).map(|i| {
+            let time_ms = self.start_ms + i * self.step_ms;
+            (time_ms, (time_ms.rem_euclid(7) + self.seed) as f64 / 4.0)
+        })
+    }
+}
+
+/// What a log entry asks of a head.
+#[derive(Clone, Debug)]
+pub enum Op {
+    Append { stamp_ms: i64, runs: Vec<Run> },
+    Cut(i64),
+    Drop(i64),
+}
+
+pub fn op() -> impl Strategy<Value = Op> {
+    let run = (0..SERIES, any::<bool>(), 0..TIME_MAX, -3i64..8, 1i64..200, 0i64..2).prop_map(
+        |(series, by_ref, start_ms, step_ms, count, seed)| Run {
+            series,
+            by_ref,
+            start_ms,
+            step_ms,
+            count,
+            seed,
+        },
+    );
+    let stamp = prop_oneof![3 => Just(TIME_MAX * 2), 1 => 0..TIME_MAX];
+    let append = (stamp, prop::collection::vec(run, 0..4));
+    prop_oneof![
+        6 => append.prop_map(|(stamp_ms, runs)| Op::Append { stamp_ms, runs }),
+        1 => (0..TIME_MAX).prop_map(Op::Cut),
+        1 => (0..TIME_MAX).prop_map(Op::Drop),
+    ]
+}
+
+/// Refs by series, as a writer remembers them; they may be out of date.
+pub type KnownRefs = BTreeMap<usize, SeriesRef>;
+
+/// Makes the batch of an append. Returns it with the series that it declares, in order.
+pub fn batch_of(runs: &[Run], known: &KnownRefs) -> (Batch, Vec<usize>) {
+    let (mut builder, mut declared) = (BatchBuilder::new(), Vec::new());
+    for run in runs {
+        match known.get(&run.series).filter(|_| run.by_ref) {
+            Some(series) => run.samples().for_each(|(t, v)| builder.push_ref(*series, t, v)),
+            None => {
+                let index = builder.declare(&labels(run.series));
+                declared.push(run.series);
+                run.samples().for_each(|(t, v)| builder.push_declared(index, t, v));
+            }
+        }
+        builder.push_metadata(&MetricMetadata {
+            family: format!("m{}", run.series),
+            metric_type: MetricType::Gauge,
+            help: run.seed.to_string(),
+            unit: String::new(),
+        });
+    }
+    (Batch::decode(&builder.finish()).expect("a builder writes batches"), declared)
+}
+
+/// Does what an operation asks; remembers the refs that a batch is answered with.
+pub fn perform(head: &Head, op: &Op, known: &mut KnownRefs) -> Option<BatchOutcome> {
+    match op {
+        Op::Append { stamp_ms, runs } => {
+            let (batch, declared) = batch_of(runs, known);
+            let outcome = head.apply(*stamp_ms, &batch);
+            for (series, declared) in declared.into_iter().zip(&outcome.declared_refs) {
+                declared.and_then(|declared| known.insert(series, declared));
+            }
+            return Some(outcome);
+        }
+        Op::Cut(end_ms) => head.cut(*end_ms),
+        Op::Drop(end_ms) => head.drop_before(*end_ms),
+    }
+    None
+}
+
+/// Writes a snapshot and reads it back.
+pub fn restored(head: &Head, config: HeadConfig) -> Head {
+    Head::read_snapshot(config, &mut snapshot(head).as_slice()).expect("what was written can be read")
+}
+
+pub fn snapshot(head: &Head) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    head.write_snapshot(&mut bytes).expect("memory takes all bytes");
+    bytes
+}
