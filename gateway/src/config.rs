@@ -25,8 +25,8 @@ impl Default for GatewayConfig {
             cache_dir: None,
             cache_size_bytes: 10 << 30,
             open_blocks_bytes_max: 1 << 30,
-            selects_in_flight_max: 32,
-            select_bytes_max: 1 << 30,
+            selects_in_flight_max: 16,
+            select_bytes_max: 512 << 20,
             select_series_max: 5_000_000,
         }
     }

@@ -11,7 +11,7 @@
 //! Invariants: the cache never answers with bytes that fail their checksum; a cache that cannot be written makes reads
 //! slower, never wrong; equal reads at the same time cost one; a damaged block fails only the queries that name it.
 //!
-//! Read in this order: [`role`], [`store_service`], [`select`], [`blocks`], [`prefetch`], [`cache`].
+//! Read in this order: `role`, `store_service`, `select`, `blocks`, `prefetch`, `cache`.
 
 mod blocks;
 mod cache;

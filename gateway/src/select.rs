@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use block::{BlockError, BlockSeries};
+use block::{BlockError, BlockSeries, SelectLimits};
 use futures::{StreamExt, TryStreamExt, stream};
 use model::{BlockMeta, ErrorKind, Matcher, TimeRange};
 use proto::error::status;
@@ -57,7 +57,9 @@ impl Selection {
     ) -> Result<(BlockMeta, Vec<BlockSeries>), Status> {
         let fault = |e: BlockError| faults.status(&meta, &e);
         let reader = blocks.get(&meta).await.map_err(fault)?;
-        let series = reader.select(&self.matchers, self.range, self.series_max).await;
+        let left = self.bytes_max.saturating_sub(gathered.load(Ordering::Relaxed));
+        let limits = SelectLimits { series: self.series_max, bytes: left };
+        let series = reader.select_within(&self.matchers, self.range, limits).await;
         let series = blocks.note(&meta, series).await.map_err(fault)?;
         let bytes: u64 = series.iter().map(|series| size_bytes(series) as u64).sum();
         let total = gathered.fetch_add(bytes, Ordering::Relaxed) + bytes;

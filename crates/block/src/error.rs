@@ -78,6 +78,16 @@ pub enum BlockError {
         /// The limit.
         limit: usize,
     },
+    /// More bytes would have to be read than were allowed.
+    #[error("block {block}: the query reads {bytes} bytes, more than {limit}")]
+    BytesLimit {
+        /// The block.
+        block: BlockId,
+        /// What the query would read.
+        bytes: u64,
+        /// The limit.
+        limit: u64,
+    },
     /// The object store's configuration cannot be used.
     #[error("object store configuration: {reason}")]
     Config {
@@ -106,7 +116,7 @@ impl BlockError {
             Self::Corrupt { .. } => ErrorKind::Corrupt,
             Self::NotFound { .. } => ErrorKind::NotFound,
             Self::Conflict { .. } => ErrorKind::Conflict,
-            Self::SeriesLimit { .. } => ErrorKind::LimitExceeded,
+            Self::SeriesLimit { .. } | Self::BytesLimit { .. } => ErrorKind::LimitExceeded,
             Self::Io { .. } => ErrorKind::Unavailable,
             Self::Store { source, .. } => match source {
                 object_store::Error::PermissionDenied { .. }

@@ -11,8 +11,8 @@
 //!
 //! Life cycle: [`build`] → [`upload`] → published in the catalogue → [`BlockReader::open`] → [`delete`].
 //!
-//! Read in this order: [`layout`], [`order`], [`index`], [`series`], [`chunks`], [`build`], [`reader`], then the object
-//! store: [`config`], [`upload`], [`range`].
+//! Read in this order: `layout`, `order`, `index`, `series`, `chunks`, `build`, `reader`, then the object
+//! store: `config`, `upload`, `range`.
 
 mod build;
 mod chunks;
@@ -33,5 +33,5 @@ pub use config::{Credentials, ObjectStoreConfig, S3Config, open_store};
 pub use error::BlockError;
 pub use layout::object_keys;
 pub use range::{ObjectStoreReader, RangeReader};
-pub use reader::{BlockReader, BlockSeries};
+pub use reader::{BlockReader, BlockSeries, SelectLimits};
 pub use upload::{delete, upload};

@@ -30,6 +30,15 @@ pub struct BlockSeries {
     pub chunks: Vec<EncodedChunk>,
 }
 
+/// How much one select may take; checked before anything is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SelectLimits {
+    /// Series that match.
+    pub series: usize,
+    /// Bytes read from the object store; samples take one to about eight times of that once unpacked.
+    pub bytes: u64,
+}
+
 /// An opened block: its series in memory, its samples in the store. Cheap to clone.
 #[derive(Clone)]
 pub struct BlockReader {
@@ -98,17 +107,30 @@ impl BlockReader {
     /// labels. Cancel-safe.
     ///
     /// # Errors
-    /// Kind `LimitExceeded` when more than `series_limit` series match; `Corrupt` with column and rows; those of
-    /// [`RangeReader::read`].
+    /// As [`BlockReader::select_within`], without a limit on bytes.
     pub async fn select(
         &self,
         matchers: &[Matcher],
         range: TimeRange,
         series_limit: usize,
     ) -> Result<Vec<BlockSeries>, BlockError> {
+        self.select_within(matchers, range, SelectLimits { series: series_limit, bytes: u64::MAX }).await
+    }
+
+    /// Returns what [`BlockReader::select`] does, within limits. Cancel-safe.
+    ///
+    /// # Errors
+    /// Kind `LimitExceeded` beyond a limit, before anything is read; `Corrupt` with column and rows; those of
+    /// [`RangeReader::read`].
+    pub async fn select_within(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+        limits: SelectLimits,
+    ) -> Result<Vec<BlockSeries>, BlockError> {
         let (block, matchers) = (Arc::clone(&self.block), matchers.to_vec());
         let key = &self.block.meta.chunks_object.key;
-        let plan = on_blocking_thread(key, move || block.plan(&matchers, &range, series_limit)).await?;
+        let plan = on_blocking_thread(key, move || block.plan(&matchers, &range, limits)).await?;
         let fetches = stream::iter(plan.fetches).map(|fetch| self.fetch(fetch, range));
         let parts: Vec<Vec<(u32, Vec<EncodedChunk>)>> =
             fetches.buffer_unordered(READS_IN_FLIGHT_MAX).try_collect().await?;
@@ -226,13 +248,24 @@ struct Plan {
 }
 
 impl OpenBlock {
-    fn plan(&self, matchers: &[Matcher], range: &TimeRange, series_limit: usize) -> Result<Plan, BlockError> {
+    fn plan(
+        &self,
+        matchers: &[Matcher],
+        range: &TimeRange,
+        limits: SelectLimits,
+    ) -> Result<Plan, BlockError> {
         let rows = self.rows(matchers, range)?;
-        if rows.len() > series_limit as u64 {
-            return Err(BlockError::SeriesLimit { block: self.meta.id, limit: series_limit });
+        let block = self.meta.id;
+        if rows.len() > limits.series as u64 {
+            return Err(BlockError::SeriesLimit { block, limit: limits.series });
+        }
+        let fetches = coalesce(self.pages.pages_of(&rows));
+        let bytes = fetches.iter().map(|fetch| fetch.bytes.end - fetch.bytes.start).sum();
+        if bytes > limits.bytes {
+            return Err(BlockError::BytesLimit { block, bytes, limit: limits.bytes });
         }
         let labels = rows.iter().map(|row| self.labels(row)).collect::<Result<_, _>>()?;
-        Ok(Plan { labels, fetches: coalesce(self.pages.pages_of(rows)) })
+        Ok(Plan { labels, fetches })
     }
 
     fn rows_of_any(

@@ -4,7 +4,7 @@ mod support;
 
 use std::sync::Arc;
 
-use block::{BlockError, BlockReader, BuiltBlock};
+use block::{BlockError, BlockReader, BuiltBlock, SelectLimits};
 use bytes::Bytes;
 use model::{BlockRange, ErrorKind, MatchOp, Matcher, TimeRange};
 use support::{
@@ -78,7 +78,7 @@ async fn many_pages_come_back_in_label_order() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn more_series_than_the_limit_are_refused_before_any_read() {
+async fn more_than_the_limits_is_refused_before_any_read() {
     let (_, built) = big_block();
     let memory = Arc::new(MemoryReader::of(&built));
     let reader = BlockReader::open(Arc::clone(&memory) as _, built.meta.clone()).await.expect("opens");
@@ -87,6 +87,10 @@ async fn more_series_than_the_limit_are_refused_before_any_read() {
         reader.select(&[Matcher::equal("pod", "pod-1")], TimeRange::ALL, 19).await.expect_err("20 series");
     assert_eq!(error.kind(), ErrorKind::LimitExceeded);
     assert_eq!(memory.take_reads(), []);
+    let limits = SelectLimits { series: 1000, bytes: built.meta.chunks_object.size_bytes / 2 };
+    let error = reader.select_within(&[], TimeRange::ALL, limits).await.expect_err("all of it");
+    assert!(matches!(error, BlockError::BytesLimit { .. }), "{error:?}");
+    assert_eq!((error.kind(), memory.take_reads()), (ErrorKind::LimitExceeded, vec![]));
     let series =
         reader.select(&[Matcher::equal("pod", "pod-1")], TimeRange::ALL, 20).await.expect("20 series");
     assert_eq!(series.len(), 20);

@@ -61,7 +61,7 @@ impl SeriesFile {
         let column64 = |name: &str| read_column::<Int64Type>(&file, name, rows).map_err(|e| corrupt(name, e));
         let samples = read_column::<Int32Type>(&file, layout::SAMPLES_COLUMN, rows);
         let samples = samples.map_err(|e| corrupt(layout::SAMPLES_COLUMN, e))?;
-        if samples.iter().map(|samples| *samples as u64).sum::<u64>() != meta.samples {
+        if samples.iter().map(|samples| i64::from(*samples)).sum::<i64>() != meta.samples as i64 {
             return Err(corrupt(layout::SAMPLES_COLUMN, "does not add up to the block's samples".to_owned()));
         }
         Ok(Self {
