@@ -246,7 +246,8 @@ pub fn open_store(config: &ObjectStoreConfig) -> Result<Arc<dyn ObjectStore>, Bl
             let failed = |e: &dyn std::fmt::Display| fault(format!("directory {}: {e}", dir.display()));
             std::fs::create_dir_all(dir).map_err(|e| failed(&e))?;
             let store = LocalFileSystem::new_with_prefix(dir).map_err(|e| failed(&e))?;
-            Ok(Arc::new(store))
+            // Once a block is published its head forgets the samples: they must be on the disk by then.
+            Ok(Arc::new(store.with_fsync(true)))
         }
         ObjectStoreConfig::S3(s3) => {
             let store = s3_builder(s3).build().map_err(|e| fault(format!("bucket {:?}: {e}", s3.bucket)))?;
