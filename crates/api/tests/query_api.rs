@@ -264,6 +264,21 @@ async fn every_query_is_counted_and_gone_in_the_end() {
 }
 
 #[tokio::test]
+async fn a_query_ends_when_its_caller_goes_away() {
+    let counts = Arc::new(Counts::default());
+    let mut memory = Memory::new();
+    memory.hangs = true;
+    let router = counted_routes(memory, Arc::clone(&counts));
+    let request = Request::get("/api/v1/query?query=up").body(Body::empty()).unwrap();
+    let mut answer = Box::pin(send(&router, request));
+    assert!(futures::poll!(&mut answer).is_pending());
+    assert_eq!(counts.running.load(Ordering::SeqCst), 1);
+    drop(answer);
+    assert_eq!(counts.running.load(Ordering::SeqCst), 0);
+    assert_eq!(counts.succeeded.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
 async fn large_answers_are_compressed_for_those_who_ask() {
     let uri = "/api/v1/query_range?query=up&start=0&end=1000&step=1";
     let router = routes(Memory::new());

@@ -42,6 +42,8 @@ pub(crate) struct Memory {
     series: Vec<Series>,
     /// How many more reads answer that their view is too old.
     pub(crate) conflicts: AtomicUsize,
+    /// Whether reads never end.
+    pub(crate) hangs: bool,
     /// What every read fails with, if anything.
     pub(crate) fault: Option<ErrorKind>,
 }
@@ -92,6 +94,9 @@ fn limited<T: Ord>(values: impl IntoIterator<Item = T>, limit: Option<usize>) ->
 #[async_trait]
 impl Queryable for Memory {
     async fn select(&self, request: &SelectRequest) -> Result<SeriesSet, StorageError> {
+        if self.hangs {
+            return std::future::pending().await;
+        }
         self.check()?;
         let selectors = [request.matchers.clone()];
         let series = self.matching(&selectors, request.range).into_iter().cloned().collect();
