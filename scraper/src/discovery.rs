@@ -47,7 +47,7 @@ pub(crate) fn discover(jobs: &[ScrapeConfig]) -> TargetList {
 fn discover_job(job: &Arc<ScrapeConfig>, list: &mut TargetList) {
     let mut identities = HashSet::new();
     let mut targets = Vec::new();
-    let mut discovered = 0;
+    let (mut discovered, mut dropped) = (0, Vec::new());
     for group in &job.static_configs {
         for address in &group.targets {
             discovered += 1;
@@ -60,12 +60,16 @@ fn discover_job(job: &Arc<ScrapeConfig>, list: &mut TargetList) {
                 Ok(Populated::Target(target)) if identities.insert(target.identity) => targets.push(*target),
                 Ok(Populated::Target(_)) => {}
                 Ok(Populated::Dropped(discovered)) => {
-                    list.dropped.push(Dropped { job: job.job_name.clone(), discovered });
+                    dropped.push(Dropped { job: job.job_name.clone(), discovered });
                 }
                 Err(reason) => warn!(job = job.job_name, target = address, reason, "target is left out"),
             }
         }
     }
+    if let kept @ 1.. = job.limits.dropped_targets_kept {
+        dropped.truncate(usize::try_from(kept).unwrap_or(usize::MAX));
+    }
+    list.dropped.extend(dropped);
     let limit = job.limits.targets;
     let over = (limit > 0 && targets.len() as u64 > limit).then_some(targets.len());
     list.jobs.push((job.job_name.clone(), discovered));
@@ -239,6 +243,14 @@ scrape_configs:
             "scrape_configs: [{job_name: a, target_limit: 1, static_configs: [{targets: ['a:1', 'b:1']}]}]",
         );
         assert!(list.targets.iter().all(|target| target.over_target_limit == Some(2)));
+    }
+
+    #[test]
+    fn dropped_targets_are_remembered_within_the_limit() {
+        let drop = "relabel_configs: [{action: drop}], static_configs: [{targets: ['a:1', 'b:1', 'c:1']}]";
+        let all = list(&format!("scrape_configs: [{{job_name: a, {drop}}}]"));
+        let few = list(&format!("scrape_configs: [{{job_name: a, keep_dropped_targets: 2, {drop}}}]"));
+        assert_eq!((all.dropped.len(), few.dropped.len()), (3, 2));
     }
 
     #[test]

@@ -116,7 +116,9 @@ impl Fetcher {
         if let Some(mut kept) = kept {
             let request = self.request(at, credentials)?;
             // The target may have closed it at this moment: that is no failure of the target.
-            if let Ok(response) = kept.sender.send_request(request).await {
+            if kept.sender.ready().await.is_ok()
+                && let Ok(response) = kept.sender.send_request(request).await
+            {
                 return Ok((kept, response));
             }
         }

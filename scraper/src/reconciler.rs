@@ -154,10 +154,14 @@ impl Reconciler {
             targets.dropped.iter().filter(|dropped| ownership.owns(dropped.discovered.stable_hash()));
         let active = self.running.iter().map(|(identity, running)| (*identity, running.status.clone()));
         self.board.show(Shown { active: active.collect(), dropped: dropped.cloned().collect() });
+        let mut owned: HashMap<&str, usize> = HashMap::new();
+        for running in self.running.values() {
+            *owned.entry(&running.status.target.job.job_name).or_default() += 1;
+        }
         self.shared.metrics.forget_jobs();
         for (job, discovered) in &targets.jobs {
-            let own = self.running.values().filter(|running| running.status.target.job.job_name == *job);
-            self.shared.metrics.set_targets(job, *discovered, own.count());
+            let owned = owned.get(job.as_str()).copied().unwrap_or(0);
+            self.shared.metrics.set_targets(job, *discovered, owned);
         }
     }
 }

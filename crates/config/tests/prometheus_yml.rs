@@ -4,6 +4,7 @@ use std::path::Path;
 
 use config::{Authentication, Secret, Source};
 use config::{Config, ConfigError, RelabelAction, ScrapeProtocol, Sources};
+use proptest::prelude::*;
 
 fn parse(text: &str) -> Result<Config, ConfigError> {
     let variable = |name: &str| (name == "ZONE").then(|| "eu-1a".to_owned());
@@ -313,4 +314,28 @@ storage: {tsdb: {out_of_order_time_window: 30m, retention: {time: 30d}}}
         "norn.objstore.type: object store \"GCS\" is not supported, expected S3 or FILESYSTEM (line 1, column 115)",
     ];
     assert_eq!(faults(text), expected);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(500))]
+
+    #[test]
+    fn no_text_panics(text in ".{0,200}") {
+        if let Err(error) = parse(&text) {
+            prop_assert!(!error.to_string().is_empty());
+        }
+    }
+
+    #[test]
+    fn no_damaged_configuration_panics(at in 0usize..4096, replacement in "[ -~\n\t]{0,4}", length in 0usize..8) {
+        let text = include_str!("damaged.yml");
+        let start = at % text.len();
+        let end = (start + length).min(text.len());
+        let damaged = format!("{}{replacement}{}", &text[..start], &text[end..]);
+        match parse(&damaged) {
+            Ok(_) => {}
+            Err(ConfigError::Invalid(faults)) => prop_assert!(faults.iter().all(|fault| !fault.message.is_empty())),
+            Err(ConfigError::Syntax { message, .. }) => prop_assert!(!message.is_empty()),
+        }
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! - [`parser`] reads the classic text format and OpenMetrics without copying: an entry borrows from the body, and the
 //!   labels of a sample are put together only when somebody asks for them. The bytes of a line's series are a cache key.
-//! - [`format`] says which format an answer has, and asks for formats.
+//! - [`mod@format`] says which format an answer has, and asks for formats.
 //! - [`mod@relabel`] applies relabeling rules.
 //!
 //! Not here: HTTP, targets, schedules (the scraper), configuration files (`config`), protobuf and native histograms.
