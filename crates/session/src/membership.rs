@@ -20,6 +20,8 @@ use crate::follow::follow;
 const HEARTBEATS_A_LEASE: u32 = 5;
 /// The share of a lease, from the sending of the last good heartbeat, in which its holder may act: 7 of 10.
 const LEASE_USE: f64 = 0.7;
+/// How long saying goodbye may hold up a shutdown.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
 /// The pause between attempts to join.
 const JOIN_PAUSE: Duration = Duration::from_millis(300);
 
@@ -156,8 +158,10 @@ impl Session {
     async fn leave(&self) {
         let Some((membership, _)) = self.held.lock().take() else { return };
         let command = Command::Expire { node: membership.node, epoch: membership.epoch };
-        if let Err(error) = self.propose(&command).await {
-            debug!(%error, "could not say goodbye; the lease will lapse");
+        match tokio::time::timeout(LEAVE_TIMEOUT, self.propose(&command)).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => debug!(%error, "could not say goodbye; the lease will lapse"),
+            Err(_) => debug!("nobody heard the goodbye in time; the lease will lapse"),
         }
     }
 
