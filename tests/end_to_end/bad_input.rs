@@ -70,7 +70,8 @@ fn a_port_in_use() {
         "norn: listen tcp {address}: address already in use: stop the other process or choose another --web.listen-address"
     );
     assert_eq!(line, expected);
-    let line = one_line(dir.path(), &["cluster", &format!("--web.listen-address={address}")]);
+    let base = format!("--cluster.base-port={}", free_ports(18));
+    let line = one_line(dir.path(), &["cluster", &format!("--web.listen-address={address}"), &base]);
     assert_eq!(line, expected);
 }
 
