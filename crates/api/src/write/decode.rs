@@ -77,12 +77,11 @@ pub(super) fn decode(body: &[u8]) -> Result<Decoded, WriteError> {
 fn decode_request(bytes: &[u8]) -> Result<Decoded, WriteError> {
     let mut fields = Fields::new("the request", bytes);
     let (mut request, mut invalid) = (WriteRequest::default(), Invalid::default());
-    let mut pairs = Vec::new();
+    let mut scratch = Scratch::default();
     while let Some(field) = fields.next()? {
         match field {
             (1, Value::Bytes(bytes)) => {
-                pairs.clear();
-                request.series.extend(decode_series(bytes, &mut pairs, &mut invalid)?);
+                request.series.extend(decode_series(bytes, &mut scratch, &mut invalid)?);
             }
             (3, Value::Bytes(bytes)) => request.metadata.push(decode_metadata(bytes)?),
             (1 | 3, _) => return Err(fields.wrong_type()),
@@ -95,16 +94,26 @@ fn decode_request(bytes: &[u8]) -> Result<Decoded, WriteError> {
 /// A label's name and value as sent.
 type Pair<'a> = (&'a [u8], &'a [u8]);
 
+/// Room for one series' labels, used again for the next.
+#[derive(Default)]
+struct Scratch<'a> {
+    /// As sent, later sorted.
+    pairs: Vec<Pair<'a>>,
+    /// Those with a value, known to be UTF-8.
+    texts: Vec<(&'a str, &'a str)>,
+}
+
 fn decode_series<'a>(
     bytes: &'a [u8],
-    pairs: &mut Vec<Pair<'a>>,
+    scratch: &mut Scratch<'a>,
     invalid: &mut Invalid,
 ) -> Result<Option<SeriesWrite>, WriteError> {
     let mut fields = Fields::new("a series", bytes);
     let mut samples = Vec::new();
+    scratch.pairs.clear();
     while let Some(field) = fields.next()? {
         match field {
-            (1, Value::Bytes(bytes)) => pairs.push(decode_label(bytes)?),
+            (1, Value::Bytes(bytes)) => scratch.pairs.push(decode_label(bytes)?),
             (2, Value::Bytes(bytes)) => samples.push(decode_sample(bytes)?),
             (4, Value::Bytes(_)) => invalid.histograms += 1,
             (1..=4, Value::Varint(_) | Value::Fixed64(_) | Value::Fixed32) => return Err(fields.wrong_type()),
@@ -112,7 +121,7 @@ fn decode_series<'a>(
             _ => {}
         }
     }
-    match label_set(pairs) {
+    match label_set(scratch) {
         Ok(_) if samples.is_empty() => Ok(None),
         Ok(labels) => Ok(Some(SeriesWrite { labels, samples })),
         Err(reason) => {
@@ -182,7 +191,8 @@ fn metric_type(kind: u64) -> MetricType {
 }
 
 /// Builds the label set, sorting where the sender did not; or says why there is none.
-fn label_set(pairs: &mut [Pair<'_>]) -> Result<LabelSet, String> {
+fn label_set(scratch: &mut Scratch<'_>) -> Result<LabelSet, String> {
+    let Scratch { pairs, texts } = scratch;
     if pairs.len() > LABELS_MAX {
         return Err(format!("a series has {} labels, more than the {LABELS_MAX} allowed", pairs.len()));
     }
@@ -200,7 +210,7 @@ fn label_set(pairs: &mut [Pair<'_>]) -> Result<LabelSet, String> {
         let name = String::from_utf8_lossy(twice[0].0);
         return Err(format!("invalid labels for series, labels {}, duplicated label {name}", shown()));
     }
-    let mut texts = Vec::with_capacity(pairs.len());
+    texts.clear();
     for (name, value) in pairs.iter() {
         let (Ok(name), Ok(value)) = (std::str::from_utf8(name), std::str::from_utf8(value)) else {
             return Err(unsound());
@@ -210,7 +220,7 @@ fn label_set(pairs: &mut [Pair<'_>]) -> Result<LabelSet, String> {
         }
     }
     let has_name = texts.iter().any(|(name, _)| *name == METRIC_NAME);
-    LabelSet::from_sorted(texts).ok().filter(|_| has_name).ok_or_else(unsound)
+    LabelSet::from_sorted(texts.iter().copied()).ok().filter(|_| has_name).ok_or_else(unsound)
 }
 
 #[cfg(test)]
