@@ -91,3 +91,16 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for LineLayer {
         let _ = std::io::stderr().lock().write_all(line.as_bytes());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_settings_are_refused_with_what_is_known() {
+        let error = init("loud", "logfmt").unwrap_err();
+        assert_eq!(error.to_string(), r#"unknown log level "loud": one of debug, info, warn, error"#);
+        let error = init("info", "xml").unwrap_err();
+        assert_eq!(error.to_string(), r#"unknown log format "xml": one of logfmt, json"#);
+    }
+}
