@@ -105,6 +105,12 @@ impl Context<'_> {
                 let (lhs, rhs) = (self.take(binary.lhs, grid, results), self.take(binary.rhs, grid, results));
                 self.binary(binary, lhs, rhs)?
             }
+            NodeKind::Aggregate(aggregate)
+                if self.plan.inlined[self.expr.unwrap_parens(aggregate.expr).index()] =>
+            {
+                let operand = self.expr.unwrap_parens(aggregate.expr);
+                Data::Vector(self.streamed(aggregate, operand, results)?.spread(grid.steps))
+            }
             NodeKind::Aggregate(aggregate) => {
                 let param = aggregate.param.map(|param| self.take(param, grid, results));
                 let input = self.take_vector(aggregate.expr, grid, results);

@@ -67,7 +67,7 @@ pub(crate) struct Plan {
     pub(crate) grids: Vec<Grid>,
     /// By node; only selectors, ranges and subqueries have a meaning.
     pub(crate) references: Vec<Reference>,
-    /// By node: selectors whose samples the parent reads itself.
+    /// By node: what the parent evaluates itself.
     pub(crate) inlined: Vec<bool>,
     /// By node: which of `selects` holds a selector's series.
     pub(crate) select_of: Vec<usize>,
@@ -225,26 +225,38 @@ impl Plan {
     }
 }
 
-/// Marks the selectors that are not evaluated on their own: under a range, and directly under `timestamp`.
+/// Marks the nodes that their parent evaluates itself: selectors under a range and directly under `timestamp`, and under
+/// aggregations that fold, selectors and functions of range selectors.
 fn inlined(expr: &Expr) -> Vec<bool> {
     let mut inlined = vec![false; expr.nodes.len()];
     for (_, node) in expr.nodes() {
         match &node.kind {
             NodeKind::Range(selector, _) => inlined[selector.index()] = true,
             NodeKind::Call(function, args) if function.kind == FunctionKind::Timestamp => {
-                let mut id = args[0];
-                loop {
-                    match &expr.node(id).kind {
-                        NodeKind::Paren(child) => id = *child,
-                        NodeKind::Selector(_) => break inlined[id.index()] = true,
-                        _ => break,
-                    }
-                }
+                let inner = expr.unwrap_parens(args[0]);
+                inlined[inner.index()] = matches!(expr.node(inner).kind, NodeKind::Selector(_));
+            }
+            NodeKind::Aggregate(aggregate) if aggregate.op.folds() => {
+                let inner = expr.unwrap_parens(aggregate.expr);
+                inlined[inner.index()] |= streams(expr, inner);
             }
             _ => {}
         }
     }
     inlined
+}
+
+/// Tells whether a node reads samples of a selector and nothing else, one series at a time.
+fn streams(expr: &Expr, id: NodeId) -> bool {
+    match &expr.node(id).kind {
+        NodeKind::Selector(_) => true,
+        NodeKind::Call(function, args) if function.kind != FunctionKind::AbsentOverTime => {
+            let is_range =
+                |arg: &NodeId| matches!(expr.node(expr.unwrap_parens(*arg)).kind, NodeKind::Range(..));
+            args.iter().any(is_range)
+        }
+        _ => false,
+    }
 }
 
 /// Marks the nodes whose value is the same at every step.

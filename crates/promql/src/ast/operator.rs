@@ -177,6 +177,21 @@ impl AggregateOp {
         )
     }
 
+    /// Tells whether one state a group, fed sample by sample, is all that the operator needs.
+    pub fn folds(self) -> bool {
+        matches!(
+            self,
+            Self::Sum
+                | Self::Avg
+                | Self::Count
+                | Self::Min
+                | Self::Max
+                | Self::Group
+                | Self::Stddev
+                | Self::Stdvar
+        )
+    }
+
     /// Tells whether a stock Prometheus has the operator behind a gate.
     pub fn is_experimental(self) -> bool {
         matches!(self, Self::LimitK | Self::LimitRatio)

@@ -6,6 +6,8 @@
 mod count_values;
 mod fold;
 mod rank;
+mod state;
+mod stream;
 
 use std::collections::HashMap;
 

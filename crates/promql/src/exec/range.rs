@@ -33,6 +33,38 @@ pub(super) struct Window<'a> {
 
 type WindowFn = fn(&Window<'_>) -> Option<f64>;
 
+/// Tells whether a function's results lose their metric name.
+pub(super) fn drops_name(kind: FunctionKind) -> bool {
+    !matches!(kind, FunctionKind::LastOverTime | FunctionKind::FirstOverTime)
+}
+
+/// A call of a function with a range vector, its arguments taken.
+pub(super) struct RangeCall {
+    kind: FunctionKind,
+    compute: WindowFn,
+    source: Source,
+    reference: Reference,
+    matrix_span: Span,
+    inner: NodeId,
+    scalars: Vec<(Span, Vec<f64>)>,
+    grid: Grid,
+}
+
+impl RangeCall {
+    /// Fills the row of a series.
+    pub(super) fn fill(
+        &self,
+        context: &Context<'_>,
+        index: usize,
+        buffer: &mut Samples,
+        row: &mut [f64],
+    ) -> Result<(), QueryError> {
+        self.source.read(context, index, buffer)?;
+        fill_windows(buffer, &self.reference, &self.grid, &self.scalars, self.compute, row);
+        Ok(())
+    }
+}
+
 /// Where the samples come from.
 enum Source {
     /// A selector's series.
@@ -101,36 +133,49 @@ impl Context<'_> {
         grid: Grid,
         results: &mut [Option<Data>],
     ) -> Result<Vector, QueryError> {
+        let call = self.range_arguments(function, args, grid, results)?;
+        if function.kind == FunctionKind::AbsentOverTime {
+            return self.absent_over_time(call.inner, &call.source, &call.reference, grid);
+        }
+        let mut vector = self.rows(
+            call.source.len(self),
+            grid.steps,
+            |index| call.source.meta(self, index),
+            |index, buffer, row| call.fill(self, index, buffer, row),
+        )?;
+        self.annotate_range(&call, vector.series.iter().map(|series| series.labels.metric_name()));
+        if drops_name(function.kind) {
+            self.drop_names(&mut vector, Collisions::Refuse)?;
+        }
+        Ok(vector)
+    }
+
+    /// Takes the arguments of a function with a range vector among them.
+    pub(super) fn range_arguments(
+        &self,
+        function: &Function,
+        args: &[NodeId],
+        grid: Grid,
+        results: &mut [Option<Data>],
+    ) -> Result<RangeCall, QueryError> {
         let position = function.args.iter().position(|arg| *arg == ValueType::Matrix);
         let matrix = args[position.expect("one argument is a range vector")];
-        let scalars: Vec<(Span, Vec<f64>)> = args
+        let scalars = args
             .iter()
             .filter(|arg| **arg != matrix)
             .map(|arg| (self.expr.node(*arg).span, self.take_scalar(*arg, grid, results)))
             .collect();
         let inner = self.expr.unwrap_parens(matrix);
-        let reference = *self.reference(inner);
-        let source = self.source(matrix, inner, grid, results)?;
-        if function.kind == FunctionKind::AbsentOverTime {
-            return self.absent_over_time(inner, &source, &reference, grid);
-        }
-        let compute = window_fn(function.kind)?;
-        let count = source.len(self);
-        let mut vector = self.rows(
-            count,
-            grid.steps,
-            |index| source.meta(self, index),
-            |index, buffer, row| {
-                source.read(self, index, buffer)?;
-                fill_windows(buffer, &reference, &grid, &scalars, compute, row);
-                Ok(())
-            },
-        )?;
-        self.annotate_range(function, &scalars, self.expr.node(matrix).span, &vector);
-        if !matches!(function.kind, FunctionKind::LastOverTime | FunctionKind::FirstOverTime) {
-            self.drop_names(&mut vector, Collisions::Refuse)?;
-        }
-        Ok(vector)
+        Ok(RangeCall {
+            kind: function.kind,
+            compute: window_fn(function.kind)?,
+            source: self.source(matrix, inner, grid, results)?,
+            reference: *self.reference(inner),
+            matrix_span: self.expr.node(matrix).span,
+            inner,
+            scalars,
+            grid,
+        })
     }
 
     fn source(
@@ -150,32 +195,27 @@ impl Context<'_> {
         })
     }
 
-    fn annotate_range(
-        &self,
-        function: &Function,
-        scalars: &[(Span, Vec<f64>)],
-        matrix_span: Span,
-        vector: &Vector,
-    ) {
-        if vector.series.is_empty() {
+    /// Adds the annotations of a call, given the metric names of the series that have a result.
+    pub(super) fn annotate_range<'a>(&self, call: &RangeCall, names: impl Iterator<Item = &'a str>) {
+        let mut names = names.peekable();
+        if names.peek().is_none() {
             return;
         }
-        match function.kind {
+        match call.kind {
             FunctionKind::QuantileOverTime => {
-                let (span, values) = &scalars[0];
+                let (span, values) = &call.scalars[0];
                 for q in values.iter().filter(|q| quantile::is_unusual(**q)) {
                     self.warn(*span, quantile::warning(*q));
                 }
             }
             FunctionKind::Rate | FunctionKind::Increase => {
                 let mut last = None;
-                for series in &vector.series {
-                    let name = series.labels.metric_name();
+                for name in names {
                     if last != Some(name) && !counter::is_counter_name(name) {
                         let name = model::labels::quote(name);
                         let hint =
                             "metric might not be a counter, name does not end in _total/_sum/_count/_bucket:";
-                        self.info(matrix_span, format!("{hint} {name}"));
+                        self.info(call.matrix_span, format!("{hint} {name}"));
                     }
                     last = Some(name);
                 }
@@ -276,7 +316,7 @@ fn window_fn(kind: FunctionKind) -> Result<WindowFn, QueryError> {
         K::CountOverTime => over_time::count,
         K::LastOverTime => over_time::last,
         K::FirstOverTime => over_time::first,
-        K::PresentOverTime => |_| Some(1.0),
+        K::PresentOverTime | K::AbsentOverTime => |_| Some(1.0),
         K::StdvarOverTime => over_time::stdvar,
         K::StddevOverTime => over_time::stddev,
         K::QuantileOverTime => over_time::quantile,

@@ -1,5 +1,7 @@
 //! Selectors: samples read series by series and put on the grid.
 
+use std::ops::Range;
+
 use model::is_stale;
 use storage::{Samples, Series, SeriesSet};
 
@@ -44,36 +46,62 @@ impl Context<'_> {
         )
     }
 
-    /// Builds a vector row by row, in parallel blocks with one buffer each; empty rows are left out.
+    /// Builds a vector row by row; empty rows are left out.
     pub(super) fn rows(
         &self,
         count: usize,
         steps: usize,
-        meta: impl Fn(usize) -> SeriesMeta + Sync,
+        meta: impl Fn(usize) -> SeriesMeta,
         fill: impl Fn(usize, &mut Samples, &mut [f64]) -> Result<(), QueryError> + Sync,
     ) -> Result<Vector, QueryError> {
         self.budget.cells(count, steps)?;
-        let parts = self.blocks(count, SERIES_BLOCK, |block| {
-            let mut part = Vector::new(steps);
+        let (indexes, values) = self.filled_rows(0..count, steps, fill)?;
+        Ok(Vector { series: indexes.into_iter().map(|index| meta(index as usize)).collect(), steps, values })
+    }
+
+    /// Fills one row for each index of a range, in parallel blocks with one buffer each; returns the indexes of the rows
+    /// that are not empty, and these rows.
+    pub(super) fn filled_rows(
+        &self,
+        range: Range<usize>,
+        steps: usize,
+        fill: impl Fn(usize, &mut Samples, &mut [f64]) -> Result<(), QueryError> + Sync,
+    ) -> Result<(Vec<u32>, Vec<f64>), QueryError> {
+        let parts = self.blocks(range.len(), SERIES_BLOCK, |block| {
+            let (mut indexes, mut values) = (Vec::with_capacity(block.len()), Vec::new());
             let mut buffer = Samples::default();
             let mut row = vec![ABSENT; steps];
             for index in block {
+                let index = range.start + index;
                 row.fill(ABSENT);
                 fill(index, &mut buffer, &mut row)?;
                 if row.iter().any(|value| !is_absent(*value)) {
-                    part.series.push(meta(index));
-                    part.values.extend_from_slice(&row);
+                    indexes.push(index as u32);
+                    values.extend_from_slice(&row);
                 }
             }
-            Ok(part)
+            Ok((indexes, values))
         })?;
         let mut parts = parts.into_iter();
-        let mut vector = parts.next().unwrap_or_else(|| Vector::new(steps));
+        let (mut indexes, mut values) = parts.next().unwrap_or_default();
         for part in parts {
-            vector.series.extend(part.series);
-            vector.values.extend(part.values);
+            indexes.extend(part.0);
+            values.extend(part.1);
         }
-        Ok(vector)
+        Ok((indexes, values))
+    }
+
+    /// Fills the row of a series with what an instant selector yields.
+    pub(super) fn instant_row(
+        &self,
+        id: NodeId,
+        series: &Series,
+        buffer: &mut Samples,
+        row: &mut [f64],
+    ) -> Result<(), QueryError> {
+        self.read(id, series, buffer)?;
+        fill_instant(buffer, self.reference(id), &self.grid(id), Yield::Value, row);
+        Ok(())
     }
 
     /// Reads the samples of a series that a selector's steps look at.

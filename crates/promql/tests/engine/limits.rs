@@ -207,3 +207,37 @@ async fn storage_faults_keep_their_kind() {
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     assert_eq!(error.to_string(), "shard 3 did not answer");
 }
+
+#[tokio::test]
+async fn streamed_aggregations_equal_those_of_a_table_to_the_last_bit() {
+    let engine = Engine::new(EngineConfig::default());
+    let options = QueryOptions::default();
+    let lines: Vec<String> = (0..700)
+        .map(|i| {
+            let scale = f64::from(i) * 0.1 + 1e-3;
+            format!("m_total{{i=\"{i}\",g=\"{}\"}} {scale}+{}x4 _ {}+0.7x4", i % 7, scale / 3.0, scale * 1e9)
+        })
+        .collect();
+    let data = memory(&lines);
+    for op in ["sum", "avg", "min", "max", "count", "group", "stddev", "stdvar"] {
+        for grouping in ["", " by (g)", " without (i)"] {
+            for operand in ["m_total", "(rate(m_total[3m]))", "last_over_time(m_total[90s])"] {
+                // Times one changes nothing, except that a table is built.
+                let streamed = format!("{op}{grouping} ({operand})");
+                let table = format!("{op}{grouping} ({operand} * 1)");
+                let mut values = Vec::new();
+                for query in [&streamed, &table] {
+                    let result = engine.range(data.clone(), query, 0, 600_000, 30_000, &options).await;
+                    let Value::Matrix(series) = result.expect(query).value else { panic!("a matrix") };
+                    let bits = |points: &[(i64, f64)]| -> Vec<(i64, u64)> {
+                        points.iter().map(|(time, value)| (*time, value.to_bits())).collect()
+                    };
+                    let series: Vec<_> = series.iter().map(|s| (s.labels.clone(), bits(&s.points))).collect();
+                    assert_eq!(series.len(), if grouping.is_empty() { 1 } else { 7 }, "{query}");
+                    values.push(series);
+                }
+                assert_eq!(values[0], values[1], "{streamed}");
+            }
+        }
+    }
+}

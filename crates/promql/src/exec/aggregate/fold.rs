@@ -6,144 +6,13 @@ use super::super::kahan::{Kahan, Mean};
 use super::super::vector::{ABSENT, Vector, is_absent};
 use super::super::{Context, quantile};
 use super::Groups;
+use super::state::{Count, Deviation, Group, Max, Min, State, Variance};
+use super::stream::add_row;
 use crate::ast::AggregateOp;
 use crate::error::QueryError;
 
 /// How many cells of input a worker takes at a time, at least.
 const CELLS_PER_TASK: usize = 1 << 16;
-
-/// What one group has seen at one step.
-trait State: Copy {
-    fn first(value: f64) -> Self;
-    fn add(&mut self, value: f64);
-    fn finish(self) -> f64;
-}
-
-impl State for Kahan {
-    fn first(value: f64) -> Self {
-        Self::new(value)
-    }
-    fn add(&mut self, value: f64) {
-        Self::add(self, value);
-    }
-    fn finish(self) -> f64 {
-        self.value()
-    }
-}
-
-impl State for Mean {
-    fn first(value: f64) -> Self {
-        let mut mean = Self::default();
-        mean.add(value);
-        mean
-    }
-    fn add(&mut self, value: f64) {
-        Self::add(self, value);
-    }
-    fn finish(self) -> f64 {
-        self.value()
-    }
-}
-
-#[derive(Clone, Copy)]
-struct Min(f64);
-
-impl State for Min {
-    fn first(value: f64) -> Self {
-        Self(value)
-    }
-    fn add(&mut self, value: f64) {
-        if value < self.0 || self.0.is_nan() {
-            self.0 = value;
-        }
-    }
-    fn finish(self) -> f64 {
-        self.0
-    }
-}
-
-#[derive(Clone, Copy)]
-struct Max(f64);
-
-impl State for Max {
-    fn first(value: f64) -> Self {
-        Self(value)
-    }
-    fn add(&mut self, value: f64) {
-        if value > self.0 || self.0.is_nan() {
-            self.0 = value;
-        }
-    }
-    fn finish(self) -> f64 {
-        self.0
-    }
-}
-
-#[derive(Clone, Copy)]
-struct Count(u64);
-
-impl State for Count {
-    fn first(_: f64) -> Self {
-        Self(1)
-    }
-    fn add(&mut self, _: f64) {
-        self.0 += 1;
-    }
-    fn finish(self) -> f64 {
-        self.0 as f64
-    }
-}
-
-#[derive(Clone, Copy)]
-struct Group;
-
-impl State for Group {
-    fn first(_: f64) -> Self {
-        Self
-    }
-    fn add(&mut self, _: f64) {}
-    fn finish(self) -> f64 {
-        1.0
-    }
-}
-
-/// Population variance, as Welford has it.
-#[derive(Clone, Copy)]
-struct Variance {
-    count: f64,
-    mean: f64,
-    squares: f64,
-}
-
-impl State for Variance {
-    fn first(value: f64) -> Self {
-        Self { count: 1.0, mean: value, squares: if value.is_finite() { 0.0 } else { f64::NAN } }
-    }
-    fn add(&mut self, value: f64) {
-        self.count += 1.0;
-        let delta = value - self.mean;
-        self.mean += delta / self.count;
-        self.squares += delta * (value - self.mean);
-    }
-    fn finish(self) -> f64 {
-        self.squares / self.count
-    }
-}
-
-#[derive(Clone, Copy)]
-struct Deviation(Variance);
-
-impl State for Deviation {
-    fn first(value: f64) -> Self {
-        Self(Variance::first(value))
-    }
-    fn add(&mut self, value: f64) {
-        self.0.add(value);
-    }
-    fn finish(self) -> f64 {
-        self.0.finish().sqrt()
-    }
-}
 
 /// A stretch of steps of a few groups.
 struct Task {
@@ -170,15 +39,7 @@ impl Context<'_> {
         self.per_group(input, groups, |rows, steps, out| {
             let mut states: Vec<Option<S>> = vec![None; steps.len()];
             for row in rows {
-                let row = &input.row(*row as usize)[steps.clone()];
-                for (state, value) in states.iter_mut().zip(row) {
-                    if !is_absent(*value) {
-                        match state {
-                            Some(state) => state.add(*value),
-                            None => *state = Some(S::first(*value)),
-                        }
-                    }
-                }
+                add_row(&mut states, &input.row(*row as usize)[steps.clone()]);
             }
             for (cell, state) in out.iter_mut().zip(states) {
                 *cell = state.map_or(ABSENT, S::finish);

@@ -1,0 +1,195 @@
+//! Aggregations directly over samples: `sum by (job) (rate(x[5m]))` without the table in between.
+//!
+//! The groups of all series are known from their labels. Series are then read a wave at a time, in parallel, and the wave's
+//! rows are added to the groups' states in series order: results are those of the table to the last bit, and memory is one
+//! wave and the states. Where that saves nothing, or equal labels would have to be looked for, the table is built.
+
+use std::collections::HashMap;
+
+use model::LabelSet;
+use model::labels::METRIC_NAME;
+use rayon::prelude::*;
+use storage::{Samples, Series};
+
+use super::super::kahan::{Kahan, Mean};
+use super::super::range::{RangeCall, drops_name};
+use super::super::vector::{ABSENT, NAME_LABELS, SeriesMeta, Vector, is_absent};
+use super::super::{Context, Data};
+use super::project;
+use super::state::{Count, Deviation, Group, Max, Min, State, Variance};
+use crate::ast::{Aggregate, AggregateOp, NodeId, NodeKind};
+use crate::error::QueryError;
+
+/// About how many cells one wave has.
+const WAVE_CELLS: usize = 1 << 20;
+/// The fewest and the most series of a wave.
+const WAVE_SERIES: std::ops::RangeInclusive<usize> = 512..=16_384;
+/// How many steps of a single group a worker adds at a time.
+const STEPS_TILE: usize = 64;
+
+/// What is read: an instant selector, or a function of a range selector.
+enum Operand {
+    Selector(NodeId),
+    Call(RangeCall),
+}
+
+/// The groups of all series of a selector, in order of first appearance.
+struct SeriesGroups {
+    of_series: Vec<u32>,
+    metas: Vec<SeriesMeta>,
+}
+
+impl Context<'_> {
+    /// Evaluates an aggregation whose operand was left to it by the plan.
+    pub(in super::super) fn streamed(
+        &self,
+        aggregate: &Aggregate,
+        operand: NodeId,
+        results: &mut [Option<Data>],
+    ) -> Result<Vector, QueryError> {
+        let grid = self.grid(operand);
+        let (selector, drops) = match &self.expr.node(operand).kind {
+            NodeKind::Call(function, args) => {
+                let range = args.iter().map(|arg| self.expr.unwrap_parens(*arg));
+                let selector = range.into_iter().find_map(|arg| match self.expr.node(arg).kind {
+                    NodeKind::Range(selector, _) => Some(selector),
+                    _ => None,
+                });
+                (selector.expect("the plan leaves ranges of selectors only"), drops_name(function.kind))
+            }
+            _ => (operand, false),
+        };
+        let series = &self.set_of(selector).series;
+        let removed = drops && !self.config.delayed_name_removal;
+        let groups = series_groups(aggregate, series, removed);
+        let saves = groups.metas.len() * 2 <= series.len() && grid.steps > 0;
+        if !saves || removed && !share_one_name(series) {
+            let table = match &self.expr.node(operand).kind {
+                NodeKind::Call(function, args) => self.range_call(function, args, grid, results)?,
+                _ => self.selector(operand)?,
+            };
+            return self.aggregate(aggregate, None, table, grid);
+        }
+        let operand = match &self.expr.node(operand).kind {
+            NodeKind::Call(function, args) => {
+                Operand::Call(self.range_arguments(function, args, grid, results)?)
+            }
+            _ => Operand::Selector(operand),
+        };
+        let mut vector = match aggregate.op {
+            AggregateOp::Sum => self.stream::<Kahan>(&operand, series, groups, grid.steps),
+            AggregateOp::Avg => self.stream::<Mean>(&operand, series, groups, grid.steps),
+            AggregateOp::Min => self.stream::<Min>(&operand, series, groups, grid.steps),
+            AggregateOp::Max => self.stream::<Max>(&operand, series, groups, grid.steps),
+            AggregateOp::Count => self.stream::<Count>(&operand, series, groups, grid.steps),
+            AggregateOp::Group => self.stream::<Group>(&operand, series, groups, grid.steps),
+            AggregateOp::Stdvar => self.stream::<Variance>(&operand, series, groups, grid.steps),
+            AggregateOp::Stddev => self.stream::<Deviation>(&operand, series, groups, grid.steps),
+            other => Err(QueryError::Internal(format!("{other} does not stream"))),
+        }?;
+        vector.series.iter_mut().for_each(|series| series.drop_name = drops && !removed);
+        Ok(vector)
+    }
+
+    fn stream<S: State>(
+        &self,
+        operand: &Operand,
+        series: &[Series],
+        groups: SeriesGroups,
+        steps: usize,
+    ) -> Result<Vector, QueryError> {
+        self.budget.cells(groups.metas.len(), steps)?;
+        let mut states: Vec<Option<S>> = vec![None; groups.metas.len() * steps];
+        let mut rows_of: Vec<Vec<usize>> = vec![Vec::new(); groups.metas.len()];
+        let mut present: Vec<u32> = Vec::new();
+        let wave = (WAVE_CELLS / steps).clamp(*WAVE_SERIES.start(), *WAVE_SERIES.end());
+        for start in (0..series.len()).step_by(wave) {
+            let end = series.len().min(start + wave);
+            let fill = |index: usize, buffer: &mut Samples, row: &mut [f64]| match operand {
+                Operand::Selector(id) => self.instant_row(*id, &series[index], buffer, row),
+                Operand::Call(call) => call.fill(self, index, buffer, row),
+            };
+            let (indexes, values) = self.filled_rows(start..end, steps, fill)?;
+            self.budget.hold(values.len())?;
+            rows_of.iter_mut().for_each(Vec::clear);
+            for (row, index) in indexes.iter().enumerate() {
+                rows_of[groups.of_series[*index as usize] as usize].push(row);
+            }
+            add_wave(&mut states, &rows_of, &values, steps);
+            self.budget.release(values.len());
+            present.extend(indexes);
+        }
+        if let Operand::Call(call) = operand {
+            self.annotate_range(
+                call,
+                present.iter().map(|index| series[*index as usize].labels.metric_name()),
+            );
+        }
+        let values = states.into_iter().map(|state| state.map_or(ABSENT, S::finish)).collect();
+        let mut vector = Vector { series: groups.metas, steps, values };
+        vector.remove_empty_rows();
+        Ok(vector)
+    }
+}
+
+/// Adds rows to the states of their groups: groups side by side, or the stretches of a single one.
+fn add_wave<S: State>(states: &mut [Option<S>], rows_of: &[Vec<usize>], values: &[f64], steps: usize) {
+    if let [rows] = rows_of {
+        states.par_chunks_mut(STEPS_TILE).enumerate().for_each(|(tile, states)| {
+            let first = tile * STEPS_TILE;
+            for row in rows {
+                add_row(states, &values[row * steps + first..row * steps + first + states.len()]);
+            }
+        });
+        return;
+    }
+    states.par_chunks_mut(steps).zip(rows_of).for_each(|(states, rows)| {
+        for row in rows {
+            add_row(states, &values[row * steps..(row + 1) * steps]);
+        }
+    });
+}
+
+/// Adds a row of samples to states, step by step.
+pub(super) fn add_row<S: State>(states: &mut [Option<S>], row: &[f64]) {
+    for (state, value) in states.iter_mut().zip(row) {
+        if !is_absent(*value) {
+            match state {
+                Some(state) => state.add(*value),
+                None => *state = Some(S::first(*value)),
+            }
+        }
+    }
+}
+
+fn series_groups(aggregate: &Aggregate, series: &[Series], names_removed: bool) -> SeriesGroups {
+    let mut groups = SeriesGroups { of_series: vec![0; series.len()], metas: Vec::new() };
+    if aggregate.grouping.is_empty() && !aggregate.without {
+        groups.metas.push(SeriesMeta::new(LabelSet::empty()));
+        return groups;
+    }
+    let mut ids: HashMap<LabelSet, u32> = HashMap::new();
+    for (one, group) in series.iter().zip(&mut groups.of_series) {
+        let mut labels = project(aggregate, &one.labels);
+        if names_removed && labels.iter().any(|(name, _)| NAME_LABELS.contains(&name)) {
+            labels = labels.without(&NAME_LABELS);
+        }
+        *group = *ids.entry(labels).or_insert_with_key(|labels| {
+            groups.metas.push(SeriesMeta::new(labels.clone()));
+            (groups.metas.len() - 1) as u32
+        });
+    }
+    groups
+}
+
+/// Tells whether series stay different when their names go.
+fn share_one_name(series: &[Series]) -> bool {
+    let Some(first) = series.first() else { return true };
+    let name = first.labels.metric_name();
+    series.iter().all(|one| {
+        one.labels.iter().all(|(label, value)| match label {
+            METRIC_NAME => value == name,
+            label => !NAME_LABELS.contains(&label),
+        }) && (name.is_empty() || one.labels.metric_name() == name)
+    })
+}

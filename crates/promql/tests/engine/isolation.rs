@@ -1,0 +1,114 @@
+//! One query does not harm another: panics stay inside, and work stops when nobody waits for it.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+
+use async_trait::async_trait;
+use model::{ErrorKind, LabelSet, MetricMetadata, TimeRange};
+use promql::{Engine, EngineConfig, QueryOptions};
+use storage::{
+    LabelRequest, Labelled, Queryable, SampleSource, Samples, SelectRequest, Series, SeriesSet, StorageError,
+};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+
+/// Data whose series all share one source.
+struct Shared {
+    series: usize,
+    source: Mutex<Option<Arc<dyn SampleSource>>>,
+}
+
+#[async_trait]
+impl Queryable for Shared {
+    async fn select(&self, _: &SelectRequest) -> Result<SeriesSet, StorageError> {
+        let source = self.source.lock().expect("no panic holds it").take().expect("selected once");
+        let labels =
+            |i: usize| LabelSet::from_pairs([("__name__", "m".to_owned()), ("i", format!("{i:06}"))]);
+        let series =
+            (0..self.series).map(|i| Series { labels: labels(i), samples: Arc::clone(&source) }).collect();
+        Ok(SeriesSet { series, warnings: Vec::new() })
+    }
+    async fn label_names(&self, _: &LabelRequest) -> Result<Labelled<String>, StorageError> {
+        Ok(Labelled::default())
+    }
+    async fn label_values(&self, _: &str, _: &LabelRequest) -> Result<Labelled<String>, StorageError> {
+        Ok(Labelled::default())
+    }
+    async fn series(&self, _: &LabelRequest) -> Result<Labelled<LabelSet>, StorageError> {
+        Ok(Labelled::default())
+    }
+    async fn metadata(&self, _: Option<&str>) -> Result<Vec<MetricMetadata>, StorageError> {
+        Ok(Vec::new())
+    }
+}
+
+fn data(series: usize, source: impl SampleSource + 'static) -> Arc<dyn Queryable> {
+    Arc::new(Shared { series, source: Mutex::new(Some(Arc::new(source))) })
+}
+
+#[tokio::test]
+async fn a_panic_is_an_error_of_its_query_alone() {
+    struct Panicking;
+    impl SampleSource for Panicking {
+        fn read(&self, _: TimeRange, _: &mut Samples) -> Result<(), StorageError> {
+            panic!("the decoder is broken")
+        }
+        fn sample_count_max(&self) -> usize {
+            1
+        }
+    }
+    let engine = Engine::new(EngineConfig::default());
+    let options = QueryOptions::default();
+    let error = engine.instant(data(1, Panicking), "m", 0, &options).await.expect_err("panics");
+    assert_eq!(error.kind(), ErrorKind::Internal);
+    assert!(error.to_string().contains("the decoder is broken"), "{error}");
+    assert!(engine.instant(data(1, Panicking), "vector(1)", 0, &options).await.is_ok());
+}
+
+/// Counts reads, tells of the first and of its own end, and lets reads wait until they may go on.
+struct Watched {
+    reads: Arc<AtomicUsize>,
+    events: UnboundedSender<&'static str>,
+    go_on: Arc<(Mutex<bool>, Condvar)>,
+}
+
+impl SampleSource for Watched {
+    fn read(&self, _: TimeRange, out: &mut Samples) -> Result<(), StorageError> {
+        if self.reads.fetch_add(1, Ordering::SeqCst) == 0 {
+            self.events.send("reading").expect("the test listens");
+        }
+        let (open, changed) = &*self.go_on;
+        let open = open.lock().expect("no panic holds it");
+        drop(changed.wait_while(open, |open| !*open).expect("no panic holds it"));
+        out.push(0, 1.0);
+        Ok(())
+    }
+    fn sample_count_max(&self) -> usize {
+        1
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        let _ = self.events.send("dropped");
+    }
+}
+
+#[tokio::test]
+async fn work_stops_when_the_caller_goes_away() {
+    const SERIES: usize = 200_000;
+    let (events, mut happened) = unbounded_channel();
+    let (reads, go_on) = (Arc::new(AtomicUsize::new(0)), Arc::new((Mutex::new(false), Condvar::new())));
+    let source = Watched { reads: Arc::clone(&reads), events, go_on: Arc::clone(&go_on) };
+    let data = data(SERIES, source);
+    let query = tokio::spawn(async move {
+        Engine::new(EngineConfig::default()).instant(data, "m", 0, &QueryOptions::default()).await
+    });
+    assert_eq!(happened.recv().await, Some("reading"));
+    query.abort();
+    assert!(query.await.expect_err("aborted").is_cancelled());
+    *go_on.0.lock().expect("no panic holds it") = true;
+    go_on.1.notify_all();
+    assert_eq!(happened.recv().await, Some("dropped"));
+    let reads = reads.load(Ordering::SeqCst);
+    assert!(reads < SERIES / 2, "{reads} of {SERIES} series were read after the caller was gone");
+}

@@ -1,0 +1,185 @@
+//! Random queries over random data: nothing panics, and a range query says at each step what an instant query says there.
+
+use std::collections::BTreeMap;
+
+use model::LabelSet;
+use promql::{Engine, EngineConfig, ParserOptions, QueryError, QueryOptions, Value};
+use proptest::prelude::*;
+
+use crate::promqltest::script::LoadedSeries;
+use crate::promqltest::storage::Memory;
+use crate::promqltest::values::{Point, SeriesLine};
+
+const STEP_MS: i64 = 20_000;
+
+fn leaf() -> impl Strategy<Value = String> {
+    let selector =
+        prop::sample::select(vec!["m", "n", "{x=\"1\"}", "m{y!=\"1\"}", "{__name__=~\"m|n\",x=~\"1|2\"}"]);
+    let at = prop::sample::select(vec![
+        "",
+        "",
+        "",
+        " offset 35s",
+        " offset -1m",
+        " @ 40",
+        " @ end()",
+        " @ start()",
+    ]);
+    let range = prop::sample::select(vec!["[1m]", "[45s]", "[2m:30s]", "[1m:7s]", "[50s:]"]);
+    let function = prop::sample::select(vec![
+        "rate",
+        "increase",
+        "delta",
+        "irate",
+        "idelta",
+        "resets",
+        "changes",
+        "deriv",
+        "sum_over_time",
+        "avg_over_time",
+        "min_over_time",
+        "max_over_time",
+        "count_over_time",
+        "last_over_time",
+        "stddev_over_time",
+        "present_over_time",
+        "absent_over_time",
+        "mad_over_time",
+    ]);
+    let instant = (selector.clone(), at.clone()).prop_map(|(selector, at)| format!("{selector}{at}"));
+    let over_range = (function, selector, range, at)
+        .prop_map(|(function, selector, range, at)| format!("{function}({selector}{range}{at})"));
+    prop_oneof![instant, over_range]
+}
+
+fn query() -> impl Strategy<Value = String> {
+    leaf().prop_recursive(4, 24, 2, |inner| {
+        let operators = prop::sample::select(vec![
+            "+",
+            "-",
+            "*",
+            "/",
+            "% on(x)",
+            "^ ignoring(y)",
+            "and",
+            "or on(x)",
+            "unless",
+            "==",
+            "> bool",
+            "<= on(x, y)",
+            "* on(x) group_left(y)",
+            "/ ignoring(y) group_right()",
+            "- fill(0)",
+            "atan2 fill_left(1)",
+        ]);
+        let aggregations = prop::sample::select(vec![
+            "sum",
+            "avg by (x)",
+            "max without (y)",
+            "count by (y)",
+            "topk(2, ",
+            "bottomk by (x) (1, ",
+            "quantile(0.3, ",
+            "stddev by (x)",
+            "count_values(\"v\", ",
+            "limitk(1, ",
+        ]);
+        let functions = prop::sample::select(vec![
+            "-",
+            "abs",
+            "timestamp",
+            "absent",
+            "hour",
+            "histogram_quantile(0.5, ",
+            "clamp_min(1, ",
+            "label_replace(\"z\", \"$1\", \"x\", \"(.*)\", ",
+            "label_join(\"x\", \"-\", \"y\", ",
+            "sum_over_time[1m:15s]",
+            "vector(scalar(",
+            "round",
+        ]);
+        let wrap = |head: &str, inner: &str| match head {
+            "sum_over_time[1m:15s]" => format!("sum_over_time(({inner})[1m:15s] offset 10s)"),
+            "vector(scalar(" => format!("vector(scalar({inner}))"),
+            head if head.starts_with("clamp_min(") => format!("clamp_min({inner}, 1)"),
+            head if head.starts_with("label_") => {
+                let (name, rest) = head.split_once('(').expect("a call");
+                format!("{name}({inner}, {})", rest.trim_end_matches(", "))
+            }
+            head if head.ends_with(", ") => format!("{head}{inner})"),
+            head => format!("{head}({inner})"),
+        };
+        prop_oneof![
+            (inner.clone(), operators, inner.clone()).prop_map(|(a, op, b)| format!("({a}) {op} ({b})")),
+            (aggregations, inner.clone()).prop_map(move |(head, inner)| wrap(head, &inner)),
+            (functions, inner).prop_map(move |(head, inner)| wrap(head, &inner)),
+        ]
+    })
+}
+
+fn points() -> impl Strategy<Value = Vec<Point>> {
+    let point = prop_oneof![
+        4 => (0..20i32).prop_map(|v| Point::Float(f64::from(v))),
+        1 => Just(Point::Absent),
+        1 => prop::sample::select(vec![f64::NAN, f64::INFINITY, -0.0, -3.5, 1e300]).prop_map(Point::Float),
+        1 => Just(Point::Float(model::stale_nan())),
+    ];
+    prop::collection::vec(point, 0..20)
+}
+
+fn load(series: Vec<Vec<Point>>) -> Memory {
+    let names = [("m", "1", "1"), ("m", "1", "2"), ("m", "2", "1"), ("n", "1", "1"), ("n", "2", "2")];
+    let mut memory = Memory::default();
+    let lines = names.iter().zip(series).map(|((name, x, y), points)| {
+        let labels = LabelSet::from_pairs([("__name__", *name), ("x", *x), ("y", *y)]);
+        LoadedSeries { line: SeriesLine { labels, points }, interval_ms: 10_000 }
+    });
+    memory.load(lines.collect());
+    memory
+}
+
+/// Returns the samples at one time, NaNs alike.
+fn at(value: Value, time_ms: i64) -> BTreeMap<LabelSet, u64> {
+    let bits = |value: f64| if value.is_nan() { f64::NAN.to_bits() } else { value.to_bits() };
+    match value {
+        Value::Vector(samples) => samples.into_iter().map(|s| (s.labels, bits(s.value))).collect(),
+        Value::Matrix(series) => {
+            let point = |points: Vec<(i64, f64)>| points.into_iter().find(|(time, _)| *time == time_ms);
+            series.into_iter().filter_map(|s| point(s.points).map(|(_, v)| (s.labels, bits(v)))).collect()
+        }
+        other => panic!("a vector has no other form: {other:?}"),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) })]
+
+    #[test]
+    fn each_step_of_a_range_query_is_an_instant_query(
+        query in query(),
+        series in prop::collection::vec(points(), 5),
+        start in -3..10i64,
+        delayed_name_removal in any::<bool>(),
+    ) {
+        // What depends on the whole query's times differs by its nature.
+        prop_assume!(!query.contains("start()") && !query.contains("end()"));
+        let config =
+            EngineConfig { delayed_name_removal, parser: ParserOptions::everything(), ..EngineConfig::default() };
+        let (engine, options) = (Engine::new(config), QueryOptions::default());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+        let data = load(series).snapshot();
+        let start_ms = start * 7_000;
+        let range = engine.range(data.clone(), &query, start_ms, start_ms + 3 * STEP_MS, STEP_MS, &options);
+        match runtime.block_on(range) {
+            Err(QueryError::Execution(_)) => {}
+            Err(error) => prop_assert!(false, "{query}: {error}"),
+            Ok(range) => for step in 0..4 {
+                let time_ms = start_ms + step * STEP_MS;
+                let instant = runtime.block_on(engine.instant(data.clone(), &query, time_ms, &options));
+                prop_assert!(instant.is_ok(), "{query} at {time_ms}: {:?}", instant.err());
+                let instant = at(instant.expect("checked").value, time_ms);
+                prop_assert_eq!(at(range.value.clone(), time_ms), instant, "{} at {}", query, time_ms);
+            },
+        }
+    }
+}
