@@ -4,6 +4,7 @@
 //! targets together. What does not fit, or waits too long, is dropped and counted; nothing else is affected.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use proto::error::row_of;
@@ -35,6 +36,7 @@ pub(crate) struct Outbox {
     shared: Arc<Shared>,
     queue: mpsc::Sender<Load>,
     ended: CancellationToken,
+    lost: Arc<AtomicBool>,
 }
 
 /// The end that appends.
@@ -42,14 +44,16 @@ pub(crate) struct Delivery {
     shared: Arc<Shared>,
     queue: mpsc::Receiver<Load>,
     ended: CancellationToken,
+    lost: Arc<AtomicBool>,
 }
 
 /// Makes both ends for one target.
 pub(crate) fn delivery(shared: &Arc<Shared>) -> (Outbox, Delivery) {
     let (sender, receiver) = mpsc::channel(WAITING_SCRAPES_MAX);
     let ended = CancellationToken::new();
-    let outbox = Outbox { shared: shared.clone(), queue: sender, ended: ended.clone() };
-    (outbox, Delivery { shared: shared.clone(), queue: receiver, ended })
+    let lost = Arc::<AtomicBool>::default();
+    let outbox = Outbox { shared: shared.clone(), queue: sender, ended: ended.clone(), lost: lost.clone() };
+    (outbox, Delivery { shared: shared.clone(), queue: receiver, ended, lost })
 }
 
 impl Drop for Outbox {
@@ -59,8 +63,8 @@ impl Drop for Outbox {
 }
 
 impl Outbox {
-    /// Takes a scrape's samples, or drops and counts them when too much waits already; then `false` is returned.
-    pub(crate) fn push(&self, collected: Collected) -> bool {
+    /// Takes a scrape's samples, or drops and counts them when too much waits already.
+    pub(crate) fn push(&self, collected: Collected) {
         let samples = collected.samples.len();
         let weight = u32::try_from(samples).unwrap_or(u32::MAX);
         let permit = self.shared.waiting.clone().try_acquire_many_owned(weight);
@@ -69,9 +73,14 @@ impl Outbox {
         if taken {
             self.shared.metrics.waiting_samples.inc_by(samples as i64);
         } else {
+            self.lost.store(true, Ordering::Relaxed);
             self.shared.metrics.count_dropped(DropReason::BufferFull, samples);
         }
-        taken
+    }
+
+    /// Tells, once, whether something was dropped since it was last asked: metadata among it must be sent again.
+    pub(crate) fn take_lost(&self) -> bool {
+        self.lost.swap(false, Ordering::Relaxed)
     }
 }
 
@@ -137,6 +146,7 @@ impl Delivery {
     }
 
     fn gave_up(&self, reason: DropReason, samples: usize) {
+        self.lost.store(true, Ordering::Relaxed);
         self.shared.metrics.waiting_samples.dec_by(samples as i64);
         self.shared.metrics.count_dropped(reason, samples);
     }

@@ -113,11 +113,7 @@ impl TargetLoop {
         });
         self.status.set(LastScrape { health, error: error.unwrap_or_default(), time_ms, duration_seconds });
         collected.samples.extend(self.report.samples(target, time_ms, health, duration_seconds, counts));
-        if !self.outbox.push(collected)
-            && let Some(cache) = &mut self.cache
-        {
-            cache.forget_metadata();
-        }
+        self.outbox.push(collected);
     }
 
     /// Runs the collection on a CPU thread; at most as many at a time as there are processors.
@@ -129,6 +125,9 @@ impl TargetLoop {
     ) -> (Collected, Counts, Result<(), ScraperError>) {
         let _turn = self.shared.cpu.acquire().await.expect("the semaphore is never closed");
         let mut cache = self.cache.take().expect("the cache is put back after each collection");
+        if self.outbox.take_lost() {
+            cache.forget_metadata();
+        }
         let work = tokio::task::spawn_blocking(move || {
             let done = collect(answer, &target, time_ms, &mut cache);
             (cache, done)

@@ -109,6 +109,16 @@ impl Cluster {
 
     /// Starts a scraper and waits until it is a member.
     pub(crate) async fn scraper(&self, name: &str, config: &str) -> Running {
+        self.scraper_with(name, ScraperConfig::new(jobs(config)), WriterConfig::default()).await
+    }
+
+    /// Starts a scraper with limits of its own.
+    pub(crate) async fn scraper_with(
+        &self,
+        name: &str,
+        config: ScraperConfig,
+        writer_config: WriterConfig,
+    ) -> Running {
         let context = Context::new("scraper");
         let address = format!("{name}:1");
         let session = Session::new(
@@ -124,7 +134,7 @@ impl Cluster {
             },
             self.connector.clone(),
         );
-        let writer = Writer::new(session.clone(), WriterConfig::default(), WriterMetrics::default());
+        let writer = Writer::new(session.clone(), writer_config, WriterMetrics::default());
         context.spawn("session", session.clone().run(context.shutdown()));
         let run = writer.clone().run(context.shutdown());
         context.spawn("writer", async move {
@@ -140,7 +150,6 @@ impl Cluster {
         let state = states.wait_for(|state| own(state).is_some()).await.expect("the session lives");
         let node = own(&state).expect("waited for");
         drop(state);
-        let config = ScraperConfig::new(jobs(config));
         let scraper = Scraper::build(config, &context, session, writer).await.expect("built");
         self.connector.serve_in_process(&address, scraper.grpc_routes().expect("has a service"));
         scraper.start();

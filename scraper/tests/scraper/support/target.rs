@@ -19,6 +19,7 @@ pub(crate) const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// What the target answers.
 #[derive(Clone)]
 pub(crate) struct Page {
+    /// 0 for no answer at all.
     pub(crate) status: u16,
     pub(crate) headers: Vec<(&'static str, String)>,
     pub(crate) body: Vec<u8>,
@@ -96,6 +97,9 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
     *shared.last.lock() = (request.uri().to_string(), request.headers().clone());
     let page = shared.page.lock().clone();
     shared.requests.send_modify(|count| *count += 1);
+    if page.status == 0 {
+        std::future::pending::<()>().await;
+    }
     let mut response = Response::builder().status(StatusCode::from_u16(page.status).expect("a status"));
     for (name, value) in page.headers {
         response = response.header(name, value);
