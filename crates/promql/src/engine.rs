@@ -110,7 +110,8 @@ impl Engine {
     ) -> Result<QueryResult, QueryError> {
         let expr = parse_with(query, self.config.parser)?;
         let grid = Grid { start_ms: time_ms, step_ms: 0, steps: 1 };
-        self.run(data, query, expr, grid, options).await
+        let plan = self.plan(&expr, grid, time_ms, options)?;
+        self.run(data, query, expr, plan, options).await
     }
 
     /// Evaluates a query at `start_ms`, `start_ms + step_ms`, ... up to `end_ms` inclusive. Results are sorted by labels.
@@ -151,7 +152,13 @@ impl Engine {
             return Err(QueryError::Invalid(message));
         }
         let grid = Grid { start_ms, step_ms, steps: steps as usize + 1 };
-        self.run(data, query, expr, grid, options).await
+        let plan = self.plan(&expr, grid, end_ms, options)?;
+        self.run(data, query, expr, plan, options).await
+    }
+
+    fn plan(&self, expr: &Expr, grid: Grid, end_ms: i64, options: &QueryOptions) -> Result<Plan, QueryError> {
+        let lookback_ms = options.lookback_ms.unwrap_or(self.config.lookback_ms);
+        Plan::new(expr, grid, end_ms, lookback_ms, &self.config)
     }
 
     async fn run(
@@ -159,11 +166,9 @@ impl Engine {
         data: Arc<dyn Queryable>,
         query: &str,
         expr: Expr,
-        grid: Grid,
+        plan: Plan,
         options: &QueryOptions,
     ) -> Result<QueryResult, QueryError> {
-        let lookback_ms = options.lookback_ms.unwrap_or(self.config.lookback_ms);
-        let plan = Plan::new(&expr, grid, lookback_ms, &self.config)?;
         let budget = Arc::new(Budget::new(self.config.samples_max));
         let stop = StopOnDrop(Arc::clone(&budget));
         let timeout = options.timeout.unwrap_or(self.config.timeout).min(self.config.timeout);

@@ -74,12 +74,15 @@ pub(crate) struct Plan {
     pub(crate) selects: Vec<SelectRequest>,
     /// The whole query's grid.
     pub(crate) query: Grid,
+    /// The end that was asked for; the last step may lie before it.
+    pub(crate) query_end_ms: i64,
 }
 
 impl Plan {
     pub(crate) fn new(
         expr: &Expr,
         query: Grid,
+        query_end_ms: i64,
         lookback_ms: i64,
         config: &EngineConfig,
     ) -> Result<Self, QueryError> {
@@ -91,6 +94,7 @@ impl Plan {
             select_of: vec![usize::MAX; count],
             selects: Vec::new(),
             query,
+            query_end_ms,
         };
         let invariant = invariant(expr);
         for (id, node) in expr.nodes().rev() {
@@ -108,7 +112,7 @@ impl Plan {
     }
 
     fn resolve(&self, duration: &DurationSpec) -> Result<i64, QueryError> {
-        let range_ms = self.query.end_ms().saturating_sub(self.query.start_ms);
+        let range_ms = self.query_end_ms.saturating_sub(self.query.start_ms);
         duration
             .resolve(self.query.step_ms, range_ms)
             .map_err(|error| QueryError::Execution(error.to_string()))
@@ -125,7 +129,7 @@ impl Plan {
         at.map(|at| match at {
             AtModifier::Time(ms) => ms,
             AtModifier::Start => self.query.start_ms,
-            AtModifier::End => self.query.end_ms(),
+            AtModifier::End => self.query_end_ms,
         })
     }
 

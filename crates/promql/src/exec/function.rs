@@ -71,9 +71,9 @@ impl Context<'_> {
             K::Time => (0..grid.steps).map(|step| grid.time(step) as f64 / 1000.0).collect(),
             K::Pi => constant(std::f64::consts::PI),
             K::Start => constant(query.start_ms as f64 / 1000.0),
-            K::End => constant(query.end_ms() as f64 / 1000.0),
+            K::End => constant(self.plan.query_end_ms as f64 / 1000.0),
             K::Step => constant(query.step_ms as f64 / 1000.0),
-            K::Range => constant(query.end_ms().saturating_sub(query.start_ms) as f64 / 1000.0),
+            K::Range => constant(self.plan.query_end_ms.saturating_sub(query.start_ms) as f64 / 1000.0),
             K::MinOf | K::MaxOf => {
                 let (left, right) =
                     (self.take_scalar(args[0], grid, results), self.take_scalar(args[1], grid, results));
