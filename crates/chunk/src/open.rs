@@ -105,7 +105,7 @@ impl OpenChunk {
     /// # Panics
     /// When the chunk is empty.
     pub fn to_encoded(&self) -> EncodedChunk {
-        let mut data = Vec::with_capacity(self.bits.bytes().len() + 8);
+        let mut data = Vec::with_capacity(self.bits.len_bytes() + 8);
         self.write_encoded(&mut data);
         let (start_ms, end_ms) = (self.first_ms, self.last_ms);
         EncodedChunk { start_ms, end_ms, samples: self.samples, data: Bytes::from(data) }
@@ -120,7 +120,7 @@ impl OpenChunk {
         let start = out.len();
         out.push(Encoding::Open as u8);
         push_unsigned(out, u64::from(self.samples));
-        out.extend_from_slice(self.bits.bytes());
+        self.bits.write_to(out);
         finish(out, start);
     }
 

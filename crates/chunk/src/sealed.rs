@@ -41,11 +41,11 @@ fn write_values(values: &[f64], out: &mut Vec<u8>) {
         return;
     }
     let bits = xor::write_values(values);
-    if exponent.is_none() || bits.bytes().len() < decimal_bytes {
+    if exponent.is_none() || bits.len_bytes() < decimal_bytes {
         out.truncate(start);
         out.push(VALUES_XOR);
-        push_unsigned(out, bits.bytes().len() as u64);
-        out.extend_from_slice(bits.bytes());
+        push_unsigned(out, bits.len_bytes() as u64);
+        bits.write_to(out);
     }
 }
 

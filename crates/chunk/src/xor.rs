@@ -31,9 +31,8 @@ impl XorWindow {
             bits.push(0, 1);
         } else {
             *self = Self { leading, length };
-            bits.push(1, 1);
-            bits.push(u64::from(leading), LEADING_BITS);
-            bits.push(u64::from(length - 1), LENGTH_BITS);
+            let window = u64::from(leading) << LENGTH_BITS | u64::from(length - 1);
+            bits.push(1 << (LEADING_BITS + LENGTH_BITS) | window, 1 + LEADING_BITS + LENGTH_BITS);
         }
         bits.push(xor >> self.trailing(), u32::from(self.length));
     }
