@@ -16,20 +16,33 @@ async fn blocks_go_to_s3_and_come_back() {
     let mut norn = Norn::standalone(dir.path(), port, &flags).await;
     let start = (now_ms() - 60_000) / 10_000 * 10_000;
     let samples: Vec<Sample> = (0..120).map(|i| (start + i * 500, f64::from(i as i32).sqrt())).collect();
+    let check = async |norn: &Norn, when: &str| {
+        let found = norn.api().raw("bucketed[10m]", now_ms()).await.expect("it answers");
+        assert_eq!(found.len(), 1, "{when}");
+        assert_eq!(found[0].1, samples, "{when}");
+    };
+    s3.faults().slow_down();
     let remote = Remote::new(&norn.address);
-    remote.write(&[series("bucketed", &[], samples.clone())]).await.expect("acknowledged");
+    remote.write(&[series("bucketed", &[], samples.clone())]).await.expect("acknowledged without the bucket");
+    until("attempts to upload", async || match s3.counters().slowed {
+        5.. => Ok(()),
+        fewer => Err(format!("{fewer} attempts\n{}", norn.log_text())),
+    })
+    .await;
+    check(&norn, "while the bucket is away").await;
+    s3.faults().clear();
+    s3.faults().drop_after_put_next(2);
     let blocks = || s3.keys().into_iter().filter(|key| key.ends_with("series.parquet")).count();
     until("blocks in the bucket", async || match blocks() {
         3.. => Ok(()),
         fewer => Err(format!("{fewer} blocks: {:?}\n{}", s3.keys(), norn.log_text())),
     })
     .await;
+    assert_eq!(s3.counters().dropped, 2);
     assert!(s3.keys().iter().all(|key| key.starts_with("norn/")), "{:?}", s3.keys());
-    for round in ["running", "after kill -9"] {
-        let found = norn.api().raw("bucketed[10m]", now_ms()).await.expect("it answers");
-        assert_eq!(found.len(), 1, "{round}");
-        assert_eq!(found[0].1, samples, "{round}");
-        norn.kill();
-        norn = Norn::standalone(dir.path(), port, &flags).await;
-    }
+    check(&norn, "from blocks and head").await;
+    norn.kill();
+    norn = Norn::standalone(dir.path(), port, &flags).await;
+    check(&norn, "after kill -9").await;
+    assert_eq!(s3.counters().list, 0, "nothing needs to list the bucket");
 }

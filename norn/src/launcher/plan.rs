@@ -112,10 +112,11 @@ impl Plan {
         })
     }
 
-    /// Returns the command that starts a node by hand.
-    pub(crate) fn command_line(&self, name: &str) -> Option<String> {
+    /// Returns the command that starts a node by hand, as a shell takes it.
+    pub(crate) fn command_line(&self, executable: &str, name: &str) -> Option<String> {
         let node = self.nodes.iter().find(|node| node.name == name)?;
-        Some(format!("norn {}", node.arguments.join(" ")))
+        let words = std::iter::once(executable).chain(node.arguments.iter().map(String::as_str));
+        Some(words.map(shell_word).collect::<Vec<_>>().join(" "))
     }
 
     /// Returns the names to stop, stage by stage: who uses the ingesters stops before them.
@@ -223,6 +224,12 @@ fn scrape_itself(nodes: &[Node]) -> String {
     )
 }
 
+/// Quotes a word for a shell, when it needs to be.
+fn shell_word(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=./:,".contains(c);
+    if word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
+}
+
 /// Writes a YAML scalar in double quotes.
 fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
@@ -275,6 +282,15 @@ mod tests {
             panic!("objects are in a directory")
         };
         assert_eq!(objects.settings["directory"], "/x/my data/objects");
+    }
+
+    #[test]
+    fn a_command_to_start_again_can_be_pasted() {
+        let plan = plan("norn cluster --config.file=Cargo.toml").expect("a plan");
+        let command = plan.command_line("target/norn", "gateway").expect("it is planned");
+        let start = "target/norn gateway '--config.file=/x/my data/cluster/gateway/norn.yml' --config.prometheus-file=";
+        assert!(command.starts_with(start), "{command}");
+        assert_eq!(shell_word("it's"), "'it'\\''s'");
     }
 
     #[test]

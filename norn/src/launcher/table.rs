@@ -36,7 +36,7 @@ pub(crate) fn print_ready(plan: &Plan, flags: &ClusterFlags, took: Duration) {
 }
 
 /// Returns a path relative to the current directory when it is below it.
-fn short(path: &Path) -> String {
+pub(crate) fn short(path: &Path) -> String {
     let here = std::env::current_dir().ok();
     let relative = here.as_deref().and_then(|here| path.strip_prefix(here).ok());
     relative.unwrap_or(path).display().to_string()

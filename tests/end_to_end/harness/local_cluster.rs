@@ -95,8 +95,8 @@ impl LocalCluster {
         let start = format!("{name} (pid ");
         let line = text.lines().rev().find(|line| line.starts_with(&start));
         let line = line.expect("the launcher says how");
-        let (_, command) = line.split_once("Start it again: norn ").expect("the line ends with a command");
-        let arguments: Vec<String> = command.split(' ').map(str::to_owned).collect();
+        let (_, command) = line.split_once("Start it again: ").expect("the line ends with a command");
+        let arguments: Vec<String> = command.split(' ').skip(1).map(str::to_owned).collect();
         let norn = Norn::start(&self.dir, &format!("{name}-again"), &self.node(name).http, &arguments);
         self.again.insert(name.to_owned(), norn);
     }
