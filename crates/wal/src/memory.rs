@@ -26,14 +26,22 @@ struct Faults {
 pub struct MemoryDisk {
     files: Arc<Mutex<BTreeMap<String, Arc<MemoryFile>>>>,
     faults: Arc<Mutex<Faults>>,
-    /// Held shared by whatever changes something, and alone by a power failure, which is one moment for all files.
-    power: Arc<RwLock<()>>,
+    /// Whether there is power. Held shared by whatever changes something, and alone by a power failure, which is one
+    /// moment for all files.
+    power: Arc<RwLock<Power>>,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Power {
+    #[default]
+    On,
+    Failed,
 }
 
 struct MemoryFile {
     contents: Mutex<Contents>,
     faults: Arc<Mutex<Faults>>,
-    power: Arc<RwLock<()>>,
+    power: Arc<RwLock<Power>>,
 }
 
 /// The bytes as readers see them, the bytes that would survive, and the sectors in which they differ.
@@ -61,11 +69,12 @@ impl MemoryDisk {
 
     /// Returns the disk as it would be found after a power failure now, with the faults gone.
     ///
-    /// Each sector that was not synced is kept when `keep` says so. The old disk stays usable, for whoever still
-    /// writes to it, and no longer matters.
+    /// Each sector that was not synced is kept when `keep` says so. On the old disk, for whoever still runs on it, no
+    /// sync succeeds any more.
     pub fn after_power_failure(&self, mut keep: impl FnMut() -> bool) -> Self {
         let disk = Self::default();
-        let _moment = self.power.write();
+        let mut power = self.power.write();
+        *power = Power::Failed;
         for (name, file) in self.files.lock().iter() {
             let contents = file.contents.lock();
             let mut bytes = contents.durable.clone();
@@ -168,7 +177,10 @@ impl DiskFile for MemoryFile {
         if !faults.sync_delay.is_zero() {
             std::thread::sleep(faults.sync_delay);
         }
-        let _power = self.power.read();
+        let power = self.power.read();
+        if *power == Power::Failed {
+            return Err(io::Error::other("the power has failed"));
+        }
         let contents = &mut *self.contents.lock();
         for sector in 0..contents.dirty.len() {
             if std::mem::take(&mut contents.dirty[sector]) {

@@ -90,7 +90,7 @@ pub struct Wal {
     queue: Arc<Queue>,
     groups: Arc<Groups>,
     stats: Arc<StatCounters>,
-    writer: Option<JoinHandle<()>>,
+    writer: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Wal {
@@ -181,7 +181,7 @@ impl Wal {
             .name("wal-writer".to_owned())
             .spawn(run)
             .map_err(WalError::io("start", "the writer thread"))?;
-        Ok(Self { config, queue, groups, stats, writer: Some(thread) })
+        Ok(Self { config, queue, groups, stats, writer: Mutex::new(Some(thread)) })
     }
 
     /// Returns the log of a group that exists.
@@ -268,13 +268,9 @@ impl Wal {
     }
 
     /// Writes what was accepted and ends the writer thread. Blocks until that is done.
-    pub fn close(mut self) {
-        self.stop();
-    }
-
-    fn stop(&mut self) {
+    pub fn close(&self) {
         self.queue.set_admission(Admission::Closed);
-        if let Some(writer) = self.writer.take()
+        if let Some(writer) = self.writer.lock().take()
             && writer.join().is_err()
         {
             tracing::error!("the writer thread of the log panicked");
@@ -284,7 +280,7 @@ impl Wal {
 
 impl Drop for Wal {
     fn drop(&mut self) {
-        self.stop();
+        self.close();
     }
 }
 
