@@ -125,7 +125,7 @@ fn populate(job: &Arc<ScrapeConfig>, mut labels: LabelSetBuilder) -> Result<Popu
     let public = all.filtered(|name| !name.starts_with("__"));
     let url = format!("{scheme}://{address}{path_and_query}");
     Ok(Populated::Target(Box::new(Target {
-        identity: Target::identity_of(&public, &url, interval_ms, timeout_ms),
+        identity: Target::identity_of(&public, &url),
         job: job.clone(),
         discovered,
         labels: public,
@@ -260,7 +260,12 @@ scrape_configs:
             list("scrape_configs: [{job_name: a, static_configs: [{targets: ['a:1']}], honor_labels: true}]");
         let other =
             list("scrape_configs: [{job_name: a, metrics_path: /x, static_configs: [{targets: ['a:1']}]}]");
+        let slower = list(
+            "scrape_configs: [{job_name: a, scrape_interval: 2m, static_configs: [{targets: ['a:1']}]}]",
+        );
         assert_eq!(one.targets[0].identity, same.targets[0].identity);
+        assert_eq!(one.targets[0].identity, slower.targets[0].identity);
+        assert!(!one.targets[0].is_scraped_like(&slower.targets[0]));
         assert_ne!(one.targets[0].identity, other.targets[0].identity);
     }
 }

@@ -115,11 +115,9 @@ impl Reconciler {
             targets.targets.iter().map(|target| (target.identity, target)).collect();
         // A target that is scraped differently from now on, under the same labels, starts afresh without markers.
         let stays = |identity: &u64, running: &Running| {
-            let target = &running.status.target;
-            let same = |known: &Arc<Target>| {
-                known.job == target.job && known.over_target_limit == target.over_target_limit
-            };
-            known.get(identity).is_some_and(|known| same(known)) && ownership.owns(*identity)
+            let known = known.get(identity);
+            known.is_some_and(|known| known.is_scraped_like(&running.status.target))
+                && ownership.owns(*identity)
         };
         let superfluous: Vec<u64> = self
             .running

@@ -37,15 +37,18 @@ impl Target {
         format!("{}://{}{}", self.scheme, self.address, self.path_and_query)
     }
 
-    /// Returns the identity of a target with these parts.
-    pub(crate) fn identity_of(labels: &LabelSet, url: &str, interval_ms: u64, timeout_ms: u64) -> u64 {
-        let timing = format!("{interval_ms}/{timeout_ms}");
-        LabelSet::from_pairs([
-            ("labels", format!("{:016x}", labels.stable_hash()).as_str()),
-            ("url", url),
-            ("timing", &timing),
-        ])
-        .stable_hash()
+    /// Returns the identity of a target with these parts. How often it is scraped is not among them: a target that is
+    /// scraped at another pace is still the same.
+    pub(crate) fn identity_of(labels: &LabelSet, url: &str) -> u64 {
+        let labels = format!("{:016x}", labels.stable_hash());
+        LabelSet::from_pairs([("labels", labels.as_str()), ("url", url)]).stable_hash()
+    }
+
+    /// Tells whether another discovery of this target is scraped in the same way.
+    pub(crate) fn is_scraped_like(&self, other: &Self) -> bool {
+        self.job == other.job
+            && (self.interval_ms, self.timeout_ms) == (other.interval_ms, other.timeout_ms)
+            && self.over_target_limit == other.over_target_limit
     }
 }
 

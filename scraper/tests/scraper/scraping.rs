@@ -231,6 +231,18 @@ async fn a_removed_target_ends_all_its_series() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_is_scraped_differently_leaves_no_markers() {
+    let cluster = Cluster::start();
+    let target = HttpTarget::start(Page::text("m 1\n")).await;
+    let running = cluster.scraper("scraper-0", &job("node", &target, "")).await;
+    cluster.find(|record| record.series.starts_with("m{")).await;
+    let keep = ", metric_relabel_configs: [{target_label: added, replacement: x}]";
+    running.scraper.set_jobs(&jobs(&job("node", &target, keep)));
+    let next = cluster.find(|record| record.is_stale() || record.series.starts_with("m{added=")).await;
+    assert!(!next.is_stale(), "{next:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn scrapes_during_an_election_arrive_afterwards_in_order() {
     let cluster = Cluster::start();
     let target = HttpTarget::start(Page::text("m 1\n")).await;
