@@ -235,6 +235,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
         }
         // Ordered now, so that it holds what is applied now, whatever is applied before the builder runs.
         let (done, written) = oneshot::channel();
+        self.reported = self.applied;
         // When the thread is gone, the builder says so.
         let _ = self.orders.send(Order::WriteSnapshot(done)).await;
         Builder { shared, written: Some(written) }
