@@ -52,11 +52,23 @@ fn head_status(error: HeadError) -> Status {
     status(error.kind(), error.to_string())
 }
 
-/// Runs CPU-bound work on a head away from the async threads.
+/// Runs CPU-bound work on a head away from the async threads. Fails when the head no longer holds all from `from_ms` on: a
+/// window that was dropped meanwhile is in blocks that the caller's view does not know.
 async fn on_head<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, HeadError> + Send + 'static,
+    head: Arc<Head>,
+    from_ms: i64,
+    work: impl FnOnce(&Head) -> Result<T, HeadError> + Send + 'static,
 ) -> Result<T, Status> {
-    let result = tokio::task::spawn_blocking(work).await;
+    let checked = move || {
+        let result = work(&head)?;
+        let dropped_until_ms = head.dropped_until_ms();
+        if dropped_until_ms > from_ms {
+            Err(HeadError::Stale { from_ms, dropped_until_ms })
+        } else {
+            Ok(result)
+        }
+    };
+    let result = tokio::task::spawn_blocking(checked).await;
     let result =
         result.map_err(|error| status(ErrorKind::Internal, format!("reading the head failed: {error}")))?;
     result.map_err(head_status)
@@ -80,7 +92,8 @@ impl Store for StoreService {
         let (head, from_ms) = self.head(request.scope).await?;
         let range = TimeRange::new(request.start_ms, request.end_ms);
         let limit = limit_of(request.series_limit).unwrap_or(SERIES_MAX);
-        let series = on_head(move || head.select(&matchers, range, from_ms, limit)).await?;
+        let series =
+            on_head(head, from_ms, move |head| head.select(&matchers, range, from_ms, limit)).await?;
         let (frames, stream) = mpsc::channel(FRAMES_MAX);
         // The task ends when all is sent or the reader is gone.
         tokio::spawn(send_frames(series, frames));
@@ -93,9 +106,9 @@ impl Store for StoreService {
     ) -> Result<Response<StringsResponse>, Status> {
         let request = request.into_inner();
         let selectors = selectors_from_wire(&request)?;
-        let (head, _) = self.head(request.scope).await?;
+        let (head, from_ms) = self.head(request.scope).await?;
         let (range, limit) = (TimeRange::new(request.start_ms, request.end_ms), limit_of(request.limit));
-        let values = on_head(move || head.label_names(&selectors, range, limit)).await?;
+        let values = on_head(head, from_ms, move |head| head.label_names(&selectors, range, limit)).await?;
         Ok(Response::new(StringsResponse { values }))
     }
 
@@ -105,18 +118,20 @@ impl Store for StoreService {
     ) -> Result<Response<StringsResponse>, Status> {
         let request = request.into_inner();
         let selectors = selectors_from_wire(&request)?;
-        let (head, _) = self.head(request.scope).await?;
+        let (head, from_ms) = self.head(request.scope).await?;
         let (range, limit) = (TimeRange::new(request.start_ms, request.end_ms), limit_of(request.limit));
-        let values = on_head(move || head.label_values(&request.name, &selectors, range, limit)).await?;
+        let values =
+            on_head(head, from_ms, move |head| head.label_values(&request.name, &selectors, range, limit))
+                .await?;
         Ok(Response::new(StringsResponse { values }))
     }
 
     async fn series(&self, request: Request<LabelsRequest>) -> Result<Response<SeriesResponse>, Status> {
         let request = request.into_inner();
         let selectors = selectors_from_wire(&request)?;
-        let (head, _) = self.head(request.scope).await?;
+        let (head, from_ms) = self.head(request.scope).await?;
         let (range, limit) = (TimeRange::new(request.start_ms, request.end_ms), limit_of(request.limit));
-        let series = on_head(move || head.series(&selectors, range, limit)).await?;
+        let series = on_head(head, from_ms, move |head| head.series(&selectors, range, limit)).await?;
         let labels = series.iter().map(|labels| bytes::Bytes::copy_from_slice(labels.as_bytes())).collect();
         Ok(Response::new(SeriesResponse { labels }))
     }

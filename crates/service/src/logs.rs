@@ -1,7 +1,7 @@
 //! Logs on standard error, one line an event, as logfmt or JSON with Prometheus's keys (`time`, `level`, `source`, `msg`).
 //!
 //! An event carries its own fields and those of the spans around it, outermost first. Noisy dependencies are heard from
-//! level WARN on.
+//! level WARN on, one that repeats itself from ERROR on.
 
 mod line;
 
@@ -18,8 +18,10 @@ use crate::ServiceError;
 use line::{Fields, Format};
 
 /// Dependencies whose INFO says nothing to an operator.
-const QUIET_TARGETS: [&str; 9] =
-    ["openraft", "h2", "hyper", "hyper_util", "tonic", "tower", "reqwest", "rustls", "object_store"];
+const QUIET_TARGETS: [&str; 8] =
+    ["h2", "hyper", "hyper_util", "tonic", "tower", "reqwest", "rustls", "object_store"];
+/// Warns several times a second of each peer that is away; who leads and who is away is logged once by the roles.
+const REPEATING_TARGET: &str = "openraft";
 
 /// Sends this process's logs to standard error, and panics into the logs.
 ///
@@ -39,7 +41,9 @@ pub fn init(level: &str, format: &str) -> Result<(), ServiceError> {
         _ => return Err(ServiceError::LogFormat { format: format.to_owned() }),
     };
     let quiet = QUIET_TARGETS.map(|target| (target, filter.min(LevelFilter::WARN)));
-    let targets = Targets::new().with_default(filter).with_targets(quiet);
+    let repeating = if filter == LevelFilter::DEBUG { LevelFilter::WARN } else { LevelFilter::ERROR };
+    let targets =
+        Targets::new().with_default(filter).with_targets(quiet).with_target(REPEATING_TARGET, repeating);
     let subscriber = Registry::default().with(LineLayer { format }.with_filter(targets));
     tracing::subscriber::set_global_default(subscriber).map_err(|_| ServiceError::LogsTwice)?;
     std::panic::set_hook(Box::new(|panic| {

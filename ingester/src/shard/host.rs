@@ -120,6 +120,7 @@ impl ShardHost {
         self.shards.replicas.write().insert(shard, replica.clone());
         info!(%shard, voters = ?voters, "replica started");
         let shutdown = || self.context.shutdown();
+        self.context.spawn(format!("leadership of shard {shard}"), log_leaders(replica.clone(), shutdown()));
         let propose = proposer::run(replica.clone(), self.addresses.clone(), submissions, shutdown());
         self.context.spawn(format!("proposer of shard {shard}"), propose);
         self.context
@@ -136,5 +137,23 @@ impl ShardHost {
         };
         self.context.spawn(format!("cutter of shard {shard}"), cutter.run(shutdown()));
         Ok(())
+    }
+}
+
+/// Logs who leads a shard, at each change.
+async fn log_leaders(replica: Arc<Replica>, shutdown: CancellationToken) -> Result<(), crate::IngesterError> {
+    let mut leadership = replica.group.leadership();
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return Ok(()),
+            changed = leadership.changed() => if changed.is_err() { return Ok(()) },
+        }
+        let seen = *leadership.borrow_and_update();
+        match seen.leader {
+            Some(leader) => {
+                info!(shard = %replica.shard, %leader, term = seen.term, here = replica.group.is_leader(), "shard has a leader")
+            }
+            None => info!(shard = %replica.shard, term = seen.term, "shard has no leader"),
+        }
     }
 }
