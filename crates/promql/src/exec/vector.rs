@@ -111,6 +111,17 @@ impl Vector {
         *self = kept;
     }
 
+    /// Returns the vector with its rows sorted by labels.
+    pub(super) fn sorted(self) -> Self {
+        let mut order: Vec<usize> = (0..self.series.len()).collect();
+        order.sort_by(|a, b| self.series[*a].labels.cmp(&self.series[*b].labels));
+        let mut sorted = Self::new(self.steps);
+        for index in order {
+            sorted.push(self.series[index].clone(), self.row(index));
+        }
+        sorted
+    }
+
     /// Returns the vector repeated over so many steps, when it has one.
     pub(super) fn spread(self, steps: usize) -> Self {
         if self.steps != 1 || steps == 1 {

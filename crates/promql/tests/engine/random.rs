@@ -68,12 +68,11 @@ fn query() -> impl Strategy<Value = String> {
             "avg by (x)",
             "max without (y)",
             "count by (y)",
-            "topk(2, ",
-            "bottomk by (x) (1, ",
+            "max by (x) (topk by (x) (2, ",
+            "min by (x) (bottomk by (x) (1, ",
             "quantile(0.3, ",
             "stddev by (x)",
             "count_values(\"v\", ",
-            "limitk(1, ",
         ]);
         let functions = prop::sample::select(vec![
             "-",
@@ -97,6 +96,8 @@ fn query() -> impl Strategy<Value = String> {
                 let (name, rest) = head.split_once('(').expect("a call");
                 format!("{name}({inner}, {})", rest.trim_end_matches(", "))
             }
+            // The order of a ranking is not specified, and later ties follow it: so rankings are aggregated at once.
+            head if head.contains("topk") || head.contains("bottomk") => format!("{head}{inner}))"),
             head if head.ends_with(", ") => format!("{head}{inner})"),
             head => format!("{head}({inner})"),
         };

@@ -1,4 +1,4 @@
-//! `count_values`: one series for each different value.
+//! `count_values`: one series for each different value, sorted by labels, so that ties above do not depend on the steps.
 
 use std::collections::HashMap;
 
@@ -44,6 +44,6 @@ impl Context<'_> {
             }
             self.budget.cells(vector.series.len(), vector.steps)?;
         }
-        Ok(vector)
+        Ok(vector.sorted())
     }
 }
