@@ -150,9 +150,7 @@ async fn watch(plan: &Plan, children: &mut Children, signals: &mut Signals) {
                     return;
                 }
                 Some(ended) => {
-                    let executable = std::env::current_exe().map(|path| table::short(&path));
-                    let executable = executable.unwrap_or_else(|_| "norn".to_owned());
-                    let again = plan.command_line(&executable, &ended.name).unwrap_or_default();
+                    let again = table::again(plan, &ended.name);
                     println!("{} (pid {}) {}; the others go on. Start it again: {again}", ended.name, ended.pid, ended.how);
                 }
             },

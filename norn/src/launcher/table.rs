@@ -35,8 +35,19 @@ pub(crate) fn print_ready(plan: &Plan, flags: &ClusterFlags, took: Duration) {
     println!("Ctrl-C stops all. Until then: kill -9 one of the pids above, and ask again.");
 }
 
+/// Returns the command that starts a node again from the current directory.
+pub(crate) fn again(plan: &Plan, name: &str) -> String {
+    let executable =
+        std::env::current_exe().map_or_else(|_| "norn".to_owned(), |path| path.display().to_string());
+    let command = plan.command_line(&executable, name).unwrap_or_default();
+    match std::env::current_dir() {
+        Ok(here) => command.replace(&format!("{}/", here.display()), ""),
+        Err(_) => command,
+    }
+}
+
 /// Returns a path relative to the current directory when it is below it.
-pub(crate) fn short(path: &Path) -> String {
+fn short(path: &Path) -> String {
     let here = std::env::current_dir().ok();
     let relative = here.as_deref().and_then(|here| path.strip_prefix(here).ok());
     relative.unwrap_or(path).display().to_string()
