@@ -4,7 +4,7 @@
 //! the tree is a loop over the vector, upwards in order and downwards in reverse. Every node has exactly one parent,
 //! except the root, and a span of bytes in the query's text.
 //!
-//! Not here: what nodes mean (see [`crate::function`] and the engine) and how text becomes nodes (see [`crate::parser`]).
+//! Not here: what nodes mean (see [`crate::function`] and the engine) and how text becomes nodes (see [`crate::parse`]).
 
 mod duration;
 mod operator;

@@ -7,8 +7,8 @@ use std::fmt;
 use model::labels::{METRIC_NAME, is_legacy_label_name, quote};
 
 use crate::ast::{
-    Aggregate, AtModifier, Binary, Cardinality, DurationSpec, Expr, NodeId, NodeKind, RangeMode, Subquery,
-    UnaryOp, VectorSelector,
+    Aggregate, AtModifier, Binary, BinaryOp, Cardinality, DurationSpec, Expr, NodeId, NodeKind, RangeMode,
+    Subquery, UnaryOp, VectorSelector,
 };
 use crate::parser::text::quote_bytes;
 
@@ -48,7 +48,7 @@ fn print_node(kind: &NodeKind, expr: &Expr, parts: &mut Vec<Work>) {
             let sign = if *op == UnaryOp::Minus { "-" } else { "+" };
             parts.extend([Work::Literal(sign), Work::Node(*child)]);
         }
-        NodeKind::Binary(binary) => print_binary(binary, parts),
+        NodeKind::Binary(binary) => print_binary(binary, expr, parts),
         NodeKind::Aggregate(aggregate) => print_aggregate(aggregate, parts),
         NodeKind::Call(function, args) => {
             parts.extend([Work::Literal(function.name), Work::Literal("(")]);
@@ -80,7 +80,7 @@ fn label_list(labels: &[String]) -> String {
     labels.join(", ")
 }
 
-fn print_binary(binary: &Binary, parts: &mut Vec<Work>) {
+fn print_binary(binary: &Binary, expr: &Expr, parts: &mut Vec<Work>) {
     let mut op = format!(" {}", binary.op);
     if binary.return_bool {
         op.push_str(" bool");
@@ -102,7 +102,12 @@ fn print_binary(binary: &Binary, parts: &mut Vec<Work>) {
         op.push_str(&format!(" fill_right ({})", format_number(value)));
     }
     op.push(' ');
-    parts.extend([Work::Node(binary.lhs), Work::Text(op), Work::Node(binary.rhs)]);
+    let lhs = match expr.node(binary.lhs).kind {
+        // Its plus sign would take the whole power.
+        NodeKind::Number(f64::INFINITY) if binary.op == BinaryOp::Pow => Work::Literal("Inf"),
+        _ => Work::Node(binary.lhs),
+    };
+    parts.extend([lhs, Work::Text(op), Work::Node(binary.rhs)]);
 }
 
 fn print_aggregate(aggregate: &Aggregate, parts: &mut Vec<Work>) {

@@ -103,7 +103,7 @@ fn vector() -> impl Strategy<Value = String> {
             "> bool",
             "<= on(a)",
             "* on(a, b) group_left(c)",
-            "/ ignoring(x) group_right",
+            "/ ignoring(x) group_right()",
             "- fill(0)",
         ]);
         prop_oneof![

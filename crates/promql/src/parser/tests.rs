@@ -54,6 +54,7 @@ fn prints_everything() {
         ("1_000", "1000"),
         ("inf", "+Inf"),
         ("-Inf", "-Inf"),
+        ("inf ^ 2 ^ inf", "Inf ^ 2 ^ +Inf"),
         ("5m30s", "330"),
         (r#""a\x41\u00e9\n""#, "\"aAé\\n\""),
         ("'it is'", "\"it is\""),
