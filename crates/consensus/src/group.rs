@@ -11,7 +11,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use model::NodeId;
 use openraft::async_runtime::watch::WatchReceiver;
-use openraft::errors::{ClientWriteError, ForwardToLeader, LinearizableReadError, RaftError};
+use openraft::errors::{
+    ClientWriteError, ForwardToLeader, InitializeError, LinearizableReadError, RaftError,
+};
 use openraft::raft::ClientWriteResponse;
 use openraft::{EmptyNode, LinearizerOption, Raft, ServerState};
 use parking_lot::Mutex;
@@ -81,6 +83,17 @@ impl Running {
                 ConsensusError::Membership { group: self.id, reason: refusal.to_string() }
             }
             RaftError::Fatal(fatal) => self.stopped(fatal),
+        }
+    }
+
+    /// Gives a fresh group its first members; an old one keeps those it has.
+    ///
+    /// Every founder writes the same first entry, so it does no harm when there are several.
+    pub(crate) async fn initialize(&self, initial: &BTreeSet<NodeId>) -> Result<(), ConsensusError> {
+        let members: BTreeSet<u64> = initial.iter().map(|node| node.0).collect();
+        match self.raft.initialize(members).await {
+            Ok(()) | Err(RaftError::APIError(InitializeError::NotAllowed(_))) => Ok(()),
+            Err(error) => Err(self.stopped(error)),
         }
     }
 

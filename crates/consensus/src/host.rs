@@ -11,7 +11,6 @@ use std::sync::atomic::AtomicU64;
 
 use bytes::Bytes;
 use model::NodeId;
-use openraft::errors::{InitializeError, RaftError};
 use openraft::{Config, Raft, Snapshot};
 use parking_lot::Mutex;
 use serde::Serialize;
@@ -82,7 +81,8 @@ impl RaftHost {
 
     /// Starts a group: a fresh one begins with these voters, the same on each of them; an old one goes on.
     ///
-    /// A node that is not among them waits until the leader makes it a member.
+    /// The lowest of them founds the group; the others do so only when they hear nothing of it for three leases. A
+    /// node that is not among them waits until the leader makes it a member.
     ///
     /// # Errors
     /// [`ConsensusError::AlreadyStarted`], [`ConsensusError::Snapshot`], [`ConsensusError::Stopped`] when log and
@@ -97,9 +97,17 @@ impl RaftHost {
             return Err(ConsensusError::AlreadyStarted { group });
         }
         let running = self.build(group, machine).await?;
-        self.initialize(&running, initial).await?;
+        let founder = initial.first() == Some(&self.config.node);
+        if founder {
+            running.initialize(initial).await?;
+        }
         let (sender, leadership) = watch::channel(Leadership::default());
-        let task = tokio::spawn(crate::watch::run(running.clone(), sender, self.config.election_max));
+        let task = tokio::spawn(crate::watch::run(
+            running.clone(),
+            sender,
+            initial.clone(),
+            self.config.election_max,
+        ));
         let inner = Inner {
             running,
             wal: Arc::clone(&self.wal),
@@ -139,18 +147,6 @@ impl RaftHost {
         let raft = Raft::new(self.config.node.0, config, network, store, adapter).await;
         let raft = raft.map_err(|fatal| ConsensusError::Stopped { group: id, reason: fatal.to_string() })?;
         Ok(Running { id, me: self.config.node, raft, machine, mute, snapshots: Arc::default() })
-    }
-
-    /// Gives a fresh group its first members. All of them write the same first entry, so any may be elected.
-    async fn initialize(&self, running: &Running, initial: &BTreeSet<NodeId>) -> Result<(), ConsensusError> {
-        if !initial.contains(&self.config.node) {
-            return Ok(());
-        }
-        let members: BTreeSet<u64> = initial.iter().map(|node| node.0).collect();
-        match running.raft.initialize(members).await {
-            Ok(()) | Err(RaftError::APIError(InitializeError::NotAllowed(_))) => Ok(()),
-            Err(error) => Err(running.stopped(error)),
-        }
     }
 
     /// Returns a group that runs here.

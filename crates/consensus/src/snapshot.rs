@@ -219,3 +219,60 @@ pub(crate) fn newest(directory: &Path) -> io::Result<Option<SnapshotFile>> {
     }
     Ok(None)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::{StoredMembership, from_wal_id};
+
+    fn meta(index: u64) -> SnapshotMeta {
+        let last_log_id = Some(from_wal_id(wal::LogId { term: 2, node: 1, index }));
+        SnapshotMeta { last_log_id, last_membership: StoredMembership::default() }
+    }
+
+    fn state(file: &SnapshotFile) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        file.body().read_to_end(&mut bytes).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn a_snapshot_is_read_back_and_replaces_the_one_before() {
+        let directory = tempfile::tempdir().unwrap();
+        for index in [7, 12] {
+            let body = format!("state at {index}");
+            write(directory.path(), meta(index), |out| out.write_all(body.as_bytes())).unwrap();
+        }
+        let found = newest(directory.path()).unwrap().unwrap();
+        assert_eq!((found.meta.clone(), state(&found)), (meta(12), b"state at 12".to_vec()));
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_failed_write_leaves_the_one_before() {
+        let directory = tempfile::tempdir().unwrap();
+        write(directory.path(), meta(7), |out| out.write_all(b"good")).unwrap();
+        let failed = write(directory.path(), meta(12), |_| Err(io::Error::other("no space")));
+        assert!(failed.is_err());
+        assert_eq!(state(&newest(directory.path()).unwrap().unwrap()), b"good");
+    }
+
+    #[test]
+    fn no_damage_goes_unnoticed() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = write(directory.path(), meta(7), |out| out.write_all(b"the state")).unwrap();
+        let good = std::fs::read(file.path()).unwrap();
+        for bit in 0..good.len() * 8 {
+            let mut damaged = good.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            std::fs::write(file.path(), &damaged).unwrap();
+            assert!(newest(directory.path()).unwrap().is_none(), "bit {bit}");
+        }
+        for length in 0..good.len() {
+            std::fs::write(file.path(), &good[..length]).unwrap();
+            assert!(newest(directory.path()).unwrap().is_none(), "length {length}");
+        }
+        std::fs::write(file.path(), &good).unwrap();
+        assert_eq!(state(&newest(directory.path()).unwrap().unwrap()), b"the state");
+    }
+}

@@ -214,15 +214,18 @@ impl Cluster {
         self.nodes.iter().map(|(node, running)| (*node, running.group.clone())).collect()
     }
 
-    /// Waits until every node has applied all these commands, and asserts that their states are equal.
+    /// Waits until every node has applied the last of these commands, which were acknowledged in this order; asserts
+    /// that each then has them all, and that the states are equal.
     pub(crate) async fn agree_on(&mut self, commands: &[String]) -> Vec<(u64, Bytes)> {
+        let last = commands.last().unwrap().as_bytes();
         let mut states = Vec::new();
-        for node in self.nodes.values_mut() {
-            let has_all = |entries: &Vec<(u64, Bytes)>| {
-                let found: BTreeSet<&[u8]> = entries.iter().map(|(_, command)| &command[..]).collect();
-                commands.iter().all(|command| found.contains(command.as_bytes()))
-            };
-            states.push(node.ledger.wait_for(has_all).await.unwrap().clone());
+        for (number, node) in &mut self.nodes {
+            let has_last = |entries: &Vec<(u64, Bytes)>| entries.iter().any(|(_, command)| command == last);
+            let state = node.ledger.wait_for(has_last).await.unwrap().clone();
+            let found: BTreeSet<&[u8]> = state.iter().map(|(_, command)| &command[..]).collect();
+            let lost = commands.iter().find(|command| !found.contains(command.as_bytes()));
+            assert_eq!(lost, None, "acknowledged and lost on node {number}");
+            states.push(state);
         }
         let shortest = states.iter().map(Vec::len).min().unwrap();
         for state in &states {
