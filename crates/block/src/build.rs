@@ -1,18 +1,24 @@
 //! Builds a block: a pure function from series to the bytes of both files.
 //!
-//! `chunks.parquet` comes first, because `series.parquet` holds what proves it. Nothing here reads a clock, draws a random
-//! number or names the program's release, so replicas that build from equal heads upload equal objects.
+//! Life cycle: 1. series are read, checked and encoded one by one, so that decoded samples are never held for more than
+//! one; 2. rows are ordered; 3. `chunks.parquet` is written, and each value given up once its page is; 4. `series.parquet`,
+//! which holds what proves the other file.
+//!
+//! Nothing here reads a clock, draws a random number or names the program's release, so replicas that build from equal
+//! heads upload equal objects.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use model::{BlockId, BlockMeta, BlockRange, LabelSet, MetricMetadata, ObjectMeta, ShardId};
+use chunk::ChunkError;
+use model::{BlockId, BlockMeta, BlockRange, LabelSet, MetricMetadata, ObjectMeta, ShardId, TimeRange};
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::chunks::{ChunksWriter, encode_value};
+use crate::chunks::{self, encode_value};
 use crate::error::BlockError;
 use crate::layout::{self, Identity, Stats};
 use crate::order::LabelTable;
+use crate::reader::BlockSeries;
 use crate::series::{self, SeriesRow, WrittenChunks};
 
 /// Everything of a block that is not in its series.
@@ -34,15 +40,67 @@ pub struct BlockSpec {
     pub metadata: Vec<MetricMetadata>,
 }
 
-/// One series with its samples.
+/// A series as [`build`] takes it.
+pub trait SeriesInput {
+    /// Appends its samples in time order, each timestamp once. It may leave out those outside of `range`, the block's; a
+    /// block refuses them.
+    ///
+    /// # Errors
+    /// [`ChunkError`] when what it is read from is damaged.
+    fn read(
+        &self,
+        range: TimeRange,
+        timestamps: &mut Vec<i64>,
+        values: &mut Vec<f64>,
+    ) -> Result<(), ChunkError>;
+
+    /// Gives up everything but its labels, which are without external labels.
+    fn into_labels(self) -> LabelSet;
+}
+
+/// One series with its samples decoded.
 #[derive(Clone, Copy, Debug)]
 pub struct BlockInput<'a> {
     /// Its labels, without external labels.
     pub labels: &'a LabelSet,
-    /// Milliseconds within the block's range, strictly ascending, at least one.
+    /// Milliseconds within the block's range, strictly ascending.
     pub timestamps: &'a [i64],
     /// One a timestamp.
     pub values: &'a [f64],
+}
+
+impl SeriesInput for BlockInput<'_> {
+    fn read(
+        &self,
+        _range: TimeRange,
+        timestamps: &mut Vec<i64>,
+        values: &mut Vec<f64>,
+    ) -> Result<(), ChunkError> {
+        timestamps.extend_from_slice(self.timestamps);
+        values.extend_from_slice(self.values);
+        Ok(())
+    }
+
+    fn into_labels(self) -> LabelSet {
+        self.labels.clone()
+    }
+}
+
+/// One series with its samples encoded. Its chunks may overlap, on equal timestamps the one listed first wins; samples
+/// outside of the block's range are left out.
+impl SeriesInput for BlockSeries {
+    fn read(
+        &self,
+        range: TimeRange,
+        timestamps: &mut Vec<i64>,
+        values: &mut Vec<f64>,
+    ) -> Result<(), ChunkError> {
+        chunk::read_merged(&self.chunks, range.start.0, range.end.0, timestamps, values)
+    }
+
+    fn into_labels(self) -> LabelSet {
+        self.labels
+    }
 }
 
 /// A finished block that is not uploaded yet.
@@ -56,35 +114,26 @@ pub struct BuiltBlock {
     pub chunks_bytes: Bytes,
 }
 
-/// Builds a block from its series, in any order; equal input gives equal bytes.
+/// Builds a block from its series, in any order; equal input gives equal bytes. Series without samples are left out.
 ///
-/// CPU-bound: about 50 ns a sample. Holds both files in memory. A block without series is valid.
+/// CPU-bound: about 50 ns a sample. Each series is read, encoded and given up before the next one is asked for: beside
+/// labels and encoded samples, one series is held decoded. A block without series is valid.
 ///
 /// # Errors
-/// [`BlockError::InvalidInput`] when two series have the same labels, or samples are missing, not ascending or outside of
+/// [`BlockError::InvalidInput`] when two series have the same labels, or samples are damaged, not ascending or outside of
 /// the range; [`BlockError::Encode`] when a file cannot be written.
-pub fn build<'a>(
+pub fn build<S: SeriesInput>(
     spec: &BlockSpec,
-    series: impl Iterator<Item = BlockInput<'a>>,
+    series: impl IntoIterator<Item = S>,
 ) -> Result<BuiltBlock, BlockError> {
-    let inputs: Vec<BlockInput<'a>> = series.collect();
-    let invalid = |labels: &LabelSet, reason: String| BlockError::InvalidInput {
-        block: spec.id,
-        series: labels.to_string(),
-        reason,
-    };
-    for input in &inputs {
-        check(spec, input).map_err(|reason| invalid(input.labels, reason))?;
-    }
-    if inputs.len() > layout::ROWS_MAX {
-        return Err(invalid(inputs[0].labels, format!("one of more than {} series", layout::ROWS_MAX)));
-    }
-    let table = LabelTable::new(inputs.iter().map(|input| input.labels));
+    let mut encoded = EncodedSeries::encode(spec, series)?;
+    let labels = std::mem::take(&mut encoded.labels);
+    let table = LabelTable::new(labels.iter());
     let (rows, twins) = table.rows(&table.sort_labels());
     if let Some((twin, _)) = twins {
-        return Err(invalid(inputs[twin as usize].labels, "is given twice".to_owned()));
+        return Err(invalid(spec, &labels[twin as usize], "is given twice".to_owned()));
     }
-    let facts: Vec<SeriesRow> = rows.iter().map(|row| facts(&inputs[*row as usize])).collect();
+    let facts: Vec<SeriesRow> = rows.iter().map(|row| encoded.facts[*row as usize]).collect();
     let samples = facts.iter().map(|row| row.samples as u64).sum();
     let identity = Identity {
         id: spec.id,
@@ -94,12 +143,14 @@ pub fn build<'a>(
         cut_index: spec.cut_index,
         external_labels: &spec.external_labels,
         stats: Stats { series: rows.len() as u64, samples },
-        rows_xxh3: rows_hash(&inputs, &rows),
+        rows_xxh3: rows_hash(&labels, &rows),
     };
     let mut metadata = spec.metadata.clone();
     metadata.sort_unstable();
     metadata.dedup();
-    let chunks = write_chunks(&identity, &inputs, &rows)
+    let values_bytes = encoded.values.iter().map(Bytes::len).sum();
+    let values = rows.iter().map(|row| std::mem::take(&mut encoded.values[*row as usize]));
+    let chunks = chunks::write(identity.key_values(), values, values_bytes)
         .map_err(|e| BlockError::Encode { file: layout::CHUNKS_FILE, reason: e.to_string() })?;
     let written = WrittenChunks { facts: chunks.facts, page_crcs: chunks.page_crcs };
     let (series_bytes, series_tail) = series::write(&identity, &table, &rows, &facts, &metadata, &written)
@@ -130,21 +181,60 @@ pub fn build<'a>(
     Ok(BuiltBlock { meta, series_bytes: series_bytes.into(), chunks_bytes: chunks.bytes.into() })
 }
 
-/// Tells what is wrong with a series, if anything is.
-fn check(spec: &BlockSpec, input: &BlockInput<'_>) -> Result<(), String> {
-    let (timestamps, values) = (input.timestamps, input.values);
+/// What remains of the input, one element a series.
+#[derive(Default)]
+struct EncodedSeries {
+    labels: Vec<LabelSet>,
+    facts: Vec<SeriesRow>,
+    /// What the chunks column holds of it.
+    values: Vec<Bytes>,
+}
+
+impl EncodedSeries {
+    fn encode<S: SeriesInput>(
+        spec: &BlockSpec,
+        series: impl IntoIterator<Item = S>,
+    ) -> Result<Self, BlockError> {
+        let mut encoded = Self::default();
+        let (mut timestamps, mut values) = (Vec::new(), Vec::new());
+        for input in series {
+            timestamps.clear();
+            values.clear();
+            let read = input.read(spec.range.closed(), &mut timestamps, &mut values);
+            let labels = input.into_labels();
+            let checked = read.map_err(|error| error.to_string());
+            let checked = checked.and_then(|()| check(spec, &timestamps, &values));
+            checked.map_err(|reason| invalid(spec, &labels, reason))?;
+            if timestamps.is_empty() {
+                continue;
+            }
+            if encoded.labels.len() >= layout::ROWS_MAX {
+                return Err(invalid(spec, &labels, format!("one of more than {} series", layout::ROWS_MAX)));
+            }
+            encoded.labels.push(labels);
+            encoded.facts.push(facts(&timestamps, &values));
+            encoded.values.push(encode_value(spec.range.start.0, &timestamps, &values));
+        }
+        Ok(encoded)
+    }
+}
+
+fn invalid(spec: &BlockSpec, labels: &LabelSet, reason: String) -> BlockError {
+    BlockError::InvalidInput { block: spec.id, series: labels.to_string(), reason }
+}
+
+/// Tells what is wrong with a series' samples, if anything is.
+fn check(spec: &BlockSpec, timestamps: &[i64], values: &[f64]) -> Result<(), String> {
     if timestamps.len() != values.len() {
         return Err(format!("{} timestamps but {} values", timestamps.len(), values.len()));
     }
-    let (Some(first), Some(last)) = (timestamps.first(), timestamps.last()) else {
-        return Err("has no samples".to_owned());
-    };
     if i32::try_from(timestamps.len()).is_err() {
         return Err(format!("has {} samples, at most {} can be stored", timestamps.len(), i32::MAX));
     }
     if let Some(pair) = timestamps.windows(2).find(|pair| pair[0] >= pair[1]) {
         return Err(format!("timestamp {} follows {}", pair[1], pair[0]));
     }
+    let (Some(first), Some(last)) = (timestamps.first(), timestamps.last()) else { return Ok(()) };
     let range = spec.range;
     if !range.contains(*first) || !range.contains(*last) {
         return Err(format!(
@@ -155,40 +245,27 @@ fn check(spec: &BlockSpec, input: &BlockInput<'_>) -> Result<(), String> {
     Ok(())
 }
 
-fn facts(input: &BlockInput<'_>) -> SeriesRow {
-    let has_stale = input.values.iter().any(|value| model::is_stale(*value));
-    let has_float = input.values.iter().any(|value| !model::is_stale(*value));
+/// Describes checked samples, of which there is at least one.
+fn facts(timestamps: &[i64], values: &[f64]) -> SeriesRow {
+    let has_stale = values.iter().any(|value| model::is_stale(*value));
+    let has_float = values.iter().any(|value| !model::is_stale(*value));
     let kinds =
         if has_float { layout::KIND_FLOAT } else { 0 } | if has_stale { layout::KIND_STALE } else { 0 };
-    let (first, last) = (input.timestamps.first(), input.timestamps.last());
     SeriesRow {
         kinds,
-        first_ms: *first.expect("checked: at least one sample"),
-        last_ms: *last.expect("checked: at least one sample"),
-        samples: input.timestamps.len() as i32,
+        first_ms: timestamps[0],
+        last_ms: timestamps[timestamps.len() - 1],
+        samples: timestamps.len() as i32,
     }
 }
 
 /// Hashes the labels of all rows in row order, each after its length.
-fn rows_hash(inputs: &[BlockInput<'_>], rows: &[u32]) -> u128 {
+fn rows_hash(labels: &[LabelSet], rows: &[u32]) -> u128 {
     let mut hash = Xxh3::new();
     for row in rows {
-        let labels = inputs[*row as usize].labels.as_bytes();
+        let labels = labels[*row as usize].as_bytes();
         hash.update(&(labels.len() as u64).to_le_bytes());
         hash.update(labels);
     }
     hash.digest128()
-}
-
-fn write_chunks(
-    identity: &Identity<'_>,
-    inputs: &[BlockInput<'_>],
-    rows: &[u32],
-) -> parquet::errors::Result<crate::chunks::WrittenFile> {
-    let mut writer = ChunksWriter::new()?;
-    for row in rows {
-        let input = &inputs[*row as usize];
-        writer.push(encode_value(identity.range.start.0, input.timestamps, input.values))?;
-    }
-    writer.finish(identity.key_values())
 }

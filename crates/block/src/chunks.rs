@@ -9,4 +9,4 @@ mod write;
 
 pub(crate) use pages::{Page, PageTable};
 pub(crate) use value::{decode_value, encode_value};
-pub(crate) use write::{ChunksWriter, WrittenFile};
+pub(crate) use write::write;

@@ -28,7 +28,7 @@ mod series;
 mod upload;
 mod varint;
 
-pub use build::{BlockInput, BlockSpec, BuiltBlock, build};
+pub use build::{BlockInput, BlockSpec, BuiltBlock, SeriesInput, build};
 pub use config::{Credentials, ObjectStoreConfig, S3Config, open_store};
 pub use error::BlockError;
 pub use layout::object_keys;

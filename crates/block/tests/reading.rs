@@ -4,7 +4,7 @@ mod support;
 
 use std::sync::Arc;
 
-use block::{BlockError, BlockReader, BuiltBlock, SelectLimits};
+use block::{BlockError, BlockReader, BlockSeries, BuiltBlock, SelectLimits};
 use bytes::Bytes;
 use model::{BlockRange, ErrorKind, MatchOp, Matcher, TimeRange};
 use support::{
@@ -136,11 +136,45 @@ fn input_that_cannot_be_stored_is_refused_by_name() {
         assert!(matches!(&error, BlockError::InvalidInput { series, .. } if series == "m"), "{error:?}");
         assert!(error.to_string().contains(word), "{error}");
     };
-    check(&[&[]], "no samples");
     check(&[&[7_200_001, 7_200_001]], "7200001 follows 7200001");
     check(&[&[7_199_999]], "outside");
     check(&[&[14_400_000]], "outside");
     check(&[&[7_200_001], &[7_200_001]], "given twice");
+}
+
+#[tokio::test]
+async fn series_without_samples_are_left_out() {
+    let series = |pod: &str, samples: Vec<(i64, u64)>| PlainSeries {
+        labels: labels(&[("__name__", "m"), ("pod", pod)]),
+        samples,
+    };
+    let all = [series("a", vec![]), series("b", vec![(7_200_001, 0)]), series("c", vec![])];
+    let built = build_plain(&spec(HOURS_2), &all).expect("valid input");
+    assert_eq!(read_all(&built).await.expect("undamaged"), all[1..2]);
+    assert_eq!(built, build_plain(&spec(HOURS_2), &all[1..2]).expect("valid input"));
+}
+
+#[tokio::test]
+async fn encoded_series_are_read_over_the_range_of_the_block() {
+    let times: Vec<i64> = (7_100_000..14_500_000).step_by(15_000).collect();
+    let values: Vec<f64> = times.iter().map(|t| *t as f64).collect();
+    let (early, late) =
+        (chunk::encode(&times[..300], &values[..300]), chunk::encode(&times[200..], &values[200..]));
+    let input = BlockSeries { labels: labels(&[("__name__", "m")]), chunks: vec![late, early] };
+    let built = block::build(&spec(HOURS_2), [input]).expect("valid input");
+    let samples = times.iter().map(|t| (*t, (*t as f64).to_bits()));
+    let samples = samples.filter(|(t, _)| HOURS_2.contains(*t)).collect();
+    let expected = PlainSeries { labels: labels(&[("__name__", "m")]), samples };
+    assert_eq!(read_all(&built).await.expect("undamaged"), [expected]);
+}
+
+#[test]
+fn a_damaged_series_is_refused_by_name() {
+    let mut chunk = chunk::encode(&[7_200_001], &[1.0]);
+    chunk.data = Bytes::from_static(b"damaged");
+    let input = BlockSeries { labels: labels(&[("__name__", "m")]), chunks: vec![chunk] };
+    let error = block::build(&spec(HOURS_2), [input]).expect_err("the chunk's checksum is wrong");
+    assert!(matches!(&error, BlockError::InvalidInput { series, .. } if series == "m"), "{error:?}");
 }
 
 /// Opens and reads everything; the answer or the error of whatever failed.

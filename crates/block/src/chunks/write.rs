@@ -17,7 +17,7 @@ use crate::layout::{self, ChunksFacts};
 const ZSTD_LEVEL: i32 = 1;
 /// Small pages make selective reads cheap.
 const PAGE_BYTES: usize = 64 << 10;
-/// The library checks a page's size after each batch of this many values.
+/// The library checks a page's size after each batch of this many values, and is handed no more at once.
 const BATCH_VALUES: usize = 16;
 /// A row group ends at either of these.
 const GROUP_ROWS: usize = 128 << 10;
@@ -30,78 +30,83 @@ pub(crate) struct WrittenFile {
     pub(crate) page_crcs: Vec<u32>,
 }
 
-/// Takes the values of rows in order and writes a row group whenever one is full.
-pub(crate) struct ChunksWriter {
-    writer: SerializedFileWriter<Vec<u8>>,
-    group: Vec<ByteArray>,
-    group_bytes: usize,
+/// Writes the values of all rows, in row order, `values_bytes` together. Each is given up soon after it was taken.
+pub(crate) fn write(
+    key_values: Vec<KeyValue>,
+    values: impl Iterator<Item = Bytes>,
+    values_bytes: usize,
+) -> Result<WrittenFile> {
+    let column = Type::primitive_type_builder(layout::CHUNKS_COLUMN, PhysicalType::BYTE_ARRAY)
+        .with_repetition(Repetition::REQUIRED)
+        .build()?;
+    let schema = Type::group_type_builder("chunks").with_fields(vec![Arc::new(column)]).build()?;
+    let properties = Arc::new(properties()?);
+    // The file is hardly ever larger than its values; a buffer that grows would be copied whole. Room unused stays untouched.
+    let file = Vec::with_capacity(values_bytes);
+    let mut writer = SerializedFileWriter::new(file, Arc::new(schema), properties)?;
+    let mut values = values.map(ByteArray::from).peekable();
+    while values.peek().is_some() {
+        write_group(&mut writer, &mut values)?;
+    }
+    key_values.into_iter().for_each(|entry| writer.append_key_value_metadata(entry));
+    finish(writer)
 }
 
-impl ChunksWriter {
-    /// Starts a file.
-    pub(crate) fn new() -> Result<Self> {
-        let column = Type::primitive_type_builder(layout::CHUNKS_COLUMN, PhysicalType::BYTE_ARRAY)
-            .with_repetition(Repetition::REQUIRED)
-            .build()?;
-        let schema = Type::group_type_builder("chunks").with_fields(vec![Arc::new(column)]).build()?;
-        let properties = WriterProperties::builder()
-            .set_created_by(layout::CREATED_BY.to_owned())
-            .set_compression(Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL)?))
-            .set_dictionary_enabled(false)
-            .set_encoding(Encoding::DELTA_LENGTH_BYTE_ARRAY)
-            .set_statistics_enabled(EnabledStatistics::None)
-            .set_data_page_size_limit(PAGE_BYTES)
-            .set_write_batch_size(BATCH_VALUES)
-            .set_max_row_group_row_count(None)
-            .set_max_row_group_bytes(None)
-            .build();
-        let writer = SerializedFileWriter::new(Vec::new(), Arc::new(schema), Arc::new(properties))?;
-        Ok(Self { writer, group: Vec::new(), group_bytes: 0 })
-    }
+fn properties() -> Result<WriterProperties> {
+    let properties = WriterProperties::builder()
+        .set_created_by(layout::CREATED_BY.to_owned())
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL)?))
+        .set_dictionary_enabled(false)
+        .set_encoding(Encoding::DELTA_LENGTH_BYTE_ARRAY)
+        .set_statistics_enabled(EnabledStatistics::None)
+        .set_data_page_size_limit(PAGE_BYTES)
+        .set_write_batch_size(BATCH_VALUES)
+        .set_max_row_group_row_count(None)
+        .set_max_row_group_bytes(None)
+        .build();
+    Ok(properties)
+}
 
-    /// Appends the value of the next row.
-    pub(crate) fn push(&mut self, value: Vec<u8>) -> Result<()> {
-        self.group_bytes += value.len();
-        self.group.push(ByteArray::from(Bytes::from(value)));
-        if self.group.len() >= GROUP_ROWS || self.group_bytes >= GROUP_BYTES {
-            self.flush_group()?;
+/// Writes values until the row group is full or none is left.
+fn write_group(
+    writer: &mut SerializedFileWriter<Vec<u8>>,
+    values: &mut impl Iterator<Item = ByteArray>,
+) -> Result<()> {
+    let mut group = writer.next_row_group()?;
+    let column = group.next_column()?;
+    let mut column = column.ok_or_else(|| ParquetError::General("the schema has no column".to_owned()))?;
+    let (mut rows, mut bytes) = (0, 0);
+    let mut batch = Vec::with_capacity(BATCH_VALUES);
+    while rows < GROUP_ROWS && bytes < GROUP_BYTES {
+        let Some(value) = values.next() else { break };
+        rows += 1;
+        bytes += value.len();
+        batch.push(value);
+        if batch.len() == BATCH_VALUES {
+            column.typed::<ByteArrayType>().write_batch(&batch, None, None)?;
+            batch.clear();
         }
-        Ok(())
     }
+    column.typed::<ByteArrayType>().write_batch(&batch, None, None)?;
+    column.close()?;
+    group.close()?;
+    Ok(())
+}
 
-    fn flush_group(&mut self) -> Result<()> {
-        if self.group.is_empty() {
-            return Ok(());
-        }
-        let mut group = self.writer.next_row_group()?;
-        let column = group.next_column()?;
-        let mut column =
-            column.ok_or_else(|| ParquetError::General("the schema has no column".to_owned()))?;
-        column.typed::<ByteArrayType>().write_batch(&self.group, None, None)?;
-        column.close()?;
-        group.close()?;
-        self.group.clear();
-        self.group_bytes = 0;
-        Ok(())
-    }
-
-    /// Writes the footer and measures what the other file must know of this one.
-    pub(crate) fn finish(mut self, key_values: Vec<KeyValue>) -> Result<WrittenFile> {
-        self.flush_group()?;
-        key_values.into_iter().for_each(|entry| self.writer.append_key_value_metadata(entry));
-        let tail_start = self.writer.bytes_written();
-        let metadata = self.writer.finish()?;
-        let bytes = std::mem::take(self.writer.inner_mut());
-        let tail = &bytes[tail_start..];
-        let facts = ChunksFacts {
-            size_bytes: bytes.len() as u64,
-            tail_bytes: tail.len() as u64,
-            crc32c: crc32c::crc32c(&bytes),
-            tail_crc32c: crc32c::crc32c(tail),
-        };
-        let page_crcs = page_crcs(&bytes, &metadata);
-        Ok(WrittenFile { bytes, facts, page_crcs })
-    }
+/// Writes the footer and measures what the other file must know of this one.
+fn finish(mut writer: SerializedFileWriter<Vec<u8>>) -> Result<WrittenFile> {
+    let tail_start = writer.bytes_written();
+    let metadata = writer.finish()?;
+    let bytes = std::mem::take(writer.inner_mut());
+    let tail = &bytes[tail_start..];
+    let facts = ChunksFacts {
+        size_bytes: bytes.len() as u64,
+        tail_bytes: tail.len() as u64,
+        crc32c: crc32c::crc32c(&bytes),
+        tail_crc32c: crc32c::crc32c(tail),
+    };
+    let page_crcs = page_crcs(&bytes, &metadata);
+    Ok(WrittenFile { bytes, facts, page_crcs })
 }
 
 fn page_crcs(bytes: &[u8], metadata: &ParquetMetaData) -> Vec<u32> {
