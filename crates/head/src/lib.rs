@@ -14,7 +14,7 @@
 //! Not here: the log, clocks, blocks, and external labels, which belong to the cluster.
 //!
 //! Read in this order: `state` (the rules), `series` with `chunk_log` and `late`, `slots`, `index` with `postings` and
-//! `matching`, `read`, `snapshot`.
+//! `matching`, `read`, `window`, `snapshot`.
 
 mod chunk_log;
 mod error;
@@ -29,7 +29,8 @@ mod series;
 mod slots;
 mod snapshot;
 mod state;
+mod window;
 
 pub use error::HeadError;
 pub use head::{Head, HeadConfig, HeadStats};
-pub use read::{HeadSeries, RESULTS_MAX, WindowSeries};
+pub use read::{HeadSeries, RESULTS_MAX};

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use chunk::EncodedChunk;
-use model::{BlockRange, LabelSet, Matcher, MetricMetadata, SeriesRef, TimeRange};
+use model::{LabelSet, Matcher, MetricMetadata, SeriesRef, TimeRange};
 use roaring::RoaringBitmap;
 
 use crate::series::ChunkCopies;
@@ -11,7 +11,7 @@ use crate::state::State;
 use crate::{Head, HeadError, matching};
 
 /// How many series are copied before the lock is given back.
-const COPY_SLICE_SERIES: usize = 1024;
+pub(crate) const COPY_SLICE_SERIES: usize = 1024;
 
 /// The most label names, values or label sets that one call returns.
 pub const RESULTS_MAX: usize = 5_000_000;
@@ -25,21 +25,10 @@ pub struct HeadSeries {
     pub chunks: Vec<EncodedChunk>,
 }
 
-/// A series of a window, decoded.
-#[derive(Clone, Debug, PartialEq)]
-pub struct WindowSeries {
-    /// Its labels, without external labels.
-    pub labels: LabelSet,
-    /// Milliseconds, strictly ascending, at least one.
-    pub timestamps: Vec<i64>,
-    /// One a timestamp.
-    pub values: Vec<f64>,
-}
-
 /// A series' labels and chunks as bytes, copied under the lock.
-struct Copied {
-    labels: Vec<u8>,
-    chunks: ChunkCopies,
+pub(crate) struct Copied {
+    pub(crate) labels: Vec<u8>,
+    pub(crate) chunks: ChunkCopies,
 }
 
 impl Head {
@@ -160,49 +149,10 @@ impl Head {
     pub fn metadata(&self, family: Option<&str>) -> Vec<MetricMetadata> {
         self.state.read().metadata.get(family)
     }
-
-    /// Returns a window's samples, decoded, sorted by labels, series without a sample in it left out. After
-    /// [`Head::cut`] at its end and before [`Head::drop_before`] beyond its start, the same on all replicas.
-    ///
-    /// Takes 16 bytes a sample; for a large window take [`Head::window_encoded`] and decode series by series.
-    ///
-    /// # Panics
-    /// When a chunk in memory is damaged.
-    pub fn window(&self, range: BlockRange) -> Vec<WindowSeries> {
-        let closed = range.closed();
-        let start_ms = closed.start.0.max(self.dropped_until_ms());
-        let decode = |HeadSeries { labels, chunks }| {
-            let (mut timestamps, mut values) = (Vec::new(), Vec::new());
-            chunk::read_merged(&chunks, start_ms, closed.end.0, &mut timestamps, &mut values)
-                .expect("chunks are checked when they enter the head");
-            (!timestamps.is_empty()).then_some(WindowSeries { labels, timestamps, values })
-        };
-        self.window_encoded(range).into_iter().filter_map(decode).collect()
-    }
-
-    /// Returns the chunks that hold a window's samples, sorted by labels: about 1.5 bytes a sample. They also hold
-    /// samples around the window; read them with [`chunk::read_merged`] over the window's range, which may leave nothing.
-    pub fn window_encoded(&self, range: BlockRange) -> Vec<HeadSeries> {
-        let closed = range.closed();
-        let refs: Vec<SeriesRef> = {
-            let state = self.state.read();
-            state.index.all().iter().filter_map(|slot| state.slots.series_ref(slot)).collect()
-        };
-        let mut series = Vec::with_capacity(refs.len());
-        for slice in refs.chunks(COPY_SLICE_SERIES) {
-            let slice = copy_slice(&self.state.read(), slice, closed.start.0, closed.end.0);
-            series.extend(slice.into_iter().map(|Copied { labels, chunks }| HeadSeries {
-                labels: label_set(&labels),
-                chunks: chunks.into_chunks().collect(),
-            }));
-        }
-        series.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
-        series
-    }
 }
 
 /// Copies what series have in the closed range; those that have nothing there, or are gone, are left out.
-fn copy_slice(state: &State, refs: &[SeriesRef], start_ms: i64, end_ms: i64) -> Vec<Copied> {
+pub(crate) fn copy_slice(state: &State, refs: &[SeriesRef], start_ms: i64, end_ms: i64) -> Vec<Copied> {
     let series = refs.iter().filter_map(|series| state.slots.by_ref(*series));
     let copied = series.filter_map(|series| {
         let mut chunks = ChunkCopies::default();
@@ -218,7 +168,7 @@ fn copy_labels(state: &State, pairs: &[u32]) -> Vec<u8> {
     labels
 }
 
-fn label_set(bytes: &[u8]) -> LabelSet {
+pub(crate) fn label_set(bytes: &[u8]) -> LabelSet {
     LabelSet::from_bytes(bytes).expect("a series' pairs were taken from a label set")
 }
 

@@ -150,8 +150,18 @@ fn selected(head: &Head, range: TimeRange, from_ms: i64) -> Result<Content, Head
 }
 
 fn window(head: &Head, start_ms: i64, end_ms: i64) -> Content {
-    let series = head.window(BlockRange::new(start_ms, end_ms)).into_iter();
-    series.map(|series| (series.labels, zip(&series.timestamps, &series.values))).collect()
+    let mut content = Content::new();
+    let first_ms = start_ms.max(head.dropped_until_ms());
+    for series in head.window(BlockRange::new(start_ms, end_ms)) {
+        let (mut timestamps, mut values) = (Vec::new(), Vec::new());
+        chunk::read_merged(&series.chunks, first_ms, end_ms - 1, &mut timestamps, &mut values)
+            .expect("undamaged");
+        if !timestamps.is_empty() {
+            content.push((series.labels, zip(&timestamps, &values)));
+        }
+    }
+    content.sort_unstable();
+    content
 }
 
 fn check(head: &Head, model: &Model, start_ms: i64, length_ms: i64) -> Result<(), TestCaseError> {

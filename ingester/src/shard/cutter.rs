@@ -12,8 +12,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use block::{BlockInput, BlockSpec, BuiltBlock};
+use block::{BlockSeries, BlockSpec, BuiltBlock};
 use cluster::{ClusterSettings, Command};
+use head::HeadSeries;
 use model::{BlockId, BlockRange, ShardId};
 use object_store::ObjectStore;
 use session::Session;
@@ -155,12 +156,7 @@ impl Cutter {
         };
         let build = move || {
             let series = head.window(window.range);
-            let inputs = series.iter().map(|s| BlockInput {
-                labels: &s.labels,
-                timestamps: &s.timestamps,
-                values: &s.values,
-            });
-            block::build(&spec, inputs)
+            block::build(&spec, series.map(|HeadSeries { labels, chunks }| BlockSeries { labels, chunks }))
         };
         tokio::task::spawn_blocking(build)
             .await
