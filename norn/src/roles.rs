@@ -27,7 +27,7 @@ use tracing::debug;
 use crate::fault::Fault;
 use crate::settings::{Mode, STANDALONE, Settings};
 
-/// How often a cluster may refuse a process that has not seen it founded.
+/// How often a cluster may refuse a process before that counts.
 const REFUSALS_MAX: u32 = 10;
 /// The pause before it asks again.
 const REFUSAL_PAUSE: Duration = Duration::from_millis(200);
@@ -137,8 +137,8 @@ fn in_process_address(role: Role) -> String {
 async fn keep(session: Arc<Session>, shutdown: CancellationToken) -> Result<(), SessionError> {
     for _refusal in 1..REFUSALS_MAX {
         match session.clone().run(shutdown.clone()).await {
-            Err(error) if session.state().settings.is_none() => debug!(%error, "refused; asking again"),
-            ended => return ended,
+            Ok(()) => return Ok(()),
+            Err(error) => debug!(%error, "refused; asking again"),
         }
         tokio::time::sleep(REFUSAL_PAUSE).await;
     }
