@@ -142,6 +142,17 @@ fn explain(error: clap::Error) -> Exit {
 fn line(error: &clap::Error) -> String {
     let argument = context(error, ContextKind::InvalidArg);
     match error.kind() {
+        ErrorKind::UnknownArgument if !argument.iter().all(|given| given.starts_with('-')) => {
+            format!("unexpected {:?}: see norn <command> --help", argument.join(" "))
+        }
+        ErrorKind::MissingRequiredArgument => {
+            format!("missing {}: see norn <command> --help", argument.join(" "))
+        }
+        ErrorKind::InvalidValue if error.get(ContextKind::ValidValue).is_some() => {
+            let given = context(error, ContextKind::InvalidValue).join(" ");
+            let known = context(error, ContextKind::ValidValue).join(", ");
+            format!("{given:?} is no value of {}: one of {known}", argument.join(" "))
+        }
         ErrorKind::UnknownArgument => {
             let advice = match context(error, ContextKind::SuggestedArg).first() {
                 Some(known) => format!("did you mean {known}?"),
@@ -207,6 +218,12 @@ mod tests {
                 "unknown flag --web.listen-adress: did you mean --web.listen-address?",
             ),
             ("norn standalone --qqqq", "unknown flag --qqqq: see norn --help and norn <command> --help"),
+            ("norn standalone now", "unexpected \"now\": see norn <command> --help"),
+            ("norn ingester", "missing --config.file <FILE>: see norn <command> --help"),
+            (
+                "norn standalone --log.level=loud",
+                "\"loud\" is no value of --log.level <LEVEL>: one of debug, info, warn, error",
+            ),
             ("norn standalon", "unknown command \"standalon\": did you mean \"standalone\"?"),
             (
                 "norn standalone --storage.block-duration=2x",

@@ -1,20 +1,24 @@
 //! The life of a process that runs roles.
 //!
 //! 1. Logs, the data directory's lock, the listening sockets: what a person can get wrong, as one line each.
-//! 2. [`roles::build`] makes the roles; recovery of logs happens here.
+//! 2. [`roles::build`] makes the roles; recovery of logs happens here, and HTTP says meanwhile that the process lives.
 //! 3. HTTP and gRPC are served, the roles' workers start, and the process becomes ready when every gate is open.
 //! 4. SIGTERM or SIGINT: not ready, no new requests, workers end within a deadline, the Raft log is closed.
 //!
 //! `kill -9` at any moment is safe; a graceful stop only spares the others the wait for a lease.
 
 use std::fmt::Display;
+use std::io;
+use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use axum::http::StatusCode;
 use object_store::ObjectStore;
 use proto::connect::{CONNECTION_WINDOW_BYTES, STREAM_WINDOW_BYTES};
 use service::Context;
 use tokio::net::TcpListener;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::service::Routes;
 use tonic::transport::server::TcpIncoming;
 use tracing::info;
@@ -66,26 +70,56 @@ async fn serve(mut settings: Settings) -> Result<(), Fault> {
     }
     let objects = open_objects(&settings)?;
     let place = roles::Place { http_address: http_address.clone(), grpc_address, objects };
+    let gate = context.gate("roles");
+    let early = serve_early(&context, &http)?;
     let mut built = tokio::select! {
         built = roles::build(&settings, place, &context) => built?,
         _ = signals.next() => return Ok(()),
     };
     let router = service::http::base_router(&context).merge(std::mem::take(&mut built.http));
     context.spawn("http server", service::http::serve(&context, http, router));
+    drop(early);
     if let (Some(listener), Some(routes)) = (grpc, built.grpc.take()) {
         context.spawn("grpc server", serve_grpc(&context, listener, routes));
     }
     built.start();
+    gate.open();
     tokio::select! {
         () = until_stopped(&context, &settings, &http_address, began) => {}
         signal = signals.next() => info!(signal, "stopping"),
     }
-    context.stop(STOP_DEADLINE).await;
+    tokio::select! {
+        _pending = context.stop(STOP_DEADLINE) => {}
+        signal = signals.next() => {
+            info!(signal, "stopping at once");
+            return Ok(());
+        }
+    }
     if let Some(ingester) = &built.ingester {
         ingester.stop().await;
     }
     info!("stopped");
     Ok(())
+}
+
+/// Answers health, readiness and metrics, and 503 to everything else, until what it returns is dropped: while a log is
+/// recovered the process must not look dead.
+///
+/// A second handle of the same socket is used, so no connection is lost when the full server takes over.
+fn serve_early(context: &Context, listener: &TcpListener) -> Result<DropGuard, Fault> {
+    let second = || -> io::Result<TcpListener> {
+        let socket = listener.as_fd().try_clone_to_owned()?;
+        TcpListener::from_std(std::net::TcpListener::from(socket))
+    };
+    let second = second().map_err(|error| Fault::failed(format!("a listening socket: {error}")))?;
+    let unavailable = async || (StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable");
+    let router = service::http::base_router(context).fallback(unavailable);
+    let over = CancellationToken::new();
+    let end = over.clone().cancelled_owned();
+    context.spawn("early http server", async move {
+        axum::serve(second, router).with_graceful_shutdown(end).await
+    });
+    Ok(over.drop_guard())
 }
 
 /// Says once that the process is ready; never returns.

@@ -7,6 +7,8 @@ use crate::harness::{Api, LocalCluster, Sample, Target, now_ms, until};
 
 /// Enough that each scraper surely owns some.
 const TARGETS: usize = 12;
+/// How often each is scraped before the look: two scrapers would do that in half the intervals, and be seen.
+const SCRAPES: usize = 14;
 /// The interval of the test's configuration.
 const INTERVAL_MS: i64 = 1000;
 
@@ -32,7 +34,7 @@ async fn each_target_is_scraped_by_exactly_one_scraper() {
     let file = format!("--config.file={}", dir.path().join("prometheus.yml").display());
     let mut cluster = LocalCluster::start(dir.path(), &[file]).await;
     let api = cluster.api();
-    let enough = |samples: &[Sample]| samples.len() >= 8;
+    let enough = |samples: &[Sample]| samples.len() >= SCRAPES;
     let found = until("several scrapes of each target", async || {
         let found = asked(&api).await?;
         let ready = found.len() == TARGETS && found.iter().all(|(_, samples)| enough(samples));
@@ -40,11 +42,13 @@ async fn each_target_is_scraped_by_exactly_one_scraper() {
     })
     .await;
     for (instance, samples) in &found {
-        // Two scrapers would both ask, and both append: the stored counter would skip values or come twice a second.
-        for pair in samples.windows(2) {
-            assert_eq!(pair[1].1, pair[0].1 + 1.0, "{instance} was asked by somebody else: {samples:?}");
-            assert!(pair[1].0 - pair[0].0 > INTERVAL_MS / 2, "{instance} is scraped too often: {samples:?}");
-        }
+        // Somebody who asks without appending would make the stored counter skip a value.
+        let skips = samples.windows(2).any(|pair| pair[1].1 != pair[0].1 + 1.0);
+        assert!(!skips, "{instance} was asked by somebody else: {samples:?}");
+        // Two who append would store two samples an interval. One may be late and make up for it, once at each end of
+        // the span, and targets may change hands while the scrapers join.
+        let intervals = (samples[samples.len() - 1].0 - samples[0].0) / INTERVAL_MS;
+        assert!(samples.len() as i64 <= intervals + 4, "{instance} is scraped too often: {samples:?}");
     }
     let data = api.data("/api/v1/targets", &[]).await.expect("it answers");
     let listed: Vec<&str> = data["activeTargets"]

@@ -20,6 +20,6 @@ pub(super) async fn build(builder: &Builder<'_>) -> Result<Part, Fault> {
         query_timeout: settings.query.timeout,
     };
     let ruler = Ruler::build(config, builder.context, session, writer).await;
-    let ruler = ruler.map_err(|error| Fault::of("rules", &error))?;
+    let ruler = ruler.map_err(|error| Fault::usage(format!("rules: {error}")))?;
     Ok(Part { http: ruler.http_routes(), grpc: ruler.grpc_routes(), role: Box::new(ruler), ingester: None })
 }
