@@ -24,7 +24,7 @@ import urllib.request
 
 READY_SECONDS_MAX = 120
 PROBE_PAUSE_SECONDS = 0.1
-ROLES = ["ingester-0", "ingester-1", "ingester-2", "scraper-0", "querier-0", "gateway-0", "compactor-0", "ruler-0"]
+ROLES = ["ingester-0", "ingester-1", "ingester-2", "scraper-0", "querier", "gateway", "compactor", "ruler"]
 
 
 def get(url, timeout=5):
@@ -75,7 +75,7 @@ def members(table):
     """Reads name, pid and HTTP address from the launcher's table."""
     found = {}
     for line in table.splitlines():
-        row = re.search(r"\b((?:ingester|scraper|querier|gateway|compactor|ruler)-\d)\b\s+(\d+)\b.*", line)
+        row = re.search(r"\s((?:ingester|scraper)-\d|querier|gateway|compactor|ruler)\s+(\d+)\b", line)
         if row:
             addresses = re.findall(r"127\.0\.0\.1:\d+", line)
             found[row.group(1)] = (int(row.group(2)), addresses)
@@ -105,7 +105,7 @@ def run(args, victim):
             probe.join()
             result = json.loads(out)
             url = f"http://127.0.0.1:{args.port}"
-            if victim == "querier-0":
+            if victim == "querier":
                 return {"victim": victim, "query gaps s": probe.gaps, "ingest": result, "verify": "no querier left"}
             check = subprocess.run([args.promload, "verify", "--url", url, "--journal", journal, "--every", str(args.every),
                                     "--tolerance", "0"], stdout=subprocess.PIPE, text=True)
