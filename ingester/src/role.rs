@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use consensus::{Group, GroupId, HostConfig, RaftHost};
+use consensus::{Group, GroupId, HostConfig, RaftHost, WalHealth};
 use model::{ErrorKind, NodeId};
 use proto::connect::MESSAGE_BYTES_MAX;
 use proto::control::control_client::ControlClient as GeneratedControlClient;
@@ -35,6 +35,10 @@ use crate::{DataDir, IngesterConfig, IngesterError};
 
 /// The control group's number; shards count from 1.
 const CONTROL_GROUP: GroupId = GroupId(0);
+/// How long a stopping node waits for others to take over what it leads.
+const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(2);
+/// How often the log is asked whether it still works.
+const HEALTH_ROUND: Duration = Duration::from_millis(500);
 /// How long a peer may take to say whether the cluster exists.
 const PEER_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -172,6 +176,43 @@ impl Ingester {
         };
         self.context.spawn("shard host", shards.run(shutdown()));
         self.context.spawn("metrics", self.metrics.clone().refresh(self.shards.clone(), shutdown()));
+    }
+
+    /// Gives the leadership of every group led here to another live voter, and waits a little for it: a planned stop then
+    /// costs writers a redirect instead of an election.
+    pub async fn hand_over(&self) {
+        let replicas = self.shards.list();
+        let groups = replicas.iter().map(|replica| &replica.group).chain([&self.control]);
+        let led: Vec<&Group> = groups.filter(|group| group.is_leader()).collect();
+        let gone = led.iter().map(|group| self.hand_over_one(group));
+        if tokio::time::timeout(HAND_OVER_TIMEOUT, futures::future::join_all(gone)).await.is_err() {
+            info!("leadership not handed over in time; the others will elect");
+        }
+    }
+
+    async fn hand_over_one(&self, group: &Group) {
+        let state = self.feed.state();
+        let live = |node: &NodeId| state.members.get(node).is_some_and(|member| member.live);
+        let status = group.status();
+        let Some(next) = status.voters.into_iter().find(|node| *node != self.node && live(node)) else {
+            return;
+        };
+        let mut leadership = group.leadership();
+        if group.transfer_leader(next).await.is_ok() {
+            // An error means that the group has stopped, which is as good.
+            drop(leadership.wait_for(|seen| seen.leader.is_some_and(|leader| leader != self.node)).await);
+        }
+    }
+
+    /// Returns once the log can no longer be written, with the reason: the process must then end, because what it promised
+    /// to the disk may not be there. Cancel-safe.
+    pub async fn log_failed(&self) -> String {
+        loop {
+            if let WalHealth::Failed(reason) = self.host.health() {
+                return reason;
+            }
+            tokio::time::sleep(HEALTH_ROUND).await;
+        }
     }
 
     /// Stops all groups and closes the log. Call it after the workers have stopped.

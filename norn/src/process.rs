@@ -87,6 +87,13 @@ async fn serve(mut settings: Settings) -> Result<(), Fault> {
     tokio::select! {
         () = until_stopped(&context, &settings, &http_address, began) => {}
         signal = signals.next() => info!(signal, "stopping"),
+        reason = log_failed(built.ingester.as_deref()) => {
+            let what = "the log cannot be written any more";
+            return Err(Fault::failed(format!("{what}: {reason}: check the disk, then start this node again")));
+        }
+    }
+    if let Some(ingester) = &built.ingester {
+        ingester.hand_over().await;
     }
     tokio::select! {
         _pending = context.stop(STOP_DEADLINE) => {}
@@ -120,6 +127,14 @@ fn serve_early(context: &Context, listener: &TcpListener) -> Result<DropGuard, F
         axum::serve(second, router).with_graceful_shutdown(end).await
     });
     Ok(over.drop_guard())
+}
+
+/// Returns the reason once the log of this process's ingester has failed; never where there is none.
+async fn log_failed(ingester: Option<&ingester::Ingester>) -> String {
+    match ingester {
+        Some(ingester) => ingester.log_failed().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Says once that the process is ready; never returns.
