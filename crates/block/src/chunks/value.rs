@@ -15,6 +15,9 @@ use crate::varint::{self, Cursor, Malformed};
 const CHUNK_SAMPLES_MAX: usize = 512;
 
 /// Encodes the samples of one series: chunks of equal length, none longer than [`CHUNK_SAMPLES_MAX`].
+///
+/// Chunks as the head has them, of 120 samples, could be stored without 18 ns a sample for encoding anew. Behind the page's
+/// compression they take 5 % more over a mix of metrics, 9 % for busy counters and a third for values that seldom change.
 pub(crate) fn encode_value(window_start_ms: i64, timestamps: &[i64], values: &[f64]) -> Bytes {
     let chunks = timestamps.len().div_ceil(CHUNK_SAMPLES_MAX);
     let length = timestamps.len().div_ceil(chunks.max(1)).max(1);
