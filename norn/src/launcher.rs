@@ -1,7 +1,7 @@
 //! `norn cluster`: a local cluster of separate processes of this executable, for trying out what happens when one dies.
 //!
 //! 1. [`plan`] decides names, ports, directories and configuration files: a pure function of the flags.
-//! 2. The plan is written down under `<data dir>/cluster/<name>/norn.yml`, and every port is tried.
+//! 2. Every port is tried, and the plan is written down as `<data dir>/cluster/<name>/norn.yml`.
 //! 3. Each process is started with its log in a file; [`table`] prints who is where.
 //! 4. The launcher polls `/-/ready` of all; a process that ends before ends the start.
 //! 5. Afterwards it only watches: one line for each process that ends, nothing is restarted.
@@ -74,10 +74,11 @@ async fn launch(flags: &ClusterFlags) -> Result<(), Fault> {
     let data_dir = data_dir.map_err(|error| cannot_write(&flags.storage.data_dir, &error))?;
     let _held = DataDir::open(&data_dir.join(plan::DIRECTORY))?;
     let plan = Plan::new(flags, &data_dir)?;
-    write(&plan)?;
     for (address, setting) in plan.addresses() {
         listen::bind(address, setting).await?;
     }
+    keep_ports(flags.base_port, &data_dir)?;
+    write(&plan)?;
     let mut children = Children::default();
     for node in &plan.nodes {
         children.start(node)?;
@@ -95,6 +96,20 @@ async fn launch(flags: &ClusterFlags) -> Result<(), Fault> {
     watch(&plan, &mut children, &mut signals).await;
     stop(&plan, &mut children, &mut signals).await;
     Ok(())
+}
+
+/// Holds the base port of a cluster's first start: its processes find one another where they were.
+fn keep_ports(base_port: u16, data_dir: &Path) -> Result<(), Fault> {
+    let file = data_dir.join(plan::DIRECTORY).join("base-port");
+    match fs::read_to_string(&file) {
+        Ok(kept) if kept.trim() == base_port.to_string() => Ok(()),
+        Ok(kept) => Err(Fault::usage(format!(
+            "the cluster in {} was started with --cluster.base-port {}: give the same one, or choose another --data.dir",
+            data_dir.display(),
+            kept.trim()
+        ))),
+        Err(_) => fs::write(&file, base_port.to_string()).map_err(|error| cannot_write(&file, &error)),
+    }
 }
 
 /// Writes the directories and configuration files of all nodes.

@@ -1,8 +1,9 @@
 //! `norn cluster` as a launcher: it starts, tells, and takes everything down with it.
 
+use std::fs;
 use std::path::Path;
 
-use crate::harness::{LocalCluster, Norn, free_ports, until};
+use crate::harness::{LocalCluster, Norn, Sample, free_ports, now_ms, series, until};
 
 fn is_alive(pid: u32) -> bool {
     Path::new(&format!("/proc/{pid}")).exists()
@@ -33,9 +34,14 @@ async fn scrapes_itself_and_stops_all_at_ctrl_c() {
 }
 
 #[tokio::test]
-async fn kill_9_of_the_launcher_leaves_nothing_behind() {
+async fn kill_9_of_the_launcher_leaves_no_process_and_all_data() {
     let dir = tempfile::tempdir().expect("a directory");
-    let mut cluster = LocalCluster::start(dir.path(), &[]).await;
+    let first = free_ports(19);
+    let mut cluster = LocalCluster::start_at(dir.path(), first, &[]).await;
+    let time = now_ms() - 60_000;
+    let samples: Vec<Sample> = (0..60).map(|i| (time + i * 1000, i as f64)).collect();
+    let sent: Vec<_> = ["a", "b", "c", "d", "e", "f"].map(|name| series(name, &[], samples.clone())).into();
+    cluster.remote("ingester-2").write(&sent).await.expect("acknowledged");
     cluster.launcher().kill();
     let pids: Vec<u32> = cluster.nodes.iter().map(|node| node.pid).collect();
     until("the end of all processes", async || {
@@ -43,13 +49,24 @@ async fn kill_9_of_the_launcher_leaves_nothing_behind() {
         if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
     })
     .await;
+    let moved = format!("--cluster.base-port={}", free_ports(18));
+    let listen = format!("--web.listen-address=127.0.0.1:{}", free_ports(1));
+    let refusal = Norn::refuses(dir.path(), &["cluster", "--data.dir=data", &listen, &moved]).text;
+    let kept = format!("was started with --cluster.base-port {}: give the same one", first + 1);
+    assert!(refusal.contains(&kept), "{refusal}");
+    fs::remove_file(dir.path().join("launcher.log")).expect("the first launcher wrote it");
+    let cluster = LocalCluster::start_at(dir.path(), first, &[]).await;
+    let selector = "{__name__=~\"[a-f]\"}[5m]";
+    let found = until("an answer", async || cluster.api().raw(selector, now_ms()).await).await;
+    assert_eq!(found.len(), sent.len());
+    assert!(found.iter().all(|(_, found)| *found == samples), "{found:?}");
 }
 
 #[tokio::test]
 async fn a_process_that_cannot_start_ends_the_start() {
     let dir = tempfile::tempdir().expect("a directory");
-    std::fs::create_dir_all(dir.path().join("data/cluster/gateway")).expect("a directory");
-    std::fs::write(dir.path().join("data/cluster/gateway/data"), "in the way").expect("a file");
+    fs::create_dir_all(dir.path().join("data/cluster/gateway")).expect("a directory");
+    fs::write(dir.path().join("data/cluster/gateway/data"), "in the way").expect("a file");
     let first = free_ports(19);
     let (listen, base) =
         (format!("--web.listen-address=127.0.0.1:{first}"), format!("--cluster.base-port={}", first + 1));

@@ -37,7 +37,11 @@ pub(crate) struct LocalCluster {
 impl LocalCluster {
     /// Starts a cluster with its data in `<dir>/data`, and waits until it says that it is ready.
     pub(crate) async fn start(dir: &Path, more: &[String]) -> Self {
-        let first = free_ports(19);
+        Self::start_at(dir, free_ports(19), more).await
+    }
+
+    /// Starts a cluster on the 19 ports from `first` on.
+    pub(crate) async fn start_at(dir: &Path, first: u16, more: &[String]) -> Self {
         let address = format!("127.0.0.1:{first}");
         let mut arguments = vec!["cluster".to_owned(), format!("--web.listen-address={address}")];
         arguments.push(format!("--cluster.base-port={}", first + 1));
