@@ -3,8 +3,8 @@
 //! Life cycle:
 //! 1. [`DataDir::open`] locks the data directory and reads, or makes, the identity of its disk.
 //! 2. [`Ingester::build`] makes sure that this disk may act as its node, opens the Raft host and joins the control group.
-//! 3. [`Ingester::start`] spawns the workers: the control leader's duties ([`control`]), one host that starts the shards the
-//!    control state places here, and for each shard a proposer, a cutter and a snapshotter ([`shard`]).
+//! 3. [`Ingester::start`] spawns the workers: the control leader's duties (`control`), one host that starts the shards the
+//!    control state places here, and for each shard a proposer, a cutter and a snapshotter (`shard`).
 //! 4. Shutdown stops accepting, hands leadership over where another replica is there, and closes the log.
 //!
 //! Invariants: nothing is acknowledged before it is committed and applied; only the leader of a shard builds and publishes its

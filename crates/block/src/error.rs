@@ -6,7 +6,7 @@ use storage::StorageError;
 /// What went wrong with a block or its store.
 #[derive(Debug, thiserror::Error)]
 pub enum BlockError {
-    /// A series given to [`crate::build`] cannot be stored.
+    /// A series given to [`crate::build()`] cannot be stored.
     #[error("block {block}: series {series}: {reason}")]
     InvalidInput {
         /// The block that was to be built.

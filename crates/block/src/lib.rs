@@ -9,7 +9,7 @@
 //!
 //! Every byte is specified in `docs/formats/block.md`. Every byte read is checked by a CRC before it is parsed.
 //!
-//! Life cycle: [`build`] → [`upload`] → published in the catalogue → [`BlockReader::open`] → [`delete`].
+//! Life cycle: [`build()`] → [`upload()`] → published in the catalogue → [`BlockReader::open`] → [`delete()`].
 //!
 //! Read in this order: `layout`, `order`, `index`, `series`, `chunks`, `build`, `reader`, then the object
 //! store: `config`, `upload`, `range`.

@@ -6,7 +6,7 @@
 //!    so that [`Session::state`] is a complete copy of the control state that lags by one network trip.
 //! 3. [`Session::membership`] is `None` as soon as the lease may have lapsed: its holder then stops acting, before the
 //!    cluster gives its rights to another.
-//! 4. [`Session::leave`] gives the membership back at once; without it the lease lapses by itself.
+//! 4. At shutdown it gives the membership back; a process that is killed leaves it to lapse by itself.
 //!
 //! [`Writer`] routes samples to the leaders of their shards. Not here: what the roles do, and any listening socket.
 
