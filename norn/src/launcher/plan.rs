@@ -16,7 +16,7 @@ use crate::features::Features;
 
 /// The directory under the data directory that holds all of a local cluster's processes.
 pub(crate) const DIRECTORY: &str = "cluster";
-/// The directory under the data directory that is the object store.
+/// The directory under [`DIRECTORY`] that is the object store: not the one of `norn standalone`, which is another cluster.
 const OBJECTS: &str = "objects";
 /// The name under which the local cluster is founded.
 const CLUSTER_NAME: &str = "local";
@@ -84,7 +84,7 @@ impl Plan {
                 node(flags, &directory, &prometheus, flags.base_port + 2 * index, process)
             })
             .collect();
-        let objstore = objstore(flags, data_dir)?;
+        let objstore = objstore(flags, &directory)?;
         let mut sections: BTreeMap<PathBuf, String> = nodes
             .iter()
             .map(|node| (node.directory.join("norn.yml"), section(flags, node, &nodes, &objstore)))
@@ -203,11 +203,11 @@ fn section(flags: &ClusterFlags, node: &Node, nodes: &[Node], objstore: &str) ->
     text + objstore
 }
 
-fn objstore(flags: &ClusterFlags, data_dir: &Path) -> Result<String, Fault> {
+fn objstore(flags: &ClusterFlags, directory: &Path) -> Result<String, Fault> {
     Ok(match &flags.storage.objstore_file {
         Some(file) => format!("  objstore_file: {}\n", quoted(&absolute(file)?.display().to_string())),
         None => {
-            let directory = quoted(&data_dir.join(OBJECTS).display().to_string());
+            let directory = quoted(&directory.join(OBJECTS).display().to_string());
             format!("  objstore:\n    type: FILESYSTEM\n    config:\n      directory: {directory}\n")
         }
     })
@@ -281,7 +281,7 @@ mod tests {
         let Some(ObjstoreSource::Inline(objects)) = &norn.objstore else {
             panic!("objects are in a directory")
         };
-        assert_eq!(objects.settings["directory"], "/x/my data/objects");
+        assert_eq!(objects.settings["directory"], "/x/my data/cluster/objects");
     }
 
     #[test]
