@@ -1,15 +1,20 @@
 //! Label sets: sorted, unique names, non-empty values, one flat allocation.
 //!
 //! A set is stored as one byte string of `(length, name, length, value)` in name order, shared by reference count: a
-//! clone costs an increment, equality and hash run over the bytes. Lengths are little-endian base-128 varints. An empty
+//! clone costs an increment, equality and hash run over the bytes. Lengths are those of [`crate::varint`]. An empty
 //! value is the same as an absent label, as in Prometheus, so it is never stored.
 
 use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::varint::{Cursor, push_bytes};
+
 /// The label that holds the metric's name.
 pub const METRIC_NAME: &str = "__name__";
+
+/// How many bytes the length of a text may take in stored bytes: enough for 4 GiB.
+const LENGTH_BYTES_MAX: usize = 5;
 
 /// An immutable set of labels, the identity of a series.
 ///
@@ -64,8 +69,8 @@ impl LabelSet {
         let mut previous = "";
         for (name, value) in pairs {
             check_pair(previous, name, value)?;
-            push_text(&mut bytes, name);
-            push_text(&mut bytes, value);
+            push_bytes(&mut bytes, name.as_bytes());
+            push_bytes(&mut bytes, value.as_bytes());
             previous = name;
         }
         Ok(Self(bytes.into()))
@@ -76,12 +81,11 @@ impl LabelSet {
     /// # Errors
     /// [`LabelError`] when the bytes are not a valid set; wire and disk readers rely on this check.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, LabelError> {
-        let (mut offset, mut previous) = (0, "");
-        while offset < bytes.len() {
-            let (name, next) = read_text(bytes, offset).ok_or(LabelError::Malformed { offset })?;
-            let (value, next) = read_text(bytes, next).ok_or(LabelError::Malformed { offset: next })?;
+        let (mut cursor, mut previous) = (Cursor::new(bytes), "");
+        while !cursor.is_at_end() {
+            let (name, value) = (read_text(&mut cursor)?, read_text(&mut cursor)?);
             check_pair(previous, name, value)?;
-            (previous, offset) = (name, next);
+            previous = name;
         }
         Ok(Self(bytes.into()))
     }
@@ -93,7 +97,7 @@ impl LabelSet {
 
     /// Iterates over `(name, value)` in name order.
     pub fn iter(&self) -> LabelIter<'_> {
-        LabelIter { bytes: &self.0, offset: 0 }
+        LabelIter(Cursor::new(&self.0))
     }
 
     /// Returns the value of a label, or `""` when it is absent. Linear in the number of labels.
@@ -140,8 +144,8 @@ impl LabelSet {
     pub fn filtered(&self, keep: impl Fn(&str) -> bool) -> Self {
         let mut bytes = Vec::with_capacity(self.0.len());
         for (name, value) in self.iter().filter(|(name, _)| keep(name)) {
-            push_text(&mut bytes, name);
-            push_text(&mut bytes, value);
+            push_bytes(&mut bytes, name.as_bytes());
+            push_bytes(&mut bytes, value.as_bytes());
         }
         Self(bytes.into())
     }
@@ -160,53 +164,27 @@ fn check_pair(previous: &str, name: &str, value: &str) -> Result<(), LabelError>
     Ok(())
 }
 
-fn push_text(bytes: &mut Vec<u8>, text: &str) {
-    let mut length = text.len();
-    while length >= 0x80 {
-        bytes.push(length as u8 | 0x80);
-        length >>= 7;
-    }
-    bytes.push(length as u8);
-    bytes.extend_from_slice(text.as_bytes());
-}
-
-/// Reads one text and the offset after it; `None` when the bytes do not hold one.
-fn read_text(bytes: &[u8], mut offset: usize) -> Option<(&str, usize)> {
-    let (mut length, mut shift) = (0usize, 0);
-    loop {
-        let byte = *bytes.get(offset)?;
-        offset += 1;
-        length |= usize::from(byte & 0x7f) << shift;
-        if byte < 0x80 {
-            break;
-        }
-        shift += 7;
-        if shift > 28 {
-            return None;
-        }
-    }
-    let end = offset.checked_add(length)?;
-    Some((std::str::from_utf8(bytes.get(offset..end)?).ok()?, end))
+/// Reads one text; an error names where it starts.
+fn read_text<'a>(cursor: &mut Cursor<'a>) -> Result<&'a str, LabelError> {
+    let offset = cursor.offset();
+    let length = cursor.count(1).ok().filter(|_| cursor.offset() - offset <= LENGTH_BYTES_MAX);
+    let bytes = length.and_then(|length| cursor.take(length).ok());
+    bytes.and_then(|bytes| std::str::from_utf8(bytes).ok()).ok_or(LabelError::Malformed { offset })
 }
 
 /// Iterator over `(name, value)` in name order.
 #[derive(Clone)]
-pub struct LabelIter<'a> {
-    bytes: &'a [u8],
-    offset: usize,
-}
+pub struct LabelIter<'a>(Cursor<'a>);
 
 impl<'a> Iterator for LabelIter<'a> {
     type Item = (&'a str, &'a str);
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.offset >= self.bytes.len() {
+        if self.0.is_at_end() {
             return None;
         }
-        let (name, next) =
-            read_text(self.bytes, self.offset).expect("a label set is checked when it is made");
-        let (value, next) = read_text(self.bytes, next).expect("a label set is checked when it is made");
-        self.offset = next;
+        let name = self.0.text().expect("a label set is checked when it is made");
+        let value = self.0.text().expect("a label set is checked when it is made");
         Some((name, value))
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Every crate imports this one, so it holds data and pure functions only: no I/O, no async, no wire types.
 //!
-//! Read in this order: [`labels`], [`matcher`], [`time`], [`sample`], [`ids`].
+//! Read in this order: [`labels`], [`matcher`], [`time`], [`sample`], [`ids`]. [`varint`] is what stored bytes are made of.
 
 pub mod block_meta;
 pub mod error;
@@ -14,6 +14,7 @@ pub mod matcher;
 pub mod metadata;
 pub mod sample;
 pub mod time;
+pub mod varint;
 
 pub use block_meta::{BlockMeta, ObjectMeta};
 pub use error::ErrorKind;
