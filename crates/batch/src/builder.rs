@@ -1,9 +1,9 @@
 //! The writer of batches: each column grows as a byte string of its own, and they are joined at the end.
 
 use bytes::Bytes;
+use model::varint::{push_bytes, push_signed, push_unsigned};
 use model::{LabelSet, MetricMetadata, SeriesRef};
 
-use crate::cursor::{push_bytes, push_signed, push_unsigned};
 use crate::reader::{RUN_DECLARED, RUN_REF, TIMES_EACH, TIMES_EQUAL, VERSION, metric_type_code};
 
 /// What the version, the counts and the lengths take at most.

@@ -1,6 +1,7 @@
 //! The one error of this crate: bytes that are not a batch, or not an outcome.
 
 use model::labels::LabelError;
+use model::varint::ReadError;
 
 /// Why bytes cannot be read. Offsets count from the first byte.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -42,4 +43,13 @@ pub enum BatchError {
         #[source]
         source: LabelError,
     },
+}
+
+impl From<ReadError> for BatchError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Truncated { offset } => Self::Truncated { offset },
+            ReadError::Malformed { offset, what } => Self::Malformed { offset, what },
+        }
+    }
 }

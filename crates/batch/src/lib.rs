@@ -14,7 +14,6 @@
 //! Not here: checksums and compression, which log and wire have of their own; and what apply accepts.
 
 mod builder;
-mod cursor;
 mod error;
 mod outcome;
 mod reader;

@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 use model::SeriesRef;
+use model::varint::{Cursor, push_signed, push_unsigned};
 
 use crate::BatchError;
-use crate::cursor::{Cursor, push_signed, push_unsigned};
 
 const VERSION: u8 = 1;
 
@@ -167,7 +167,7 @@ fn read_refs(cursor: &mut Cursor<'_>) -> Result<Vec<Option<SeriesRef>>, BatchErr
                 last = last.wrapping_add(cursor.signed()? as u64);
                 Ok(Some(SeriesRef(last)))
             }
-            _ => Err(cursor.malformed("a declared series has neither a ref nor none")),
+            _ => Err(cursor.malformed("a declared series has neither a ref nor none").into()),
         })
         .collect()
 }
@@ -178,7 +178,7 @@ fn read_positions(cursor: &mut Cursor<'_>) -> Result<Vec<u32>, BatchError> {
     (0..count)
         .map(|_| {
             last = last.wrapping_add(cursor.signed()?);
-            u32::try_from(last).map_err(|_| cursor.malformed("a position is out of range"))
+            u32::try_from(last).map_err(|_| cursor.malformed("a position is out of range").into())
         })
         .collect()
 }

@@ -1,9 +1,9 @@
 //! The reader of batches: checks everything before it returns anything.
 
+use model::varint::Cursor;
 use model::{LabelSet, MetricMetadata, MetricType, SeriesRef};
 
 use crate::BatchError;
-use crate::cursor::Cursor;
 
 /// The largest batch that is read: far above what writers gather (about 1 MiB), and what bounds a reader's memory.
 pub const BATCH_BYTES_MAX: usize = 64 << 20;
@@ -118,11 +118,16 @@ fn read_declared(cursor: &mut Cursor<'_>, count: usize) -> Result<Vec<LabelSet>,
 }
 
 fn read_metadata(cursor: &mut Cursor<'_>) -> Result<MetricMetadata, BatchError> {
-    let family = cursor.text()?;
+    let family = cursor.text()?.to_owned();
     let code = usize::from(cursor.byte()?);
     let metric_type =
         *METRIC_TYPES.get(code).ok_or_else(|| cursor.malformed("the type of a metric is unknown"))?;
-    Ok(MetricMetadata { family, metric_type, help: cursor.text()?, unit: cursor.text()? })
+    Ok(MetricMetadata {
+        family,
+        metric_type,
+        help: cursor.text()?.to_owned(),
+        unit: cursor.text()?.to_owned(),
+    })
 }
 
 /// Reads the runs, then walks the three columns in step.
@@ -136,13 +141,13 @@ fn read_samples(
     let runs: Vec<u64> = (0..runs).map(|_| cursor.unsigned()).collect::<Result<_, _>>()?;
     let total = runs.iter().try_fold(0u64, |total, run| total.checked_add(run >> 1));
     if total != Some(samples as u64) || runs.iter().any(|run| run >> 1 == 0) {
-        return Err(cursor.malformed("runs do not add up to the samples"));
+        return Err(cursor.malformed("runs do not add up to the samples").into());
     }
     let slots = cursor.column(slots_bytes)?;
     let times_are_equal = match cursor.byte()? {
         TIMES_EQUAL => true,
         TIMES_EACH => false,
-        _ => return Err(cursor.malformed("the form of the timestamps is unknown")),
+        _ => return Err(cursor.malformed("the form of the timestamps is unknown").into()),
     };
     let times_bytes = cursor.remaining().checked_sub(samples * VALUE_BYTES);
     let times_bytes = times_bytes.ok_or_else(|| cursor.malformed("values are missing"))?;
