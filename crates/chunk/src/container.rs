@@ -1,9 +1,9 @@
 //! The container of all encodings: `[encoding: u8][payload][crc32c: u32 LE]`, and the two entry points over it.
 
 use bytes::Bytes;
+use model::varint::Cursor;
 
 use crate::bits::BitReader;
-use crate::varint::Cursor;
 use crate::{ChunkError, open, sealed};
 
 /// The most samples one chunk may hold. A few bytes can stand for a long constant run, so this is what bounds the memory
@@ -75,10 +75,12 @@ fn read_body(
     timestamps: &mut Vec<i64>,
     values: &mut Vec<f64>,
 ) -> Result<(), ChunkError> {
-    let mut cursor = Cursor::new(body, 1);
+    let mut cursor = Cursor::new(body);
+    // The encoding is known already.
+    cursor.byte()?;
     let samples = cursor.unsigned()?;
     if samples == 0 || samples > CHUNK_SAMPLES_MAX as u64 {
-        return Err(cursor.malformed("the number of samples is out of range"));
+        return Err(cursor.malformed("the number of samples is out of range").into());
     }
     let samples = samples as usize;
     timestamps.reserve(samples);

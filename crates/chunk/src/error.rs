@@ -1,5 +1,7 @@
 //! The one error of this crate: bytes that are not a chunk.
 
+use model::varint::ReadError;
+
 /// Why bytes cannot be read as a chunk. Offsets count from the first byte of the chunk.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ChunkError {
@@ -41,4 +43,13 @@ pub enum ChunkError {
         /// The last timestamp found.
         end_ms: i64,
     },
+}
+
+impl From<ReadError> for ChunkError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Truncated { offset } => Self::Truncated { offset },
+            ReadError::Malformed { offset, what } => Self::Malformed { offset, what },
+        }
+    }
 }

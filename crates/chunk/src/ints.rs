@@ -4,8 +4,9 @@
 //! multiples of a page size and steady rates both become small codes. One equal remainder is stored once. Blocks of 64
 //! codes are packed at the width that costs least; codes too wide for it are patched. All arithmetic wraps.
 
+use model::varint::{Cursor, push_signed, push_unsigned, unsigned_len, unzigzag, zigzag};
+
 use crate::ChunkError;
-use crate::varint::{Cursor, push_signed, push_unsigned, unsigned_len, unzigzag, zigzag};
 
 const BLOCK_LEN: usize = 64;
 /// At most one code in so many is patched.
@@ -62,7 +63,7 @@ pub(crate) fn read(cursor: &mut Cursor<'_>, count: usize, out: &mut Vec<i64>) ->
     let order = header & ORDER_MASK;
     if order > ORDER_MAX || header > ORDER_MASK | FLAG_CONSTANT | FLAG_DIVISOR || usize::from(order) >= count
     {
-        return Err(cursor.malformed("the header of an integer stream is unknown"));
+        return Err(cursor.malformed("the header of an integer stream is unknown").into());
     }
     let mut firsts = [0; ORDER_MAX as usize];
     for first in firsts.iter_mut().take(usize::from(order)) {
@@ -189,7 +190,7 @@ fn read_block(cursor: &mut Cursor<'_>, codes: &mut [u64]) -> Result<(), ChunkErr
     let header = cursor.byte()?;
     let width = u32::from(header & WIDTH_MASK);
     if width > 64 {
-        return Err(cursor.malformed("a block is wider than 64 bits"));
+        return Err(cursor.malformed("a block is wider than 64 bits").into());
     }
     let packed = cursor.take((codes.len() * width as usize).div_ceil(8))?;
     unpack(packed, width, codes);
@@ -239,7 +240,7 @@ mod tests {
         let mut bytes = Vec::new();
         write(integers, &mut bytes);
         let mut back = vec![7];
-        let mut cursor = Cursor::new(&bytes, 0);
+        let mut cursor = Cursor::new(&bytes);
         assert_eq!(read(&mut cursor, integers.len(), &mut back), Ok(()));
         assert_eq!((back[0], &back[1..], cursor.remaining()), (7, integers, 0));
         bytes

@@ -22,7 +22,6 @@ mod ints;
 mod merge;
 mod open;
 mod sealed;
-mod varint;
 mod xor;
 
 pub use container::{CHUNK_SAMPLES_MAX, EncodedChunk, decode, encode};

@@ -4,10 +4,10 @@
 //! `docs/formats/chunk.md`. Readers take [`OpenChunk::to_encoded`] at any length; it costs a copy of the bits.
 
 use bytes::Bytes;
+use model::varint::{push_unsigned, unzigzag, zigzag};
 
 use crate::bits::{BitReader, BitWriter};
 use crate::container::{CHUNK_SAMPLES_MAX, EncodedChunk, Encoding, finish, open_container};
-use crate::varint::{push_unsigned, unzigzag, zigzag};
 use crate::xor::XorWindow;
 use crate::{ChunkError, decode};
 

@@ -3,8 +3,9 @@
 //! Timestamps are integers as they are. Values become integers where they are decimals, with the few that are not kept
 //! raw; else they are one constant, or XORed. See "Sealed encoding" in `docs/formats/chunk.md`.
 
+use model::varint::{Cursor, push_unsigned};
+
 use crate::bits::BitReader;
-use crate::varint::{Cursor, push_unsigned};
 use crate::{ChunkError, decimal, ints, xor};
 
 /// The low four bits of a value stream's first byte; the high four hold the decimal exponent, else zero.
@@ -83,7 +84,7 @@ pub(crate) fn read_samples(
     let start = timestamps.len();
     ints::read(&mut cursor, samples, timestamps)?;
     if !timestamps[start..].is_sorted_by(|a, b| a < b) {
-        return Err(cursor.malformed("timestamps are not ascending"));
+        return Err(cursor.malformed("timestamps are not ascending").into());
     }
     let form = cursor.byte()?;
     match (form & 0xf, form >> 4) {
@@ -102,9 +103,9 @@ pub(crate) fn read_samples(
             let bits = BitReader::new(cursor.take(length)?, origin);
             xor::read_values(bits, samples, values)?;
         }
-        _ => return Err(cursor.malformed("the form of the values is unknown")),
+        _ => return Err(cursor.malformed("the form of the values is unknown").into()),
     }
-    if cursor.remaining() == 0 { Ok(()) } else { Err(cursor.malformed("bytes are left over")) }
+    Ok(cursor.finish()?)
 }
 
 fn read_decimals(
