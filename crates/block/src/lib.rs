@@ -26,7 +26,6 @@ mod reader;
 mod section;
 mod series;
 mod upload;
-mod varint;
 
 pub use build::{BlockInput, BlockSpec, BuiltBlock, SeriesInput, build};
 pub use config::{Credentials, ObjectStoreConfig, S3Config, open_store};

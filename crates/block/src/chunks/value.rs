@@ -8,8 +8,7 @@
 use bytes::Bytes;
 use chunk::EncodedChunk;
 use model::TimeRange;
-
-use crate::varint::{self, Cursor, Malformed};
+use model::varint::{self, Cursor, ReadError};
 
 /// How many samples one chunk holds at most: above 480 the encoding gains little, and a clipped range reads less.
 const CHUNK_SAMPLES_MAX: usize = 512;
@@ -24,10 +23,10 @@ pub(crate) fn encode_value(window_start_ms: i64, timestamps: &[i64], values: &[f
     let mut bytes = Vec::new();
     for (timestamps, values) in timestamps.chunks(length).zip(values.chunks(length)) {
         let chunk = chunk::encode(timestamps, values);
-        varint::put_signed(&mut bytes, chunk.start_ms.wrapping_sub(window_start_ms));
-        varint::put(&mut bytes, chunk.end_ms.wrapping_sub(chunk.start_ms) as u64);
-        varint::put(&mut bytes, u64::from(chunk.samples));
-        varint::put_bytes(&mut bytes, &chunk.data);
+        varint::push_signed(&mut bytes, chunk.start_ms.wrapping_sub(window_start_ms));
+        varint::push_unsigned(&mut bytes, chunk.end_ms.wrapping_sub(chunk.start_ms) as u64);
+        varint::push_unsigned(&mut bytes, u64::from(chunk.samples));
+        varint::push_bytes(&mut bytes, &chunk.data);
     }
     bytes.extend_from_slice(&crc32c::crc32c(&bytes).to_le_bytes());
     // A block's values are all held at once, so none keeps room to spare.
@@ -59,10 +58,10 @@ pub(crate) fn decode_value(
     Ok(chunks)
 }
 
-fn decode_chunk(window_start_ms: i64, cursor: &mut Cursor<'_>) -> Result<EncodedChunk, Malformed> {
-    let fault = Malformed { offset: cursor.offset() };
+fn decode_chunk(window_start_ms: i64, cursor: &mut Cursor<'_>) -> Result<EncodedChunk, ReadError> {
+    let fault = cursor.malformed("a chunk ends before it starts");
     let start_ms = window_start_ms.wrapping_add(cursor.signed()?);
-    let end_ms = start_ms.wrapping_add(cursor.number()? as i64);
+    let end_ms = start_ms.wrapping_add(cursor.unsigned()? as i64);
     if end_ms < start_ms {
         return Err(fault);
     }

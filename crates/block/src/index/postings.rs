@@ -8,7 +8,7 @@
 
 use std::ops::Range;
 
-use crate::varint::{self, Cursor, Malformed};
+use model::varint::{self, Cursor, ReadError};
 
 /// Collects rows in ascending order.
 #[derive(Clone, Default)]
@@ -36,9 +36,9 @@ impl PostingsWriter {
 
     fn close(&mut self) {
         let (gap, length) = (u64::from(self.open.start - self.closed_end), self.open.end - self.open.start);
-        varint::put(&mut self.closed, gap << 1 | u64::from(length > 1));
+        varint::push_unsigned(&mut self.closed, gap << 1 | u64::from(length > 1));
         if length > 1 {
-            varint::put(&mut self.closed, u64::from(length - 2));
+            varint::push_unsigned(&mut self.closed, u64::from(length - 2));
         }
         self.runs += 1;
         self.closed_end = self.open.end;
@@ -49,7 +49,7 @@ impl PostingsWriter {
         if !self.open.is_empty() {
             self.close();
         }
-        varint::put(out, self.runs);
+        varint::push_unsigned(out, self.runs);
         out.extend_from_slice(&self.closed);
     }
 }
@@ -57,19 +57,19 @@ impl PostingsWriter {
 /// Reads the list at the start of `bytes` and hands each run to `visit`; returns how many bytes the list takes.
 ///
 /// # Errors
-/// [`Malformed`] when the bytes end early or a run reaches beyond `rows`.
+/// [`ReadError`] when the bytes end early or a run reaches beyond `rows`.
 pub(super) fn for_each_run(
     bytes: &[u8],
     rows: u32,
     mut visit: impl FnMut(Range<u32>),
-) -> Result<usize, Malformed> {
+) -> Result<usize, ReadError> {
     let mut cursor = Cursor::new(bytes);
-    let runs = cursor.number()?;
+    let runs = cursor.unsigned()?;
     let mut end = 0u32;
     for _ in 0..runs {
-        let fault = Malformed { offset: cursor.offset() };
-        let head = cursor.number()?;
-        let length = if head & 1 == 1 { cursor.number()?.checked_add(2).ok_or(fault)? } else { 1 };
+        let fault = cursor.malformed("a run reaches beyond the last row");
+        let head = cursor.unsigned()?;
+        let length = if head & 1 == 1 { cursor.unsigned()?.checked_add(2).ok_or(fault)? } else { 1 };
         let start = u64::from(end).checked_add(head >> 1).ok_or(fault)?;
         let stop = start.checked_add(length).filter(|stop| *stop <= u64::from(rows)).ok_or(fault)?;
         end = stop as u32;

@@ -4,9 +4,12 @@ use std::ops::Range;
 
 use fst::Streamer;
 use model::LabelSet;
+use model::varint::{Cursor, ReadError};
 
 use super::postings;
-use crate::varint::Cursor;
+
+/// What each name takes at least: its length, how many values it has, and the lengths of the two lists.
+const NAME_BYTES_MIN: usize = 4;
 
 /// A label name with the range of its pairs; a pair is a name with one of its values.
 pub(super) struct NameEntry {
@@ -39,7 +42,7 @@ impl LabelIndex {
     /// A sentence that says where the bytes are wrong; also when they are of another number of rows.
     pub(crate) fn decode(bytes: &[u8], rows: u32) -> Result<Self, String> {
         let mut cursor = Cursor::new(bytes);
-        let malformed = |e: crate::varint::Malformed| format!("index {e}");
+        let malformed = |e: ReadError| format!("index {e}");
         let stored_rows = cursor.u32().map_err(malformed)?;
         if stored_rows != rows {
             return Err(format!("index of {stored_rows} rows, the file has {rows}"));
@@ -54,7 +57,7 @@ impl LabelIndex {
             row_starts: Vec::new(),
             row_pairs: Vec::new(),
         };
-        let names = cursor.count().map_err(malformed)?;
+        let names = cursor.count(NAME_BYTES_MIN).map_err(malformed)?;
         for _ in 0..names {
             let name = cursor.text().map_err(malformed)?;
             let values = cursor.u32().map_err(malformed)?;

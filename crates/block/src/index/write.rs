@@ -1,8 +1,9 @@
 //! Writes the index; the bytes are specified in `docs/formats/block.md`, section "Index".
 
+use model::varint;
+
 use super::postings::PostingsWriter;
 use crate::order::LabelTable;
-use crate::varint;
 
 /// Returns the index of series whose position `rows[i]` in the table stands in row `i`.
 ///
@@ -17,8 +18,8 @@ pub(crate) fn encode(table: &LabelTable<'_>, rows: &[u32]) -> Result<Vec<u8>, St
         }
     }
     let mut bytes = Vec::new();
-    varint::put(&mut bytes, rows.len() as u64);
-    varint::put(&mut bytes, table.names.len() as u64);
+    varint::push_unsigned(&mut bytes, rows.len() as u64);
+    varint::push_unsigned(&mut bytes, table.names.len() as u64);
     for ((name, values), writers) in table.names.iter().zip(&table.values).zip(postings) {
         let mut fst = fst::MapBuilder::memory();
         let mut lists = Vec::new();
@@ -26,10 +27,10 @@ pub(crate) fn encode(table: &LabelTable<'_>, rows: &[u32]) -> Result<Vec<u8>, St
             fst.insert(value, lists.len() as u64).map_err(|e| e.to_string())?;
             writer.finish(&mut lists);
         }
-        varint::put_bytes(&mut bytes, name.as_bytes());
-        varint::put(&mut bytes, values.len() as u64);
-        varint::put_bytes(&mut bytes, &fst.into_inner().map_err(|e| e.to_string())?);
-        varint::put_bytes(&mut bytes, &lists);
+        varint::push_bytes(&mut bytes, name.as_bytes());
+        varint::push_unsigned(&mut bytes, values.len() as u64);
+        varint::push_bytes(&mut bytes, &fst.into_inner().map_err(|e| e.to_string())?);
+        varint::push_bytes(&mut bytes, &lists);
     }
     Ok(bytes)
 }

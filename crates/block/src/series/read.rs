@@ -1,6 +1,7 @@
 //! Reads `series.parquet`, which is always fetched whole.
 
 use bytes::Bytes;
+use model::varint::Cursor;
 use model::{BlockMeta, MetricMetadata};
 use parquet::column::reader::get_typed_column_reader;
 use parquet::data_type::{DataType, Int32Type, Int64Type};
@@ -11,7 +12,6 @@ use crate::error::BlockError;
 use crate::index::LabelIndex;
 use crate::layout::{self, ChunksFacts, Stats};
 use crate::section::{self, SectionKind, SectionPlace};
-use crate::varint::Cursor;
 
 /// A decoded `series.parquet`.
 pub(crate) struct SeriesFile {
@@ -115,9 +115,8 @@ fn read_section(
 
 fn decode_page_crcs(raw: &[u8]) -> Result<Vec<u32>, String> {
     let mut cursor = Cursor::new(raw);
-    let count = cursor.count().map_err(|e| e.to_string())?;
-    let bytes = count.checked_mul(4).ok_or("too many pages")?;
-    let (crcs, rest) = cursor.take(bytes).map_err(|e| e.to_string())?.as_chunks::<4>();
+    let count = cursor.count(4).map_err(|e| e.to_string())?;
+    let (crcs, rest) = cursor.take(count * 4).map_err(|e| e.to_string())?.as_chunks::<4>();
     if !rest.is_empty() || !cursor.is_at_end() {
         return Err("trailing bytes".to_owned());
     }

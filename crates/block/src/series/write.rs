@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use model::{LabelSet, MetricMetadata};
+use model::{LabelSet, MetricMetadata, varint};
 use parquet::basic::{
     Compression, ConvertedType, Encoding, LogicalType, Repetition, Type as PhysicalType, ZstdLevel,
 };
@@ -13,10 +13,10 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::types::{ColumnPath, Type};
 
+use crate::index;
 use crate::layout::{self, Identity, key_value};
 use crate::order::LabelTable;
 use crate::section::{self, SectionKind};
-use crate::{index, varint};
 
 /// zstd's level for the columns; they are small, so the best ratio that is still quick.
 const ZSTD_LEVEL: i32 = 3;
@@ -125,7 +125,7 @@ pub(crate) fn write(
 
 fn encode_page_crcs(crcs: &[u32]) -> Vec<u8> {
     let mut raw = Vec::with_capacity(4 * crcs.len() + 5);
-    varint::put(&mut raw, crcs.len() as u64);
+    varint::push_unsigned(&mut raw, crcs.len() as u64);
     crcs.iter().for_each(|crc| raw.extend_from_slice(&crc.to_le_bytes()));
     raw
 }
