@@ -5,7 +5,7 @@
 //! on them.
 
 use hashbrown::HashTable;
-use model::LabelSet;
+use model::{LabelSet, varint};
 use roaring::RoaringBitmap;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -46,8 +46,7 @@ const PAIR_BYTES: usize = size_of::<Pair>() + 5 + 4;
 
 /// Returns how many bytes a text takes within a label set: a varint for its length, and itself.
 fn text_len(text: &str) -> usize {
-    let length_bits = usize::BITS - (text.len() | 1).leading_zeros();
-    length_bits.div_ceil(7) as usize + text.len()
+    varint::unsigned_len(text.len() as u64) + text.len()
 }
 
 /// Splits a label set's bytes into those of its pairs.
@@ -198,8 +197,7 @@ impl Index {
     pub(crate) fn value(&self, pair: u32) -> &str {
         let pair = &self.pairs[pair as usize];
         let value = &pair.bytes[text_len(&self.names[pair.name_id as usize].text)..];
-        let length_bytes = value.iter().take_while(|byte| **byte >= 0x80).count() + 1;
-        std::str::from_utf8(&value[length_bytes..]).expect("a pair is taken from a label set")
+        varint::Cursor::new(value).text().expect("a pair is taken from a label set")
     }
 
     /// Returns the series of a pair.

@@ -232,13 +232,7 @@ mod tests {
     /// Writes a field of wire type 2.
     fn nested(number: u8, bytes: &[u8]) -> Vec<u8> {
         let mut out = vec![number << 3 | 2];
-        let mut length = bytes.len();
-        while length >= 0x80 {
-            out.push(length as u8 | 0x80);
-            length >>= 7;
-        }
-        out.push(length as u8);
-        out.extend_from_slice(bytes);
+        model::varint::push_bytes(&mut out, bytes);
         out
     }
 
