@@ -60,14 +60,22 @@ impl Selection {
         let left = self.bytes_max.saturating_sub(gathered.load(Ordering::Relaxed));
         let limits = SelectLimits { series: self.series_max, bytes: left };
         let series = reader.select_within(&self.matchers, self.range, limits).await;
+        // The block knows only what was left of the limit; the caller is told the limit.
+        if matches!(series, Err(BlockError::BytesLimit { .. })) {
+            return Err(self.too_many_bytes());
+        }
         let series = blocks.note(&meta, series).await.map_err(fault)?;
         let bytes: u64 = series.iter().map(|series| size_bytes(series) as u64).sum();
         let total = gathered.fetch_add(bytes, Ordering::Relaxed) + bytes;
         if total > self.bytes_max {
-            let message = format!("the query reads more than {} bytes from blocks", self.bytes_max);
-            return Err(status(ErrorKind::LimitExceeded, message));
+            return Err(self.too_many_bytes());
         }
         Ok((meta, series))
+    }
+
+    fn too_many_bytes(&self) -> Status {
+        let message = format!("the query reads more than {} bytes from blocks", self.bytes_max);
+        status(ErrorKind::LimitExceeded, message)
     }
 }
 

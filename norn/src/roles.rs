@@ -11,7 +11,6 @@ mod ruler;
 mod scraper;
 
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use ::ingester::Ingester;
 use axum::Router;
@@ -20,17 +19,10 @@ use object_store::ObjectStore;
 use proto::connect::Connector;
 use service::Context;
 use session::{Session, SessionConfig, SessionError, Writer, WriterConfig, WriterMetrics};
-use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
-use tracing::debug;
 
 use crate::fault::Fault;
 use crate::settings::{Mode, STANDALONE, Settings};
-
-/// How often a cluster may refuse a process before that counts.
-const REFUSALS_MAX: u32 = 10;
-/// The pause before it asks again.
-const REFUSAL_PAUSE: Duration = Duration::from_millis(200);
 
 /// Where this process is reached, and what it was given.
 pub(crate) struct Place {
@@ -132,19 +124,6 @@ fn in_process_address(role: Role) -> String {
     }
 }
 
-/// Runs a session. A refusal counts as final only when it is repeated: one that was decided while the cluster was being
-/// founded says nothing about afterwards.
-async fn keep(session: Arc<Session>, shutdown: CancellationToken) -> Result<(), SessionError> {
-    for _refusal in 1..REFUSALS_MAX {
-        match session.clone().run(shutdown.clone()).await {
-            Ok(()) => return Ok(()),
-            Err(error) => debug!(%error, "refused; asking again"),
-        }
-        tokio::time::sleep(REFUSAL_PAUSE).await;
-    }
-    session.run(shutdown).await
-}
-
 struct Builder<'a> {
     settings: &'a Settings,
     place: Place,
@@ -192,7 +171,7 @@ impl Builder<'_> {
             }
             Ok::<(), SessionError>(())
         });
-        self.context.spawn(format!("{role} session"), keep(session.clone(), self.context.shutdown()));
+        self.context.spawn(format!("{role} session"), session.clone().run(self.context.shutdown()));
         session
     }
 

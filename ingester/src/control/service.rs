@@ -71,6 +71,10 @@ impl Control for ControlService {
             let message = format!("this is cluster {:?}, not {:?}", self.cluster, request.cluster);
             return Err(status(ErrorKind::Invalid, message));
         }
+        // Before the cluster is founded everybody has to wait; a refusal by the founded cluster is final.
+        if self.group.is_leader() && self.feed.state().settings.is_none() {
+            return Err(status(ErrorKind::Unavailable, "the cluster is not founded yet"));
+        }
         let role: Role = request.role.parse().map_err(|e: String| status(ErrorKind::Invalid, e))?;
         let command = Command::Join {
             name: request.name,
@@ -85,10 +89,6 @@ impl Control for ControlService {
                 self.leases.renew(node, epoch, Instant::now());
                 let lease_ms = self.lease.as_millis() as u64;
                 Ok(Response::new(JoinResponse { node: node.0, epoch: epoch.0, lease_ms }))
-            }
-            // Before the cluster is founded everybody has to wait; a refusal after that is final.
-            Answer::Refused(fault) if self.feed.state().settings.is_none() => {
-                Err(status(ErrorKind::Unavailable, fault.to_string()))
             }
             Answer::Refused(fault) => Err(status(ErrorKind::Invalid, fault.to_string())),
             other => Err(status(ErrorKind::Internal, format!("a join was answered with {other:?}"))),
