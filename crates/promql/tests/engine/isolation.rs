@@ -1,48 +1,27 @@
 //! One query does not harm another: panics stay inside, and work stops when nobody waits for it.
 
+use std::future::ready;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
-use async_trait::async_trait;
-use model::{ErrorKind, LabelSet, MetricMetadata, TimeRange};
+use model::{ErrorKind, LabelSet, TimeRange};
 use promql::{Engine, EngineConfig, QueryOptions};
-use storage::{
-    LabelRequest, Labelled, Queryable, SampleSource, Samples, SelectRequest, Series, SeriesSet, StorageError,
-};
+use storage::{Queryable, SampleSource, Samples, Series, SeriesSet, StorageError};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
-/// Data whose series all share one source.
-struct Shared {
-    series: usize,
-    source: Mutex<Option<Arc<dyn SampleSource>>>,
-}
+use crate::data::answers;
 
-#[async_trait]
-impl Queryable for Shared {
-    async fn select(&self, _: &SelectRequest) -> Result<SeriesSet, StorageError> {
-        let source = self.source.lock().expect("no panic holds it").take().expect("selected once");
+/// Returns data whose series all share one source. It answers once.
+fn data(series: usize, source: impl SampleSource + 'static) -> Arc<dyn Queryable> {
+    let source: Mutex<Option<Arc<dyn SampleSource>>> = Mutex::new(Some(Arc::new(source)));
+    answers(move |_| {
+        let source = source.lock().expect("no panic holds it").take().expect("selected once");
         let labels =
             |i: usize| LabelSet::from_pairs([("__name__", "m".to_owned()), ("i", format!("{i:06}"))]);
         let series =
-            (0..self.series).map(|i| Series { labels: labels(i), samples: Arc::clone(&source) }).collect();
-        Ok(SeriesSet { series, warnings: Vec::new() })
-    }
-    async fn label_names(&self, _: &LabelRequest) -> Result<Labelled<String>, StorageError> {
-        Ok(Labelled::default())
-    }
-    async fn label_values(&self, _: &str, _: &LabelRequest) -> Result<Labelled<String>, StorageError> {
-        Ok(Labelled::default())
-    }
-    async fn series(&self, _: &LabelRequest) -> Result<Labelled<LabelSet>, StorageError> {
-        Ok(Labelled::default())
-    }
-    async fn metadata(&self, _: Option<&str>) -> Result<Vec<MetricMetadata>, StorageError> {
-        Ok(Vec::new())
-    }
-}
-
-fn data(series: usize, source: impl SampleSource + 'static) -> Arc<dyn Queryable> {
-    Arc::new(Shared { series, source: Mutex::new(Some(Arc::new(source))) })
+            (0..series).map(|i| Series { labels: labels(i), samples: Arc::clone(&source) }).collect();
+        ready(Ok(SeriesSet { series, warnings: Vec::new() }))
+    })
 }
 
 #[tokio::test]

@@ -1,13 +1,14 @@
 //! What bounds a query, what it refuses, and what it reports beside its value.
 
+use std::future::{pending, ready};
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use model::{ErrorKind, LabelSet, MetricMetadata};
+use model::ErrorKind;
 use promql::{Engine, EngineConfig, QueryError, QueryOptions, QueryResult, Value};
-use storage::{LabelRequest, Labelled, Queryable, SelectRequest, SeriesSet, StorageError};
+use storage::{Queryable, StorageError};
 
+use crate::data::answers;
 use crate::promqltest::script::LoadedSeries;
 use crate::promqltest::storage::Memory;
 use crate::promqltest::values::parse_series;
@@ -149,34 +150,12 @@ async fn a_subquery_of_one_step_in_parentheses_is_not_repeated() {
     assert_eq!(series[0].points, [(0, 0.0)]);
 }
 
-/// Data that never answers.
-struct Silent;
-
-#[async_trait]
-impl Queryable for Silent {
-    async fn select(&self, _: &SelectRequest) -> Result<SeriesSet, StorageError> {
-        std::future::pending().await
-    }
-    async fn label_names(&self, _: &LabelRequest) -> Result<Labelled<String>, StorageError> {
-        std::future::pending().await
-    }
-    async fn label_values(&self, _: &str, _: &LabelRequest) -> Result<Labelled<String>, StorageError> {
-        std::future::pending().await
-    }
-    async fn series(&self, _: &LabelRequest) -> Result<Labelled<LabelSet>, StorageError> {
-        std::future::pending().await
-    }
-    async fn metadata(&self, _: Option<&str>) -> Result<Vec<MetricMetadata>, StorageError> {
-        std::future::pending().await
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn the_deadline_covers_the_selection() {
     let engine = Engine::new(EngineConfig::default());
     let options = QueryOptions { timeout: Some(Duration::from_secs(7)), ..QueryOptions::default() };
     let start = tokio::time::Instant::now();
-    let error = engine.instant(Arc::new(Silent), "up", 0, &options).await.expect_err("no answer");
+    let error = engine.instant(answers(|_| pending()), "up", 0, &options).await.expect_err("no answer");
     assert_eq!(error.kind(), ErrorKind::Timeout);
     assert_eq!(error.to_string(), "query timed out in query execution");
     assert_eq!(start.elapsed(), Duration::from_secs(7));
@@ -184,26 +163,8 @@ async fn the_deadline_covers_the_selection() {
 
 #[tokio::test]
 async fn storage_faults_keep_their_kind() {
-    struct Broken;
-    #[async_trait]
-    impl Queryable for Broken {
-        async fn select(&self, _: &SelectRequest) -> Result<SeriesSet, StorageError> {
-            Err(StorageError::new(ErrorKind::Unavailable, "shard 3 did not answer"))
-        }
-        async fn label_names(&self, _: &LabelRequest) -> Result<Labelled<String>, StorageError> {
-            Ok(Labelled::default())
-        }
-        async fn label_values(&self, _: &str, _: &LabelRequest) -> Result<Labelled<String>, StorageError> {
-            Ok(Labelled::default())
-        }
-        async fn series(&self, _: &LabelRequest) -> Result<Labelled<LabelSet>, StorageError> {
-            Ok(Labelled::default())
-        }
-        async fn metadata(&self, _: Option<&str>) -> Result<Vec<MetricMetadata>, StorageError> {
-            Ok(Vec::new())
-        }
-    }
-    let error = instant(EngineConfig::default(), Arc::new(Broken), "up").await.expect_err("broken");
+    let broken = answers(|_| ready(Err(StorageError::new(ErrorKind::Unavailable, "shard 3 did not answer"))));
+    let error = instant(EngineConfig::default(), broken, "up").await.expect_err("broken");
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     assert_eq!(error.to_string(), "shard 3 did not answer");
 }

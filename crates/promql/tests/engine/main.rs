@@ -1,8 +1,10 @@
 //! The engine as its users see it.
 //!
 //! [`scripts`] evaluates scripts of cases, ours and Prometheus's; [`limits`] what bounds a query and what it reports.
-//! [`random`] asks whatever the grammar allows. [`isolation`] keeps queries apart. [`promqltest`] is the scripts' runner.
+//! [`random`] asks whatever the grammar allows. [`isolation`] keeps queries apart. [`promqltest`] is the scripts' runner,
+//! [`data`] what all of them read from.
 
+mod data;
 mod isolation;
 mod limits;
 mod promqltest;

@@ -1,16 +1,15 @@
 //! What scripts load: series in memory behind the reading port.
 
 use std::collections::BTreeMap;
+use std::future::ready;
 use std::sync::Arc;
 
-use async_trait::async_trait;
-use model::{LabelSet, MetricMetadata, TimeRange};
-use storage::{
-    LabelRequest, Labelled, Queryable, SampleSource, Samples, SelectRequest, Series, SeriesSet, StorageError,
-};
+use model::{LabelSet, TimeRange};
+use storage::{Queryable, SampleSource, Samples, Series, SeriesSet, StorageError};
 
 use super::script::LoadedSeries;
 use super::values::Point;
+use crate::data::answers;
 
 type Points = BTreeMap<i64, Point>;
 
@@ -39,7 +38,14 @@ impl Memory {
 
     /// Returns the present content for a query.
     pub(crate) fn snapshot(&self) -> Arc<dyn Queryable> {
-        Arc::new(self.clone())
+        let stored = self.series.clone();
+        answers(move |request| {
+            let matches = |labels: &LabelSet| request.matchers.iter().all(|m| m.matches(labels.get(&m.name)));
+            let series = stored.iter().filter(|(labels, _)| matches(labels));
+            let series =
+                series.map(|(labels, stored)| Series { labels: labels.clone(), samples: stored.clone() });
+            ready(Ok(SeriesSet { series: series.collect(), warnings: Vec::new() }))
+        })
     }
 }
 
@@ -60,32 +66,5 @@ impl SampleSource for Stored {
 
     fn sample_count_max(&self) -> usize {
         self.points.len()
-    }
-}
-
-#[async_trait]
-impl Queryable for Memory {
-    async fn select(&self, request: &SelectRequest) -> Result<SeriesSet, StorageError> {
-        let matches = |labels: &LabelSet| request.matchers.iter().all(|m| m.matches(labels.get(&m.name)));
-        let series = self.series.iter().filter(|(labels, _)| matches(labels));
-        let series =
-            series.map(|(labels, stored)| Series { labels: labels.clone(), samples: stored.clone() });
-        Ok(SeriesSet { series: series.collect(), warnings: Vec::new() })
-    }
-
-    async fn label_names(&self, _: &LabelRequest) -> Result<Labelled<String>, StorageError> {
-        Ok(Labelled::default())
-    }
-
-    async fn label_values(&self, _: &str, _: &LabelRequest) -> Result<Labelled<String>, StorageError> {
-        Ok(Labelled::default())
-    }
-
-    async fn series(&self, _: &LabelRequest) -> Result<Labelled<LabelSet>, StorageError> {
-        Ok(Labelled::default())
-    }
-
-    async fn metadata(&self, _: Option<&str>) -> Result<Vec<MetricMetadata>, StorageError> {
-        Ok(Vec::new())
     }
 }
