@@ -19,7 +19,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::http::HttpMetrics;
 use crate::readiness::{Readiness, ReadyGate};
-use crate::{Metrics, process};
+use crate::{Metrics, chain, process};
 
 /// What all parts of one process share; clones are handles to the same process.
 #[derive(Clone)]
@@ -155,18 +155,6 @@ impl Context {
         );
         pending
     }
-}
-
-/// Joins an error and what caused it into one line.
-pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {

@@ -1,4 +1,6 @@
-//! The errors of this crate: what a person gets wrong on the command line.
+//! The errors of this crate: what a person gets wrong on the command line; and how any error is shown.
+
+use std::error::Error;
 
 /// Why a process cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -18,4 +20,16 @@ pub enum ServiceError {
     /// The process has a subscriber already.
     #[error("logs are set up twice in one process")]
     LogsTwice,
+}
+
+/// Joins an error and what caused it into one line, outermost first, as logs and messages to people show it.
+pub fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
 }

@@ -17,6 +17,6 @@ mod process;
 pub mod readiness;
 
 pub use context::Context;
-pub use error::ServiceError;
+pub use error::{ServiceError, chain};
 pub use metrics::Metrics;
 pub use readiness::ReadyGate;

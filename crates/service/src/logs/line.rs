@@ -61,7 +61,7 @@ impl Visit for Fields {
     }
 
     fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
-        self.push(field, Value::Text(crate::context::chain(value)));
+        self.push(field, Value::Text(crate::chain(value)));
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
