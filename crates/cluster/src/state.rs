@@ -40,6 +40,9 @@ pub struct ClusterSettings {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "snake_case")]
 pub enum StateError {
+    /// Nobody founded the cluster so far: ask again.
+    #[error("the cluster is not founded yet")]
+    NotFounded,
     /// The cluster is founded, or the shards are placed, otherwise.
     #[error("{0}")]
     Conflict(String),
@@ -191,7 +194,7 @@ impl ControlState {
 
     fn join(&mut self, mut member: Member) -> Result<Response, StateError> {
         if self.settings.is_none() {
-            return Err(StateError::Conflict("the cluster is not founded yet".to_owned()));
+            return Err(StateError::NotFounded);
         }
         let known =
             self.members.values().find(|known| known.role == member.role && known.name == member.name);

@@ -71,6 +71,12 @@ fn publish(meta: BlockMeta) -> Command {
 }
 
 #[test]
+fn nobody_joins_before_the_cluster_is_founded() {
+    let refused = ControlState::default().apply(join("i", Role::Ingester, "d1"));
+    assert_eq!(refused, Response::Refused(StateError::NotFounded), "this refusal alone is worth another try");
+}
+
+#[test]
 fn a_node_keeps_its_id_and_its_disk() {
     let mut state = founded();
     let (node, first) = joined(state.apply(join("i", Role::Ingester, "d1")));

@@ -175,9 +175,11 @@ impl Group {
         self.inner.running.raft.is_leader()
     }
 
-    /// Returns a receiver that sees each change of leader or term.
+    /// Returns a receiver that sees each change of leader or term from now on; the present value counts as seen.
     pub fn leadership(&self) -> watch::Receiver<Leadership> {
-        self.inner.leadership.clone()
+        let mut receiver = self.inner.leadership.clone();
+        receiver.mark_unchanged();
+        receiver
     }
 
     /// Returns once this node's state holds everything that was acknowledged before the call.

@@ -54,6 +54,8 @@ async fn one_host_alone_is_a_group_that_survives_restarts() {
             all.push(command);
         }
         cluster.nodes[&1].group.read_barrier().await.unwrap();
+        let leadership = cluster.nodes[&1].group.leadership();
+        assert!(!leadership.has_changed().unwrap(), "who subscribes has seen the present leader");
         if round == 1 {
             cluster.nodes[&1].group.snapshot().await.unwrap();
         }

@@ -38,7 +38,9 @@ impl SessionError {
     /// Returns what the caller can do about it.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::NoLeader { .. } | Self::NoMembership => ErrorKind::Unavailable,
+            Self::NoLeader { .. } | Self::NoMembership | Self::Refused(StateError::NotFounded) => {
+                ErrorKind::Unavailable
+            }
             Self::Answered { kind, .. } => *kind,
             Self::Refused(StateError::Limit(_)) => ErrorKind::LimitExceeded,
             Self::Refused(_) => ErrorKind::Conflict,

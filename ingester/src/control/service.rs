@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cluster::{Command, Response as Answer, Role};
+use cluster::{Command, Response as Answer, Role, StateError};
 use consensus::{ConsensusError, Group, GroupState};
 use futures::Stream;
 use model::{Epoch, ErrorKind, NodeId};
@@ -71,10 +71,6 @@ impl Control for ControlService {
             let message = format!("this is cluster {:?}, not {:?}", self.cluster, request.cluster);
             return Err(status(ErrorKind::Invalid, message));
         }
-        // Before the cluster is founded everybody has to wait; a refusal by the founded cluster is final.
-        if self.group.is_leader() && self.feed.state().settings.is_none() {
-            return Err(status(ErrorKind::Unavailable, "the cluster is not founded yet"));
-        }
         let role: Role = request.role.parse().map_err(|e: String| status(ErrorKind::Invalid, e))?;
         let command = Command::Join {
             name: request.name,
@@ -90,6 +86,10 @@ impl Control for ControlService {
                 let lease_ms = self.lease.as_millis() as u64;
                 Ok(Response::new(JoinResponse { node: node.0, epoch: epoch.0, lease_ms }))
             }
+            Answer::Refused(fault @ StateError::NotFounded) => {
+                Err(status(ErrorKind::Unavailable, fault.to_string()))
+            }
+            // What the founded cluster refuses, it refuses again.
             Answer::Refused(fault) => Err(status(ErrorKind::Invalid, fault.to_string())),
             other => Err(status(ErrorKind::Internal, format!("a join was answered with {other:?}"))),
         }

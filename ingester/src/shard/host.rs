@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cluster::{ClusterSettings, ControlState};
-use consensus::{GroupId, RaftHost};
+use consensus::{GroupId, Leadership, RaftHost};
 use head::HeadConfig;
 use model::{NodeId, ShardId};
 use object_store::ObjectStore;
 use parking_lot::RwLock;
 use service::Context;
 use session::Session;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
@@ -67,29 +68,18 @@ impl ShardHost {
             let state = states.borrow_and_update().clone();
             self.addresses.update(state.members.values().map(|m| (m.node, m.grpc_address.clone())));
             self.start_missing(&state).await?;
-            if !state.shard_map.shards.is_empty()
-                && self.shards.list().iter().all(|replica| replica.group.leader().is_some())
-            {
+            let replicas = self.shards.list();
+            // Taken before the leaders are looked at, so that no change between the two is missed.
+            let leaderships: Vec<_> = replicas.iter().map(|replica| replica.group.leadership()).collect();
+            if !replicas.is_empty() && replicas.iter().all(|replica| replica.group.leader().is_some()) {
                 gate.open();
             }
             tokio::select! {
                 () = shutdown.cancelled() => return Ok(()),
                 changed = states.changed() => if changed.is_err() { return Ok(()) },
-                () = self.any_leader_change(), if !state.shard_map.shards.is_empty() => {}
+                () = any_change(leaderships), if !replicas.is_empty() => {}
             }
         }
-    }
-
-    async fn any_leader_change(&self) {
-        let replicas = self.shards.list();
-        let wait = |replica: &Arc<Replica>| {
-            let mut leadership = replica.group.leadership();
-            Box::pin(async move { leadership.changed().await.is_ok() })
-        };
-        if replicas.is_empty() {
-            return std::future::pending().await;
-        }
-        futures::future::select_all(replicas.iter().map(wait)).await;
     }
 
     async fn start_missing(&self, state: &ControlState) -> Result<(), crate::IngesterError> {
@@ -138,6 +128,15 @@ impl ShardHost {
         self.context.spawn(format!("cutter of shard {shard}"), cutter.run(shutdown()));
         Ok(())
     }
+}
+
+/// Returns when the first of several groups, of which there is at least one, changes its leader.
+async fn any_change(leaderships: Vec<watch::Receiver<Leadership>>) {
+    let wait = |mut leadership: watch::Receiver<Leadership>| {
+        // An error means that the group has stopped, which is a change too.
+        Box::pin(async move { leadership.changed().await.is_ok() })
+    };
+    futures::future::select_all(leaderships.into_iter().map(wait)).await;
 }
 
 /// Logs who leads a shard, at each change.
