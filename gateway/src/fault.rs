@@ -20,13 +20,7 @@ impl Faults {
     /// An object that is gone is damage while the catalogue has the block, and else a reason to take a new version of the
     /// catalogue: never the caller's mistake.
     pub(crate) fn status(&self, meta: &BlockMeta, error: &BlockError) -> Status {
-        let mut message = error.to_string();
-        let mut cause = std::error::Error::source(error);
-        while let Some(error) = cause {
-            message.push_str(": ");
-            message.push_str(&error.to_string());
-            cause = error.source();
-        }
+        let message = service::chain(error);
         if error.kind() != ErrorKind::NotFound {
             return status(error.kind(), message);
         }

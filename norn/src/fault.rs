@@ -29,13 +29,7 @@ impl Fault {
 
     /// Makes a fault of an error with everything that caused it, in one line.
     pub(crate) fn of(what: &str, error: &dyn Error) -> Self {
-        let mut line = format!("{what}: {error}");
-        let mut cause = error.source();
-        while let Some(error) = cause {
-            line.push_str(&format!(": {error}"));
-            cause = error.source();
-        }
-        Self::failed(line)
+        Self::failed(format!("{what}: {}", service::chain(error)))
     }
 
     /// Prints the line and returns the exit code.

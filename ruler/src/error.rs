@@ -58,15 +58,3 @@ pub enum RulerError {
     #[error("staleness markers could not be stored")]
     AppendStale(#[source] StorageError),
 }
-
-/// Joins an error and what caused it into one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
-}

@@ -8,12 +8,12 @@ use std::time::Instant;
 
 use config::rules::{RecordingRule, Rule};
 use model::{LabelSet, stale_nan};
+use service::chain;
 use session::{Membership, Session};
 use storage::{AppendOutcome, Appender, SeriesWrite, StorageError, WriteRequest};
 use tracing::warn;
 
 use crate::RulerError;
-use crate::error::chain;
 use crate::load::Group;
 use crate::metrics::GroupMetrics;
 use crate::query::Queriers;

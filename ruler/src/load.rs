@@ -6,9 +6,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use config::rules::{Rule, RuleFile, RuleGroup};
+use service::chain;
 use tracing::warn;
 
-use crate::error::chain;
 use crate::glob::expand;
 use crate::{RulerConfig, RulerError};
 

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use cluster::{Command, ControlState, Fence};
 use model::{Epoch, NodeId};
+use service::chain;
 use session::Membership;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::error::chain;
 use crate::group::{Evaluated, Evaluator};
 use crate::role::now_ms;
 use crate::schedule::Schedule;
