@@ -1,7 +1,8 @@
 //! The file as serde reads it: every key of Prometheus 3.14, nothing checked beyond its type.
 //!
 //! A section lists three sorts of keys: those that are read, those that are not supported yet, and those without effect.
-//! `#[serde(flatten)]` cannot be combined with refusing unknown keys, so shared keys are repeated by macro.
+//! `#[serde(flatten)]` cannot be combined with refusing unknown keys, so what sections share is
+//! added by the macro that defines them.
 
 mod alerting;
 mod norn;
@@ -21,7 +22,58 @@ use crate::check::Text;
 use crate::labels::RawLabels;
 
 /// Defines a section: a struct that refuses unknown keys, and `report`, which notes the keys it does not support.
+///
+/// `read, with the limits of a scrape` and `unsupported, with all discoveries` add the keys that several sections have.
 macro_rules! section {
+    (
+        $(#[$doc:meta])* $name:ident {
+            read, with the limits of a scrape { $($read:tt)* }
+            $($rest:tt)*
+        }
+    ) => {
+        crate::raw::section! {
+            $(#[$doc])* $name {
+                read {
+                    $($read)*
+                    body_size_limit: crate::check::Text,
+                    sample_limit: u64,
+                    label_limit: u64,
+                    label_name_length_limit: u64,
+                    label_value_length_limit: u64,
+                    target_limit: u64,
+                    keep_dropped_targets: u64,
+                    metric_name_validation_scheme: crate::check::Text,
+                    metric_name_escaping_scheme: crate::check::Text,
+                    extra_scrape_metrics: bool,
+                }
+                $($rest)*
+            }
+        }
+    };
+    (
+        $(#[$doc:meta])* $name:ident {
+            read { $($read:tt)* }
+            unsupported, with all discoveries { $($unsupported:tt)* }
+            $($rest:tt)*
+        }
+    ) => {
+        crate::raw::section! {
+            $(#[$doc])* $name {
+                read { $($read)* }
+                unsupported {
+                    $($unsupported)*
+                    aws_sd_configs, azure_sd_configs, consul_sd_configs, digitalocean_sd_configs, docker_sd_configs,
+                    dockerswarm_sd_configs, dns_sd_configs, ec2_sd_configs, eureka_sd_configs, file_sd_configs,
+                    gce_sd_configs, hetzner_sd_configs, http_sd_configs, ionos_sd_configs, kubernetes_sd_configs,
+                    kuma_sd_configs, lightsail_sd_configs, linode_sd_configs, marathon_sd_configs, nerve_sd_configs,
+                    nomad_sd_configs, oci_sd_configs, openstack_sd_configs, outscale_sd_configs, ovhcloud_sd_configs,
+                    puppetdb_sd_configs, scaleway_sd_configs, serverset_sd_configs, stackit_sd_configs,
+                    triton_sd_configs, uyuni_sd_configs, vultr_sd_configs,
+                }
+                $($rest)*
+            }
+        }
+    };
     (
         $(#[$doc:meta])* $name:ident {
             read { $($field:ident: $type:ty,)* }
@@ -69,23 +121,13 @@ section! {
 section! {
     /// `global`.
     Global {
-        read {
+        read, with the limits of a scrape {
             scrape_interval: Text,
             scrape_timeout: Text,
             scrape_protocols: Vec<Text>,
             evaluation_interval: Text,
             rule_query_offset: Text,
             external_labels: RawLabels,
-            body_size_limit: Text,
-            sample_limit: u64,
-            label_limit: u64,
-            label_name_length_limit: u64,
-            label_value_length_limit: u64,
-            target_limit: u64,
-            keep_dropped_targets: u64,
-            metric_name_validation_scheme: Text,
-            metric_name_escaping_scheme: Text,
-            extra_scrape_metrics: bool,
         }
         unsupported {
             query_log_file, scrape_failure_log_file, scrape_native_histograms, convert_classic_histograms_to_nhcb,

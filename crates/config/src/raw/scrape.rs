@@ -11,7 +11,7 @@ use crate::labels::RawLabels;
 section! {
     /// A scrape configuration.
     Scrape {
-        read {
+        read, with the limits of a scrape {
             job_name: Text,
             scrape_interval: Text,
             scrape_timeout: Text,
@@ -31,28 +31,11 @@ section! {
             static_configs: Vec<StaticGroup>,
             relabel_configs: Vec<Option<Relabel>>,
             metric_relabel_configs: Vec<Option<Relabel>>,
-            body_size_limit: Text,
-            sample_limit: u64,
-            label_limit: u64,
-            label_name_length_limit: u64,
-            label_value_length_limit: u64,
-            target_limit: u64,
-            keep_dropped_targets: u64,
-            metric_name_validation_scheme: Text,
-            metric_name_escaping_scheme: Text,
-            extra_scrape_metrics: bool,
         }
-        unsupported {
+        unsupported, with all discoveries {
             track_timestamps_staleness, scrape_failure_log_file, oauth2, tls_config, proxy_url,
             proxy_from_environment, proxy_connect_header, http_headers,
             scrape_native_histograms, convert_classic_histograms_to_nhcb,
-            aws_sd_configs, azure_sd_configs, consul_sd_configs, digitalocean_sd_configs, docker_sd_configs,
-            dockerswarm_sd_configs, dns_sd_configs, ec2_sd_configs, eureka_sd_configs, file_sd_configs,
-            gce_sd_configs, hetzner_sd_configs, http_sd_configs, ionos_sd_configs, kubernetes_sd_configs,
-            kuma_sd_configs, lightsail_sd_configs, linode_sd_configs, marathon_sd_configs, nerve_sd_configs,
-            nomad_sd_configs, oci_sd_configs, openstack_sd_configs, outscale_sd_configs, ovhcloud_sd_configs,
-            puppetdb_sd_configs, scaleway_sd_configs, serverset_sd_configs, stackit_sd_configs,
-            triton_sd_configs, uyuni_sd_configs, vultr_sd_configs,
         }
         ignored {
             always_scrape_classic_histograms, native_histogram_bucket_limit, native_histogram_min_bucket_factor,
