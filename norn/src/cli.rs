@@ -245,8 +245,8 @@ mod tests {
         assert_eq!(flags.storage.data_dir, std::path::PathBuf::from("/x"));
         assert_eq!(flags.listen_address, ":1");
         assert_eq!(flags.storage.retention, Some(std::time::Duration::from_secs(30 * 86_400)));
-        assert_eq!(flags.features, ["a,b", "c"]);
-        assert_eq!(flags.query.timeout, std::time::Duration::from_secs(60));
+        assert_eq!(flags.process.features, ["a,b", "c"]);
+        assert_eq!(flags.process.query.timeout, std::time::Duration::from_secs(60));
     }
 
     #[test]

@@ -41,8 +41,9 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// # Errors
 /// One line, when the cluster cannot start.
 pub(crate) fn run(flags: &ClusterFlags) -> Result<(), Fault> {
-    service::logs::init(flags.logs.level.as_str(), flags.logs.format.as_str()).map_err(Fault::usage)?;
-    Features::new(&flags.features).report();
+    service::logs::init(flags.process.logs.level.as_str(), flags.process.logs.format.as_str())
+        .map_err(Fault::usage)?;
+    Features::new(&flags.process.features).report();
     if let Some(file) = &flags.config_file {
         settings::read(file)?;
     }

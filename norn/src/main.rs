@@ -41,12 +41,14 @@ fn main() -> ExitCode {
 fn run(line: CommandLine) -> Result<(), Fault> {
     match line.command {
         Command::Cluster(flags) => launcher::run(&flags),
-        Command::Standalone(flags) => process::run(settings::standalone(&flags, line.shown)?, &flags.logs),
+        Command::Standalone(flags) => {
+            process::run(settings::standalone(&flags, line.shown)?, &flags.process.logs)
+        }
         Command::Role(role, flags) => {
             if let Some(parent) = flags.launcher_pid {
                 launcher::die_with_parent(parent)?;
             }
-            process::run(settings::role(role, &flags, line.shown)?, &flags.logs)
+            process::run(settings::role(role, &flags, line.shown)?, &flags.process.logs)
         }
     }
 }

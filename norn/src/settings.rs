@@ -150,8 +150,8 @@ pub(crate) fn standalone(
         objects: Some(objects),
         cache_dir: norn.gateway.cache_path.clone().unwrap_or_else(|| storage.data_dir.join("cache")),
         cache_size_bytes: norn.gateway.cache_size_bytes,
-        query: flags.query.clone(),
-        features: Features::new(&flags.features),
+        query: flags.process.query.clone(),
+        features: Features::new(&flags.process.features),
         flags: shown,
         config,
     })
@@ -203,8 +203,8 @@ pub(crate) fn role(
         retention_ms: retention_ms(flags.retention, &config),
         objects,
         cache_size_bytes: norn.gateway.cache_size_bytes,
-        query: flags.query.clone(),
-        features: Features::new(&flags.features),
+        query: flags.process.query.clone(),
+        features: Features::new(&flags.process.features),
         flags: shown,
         config,
     })

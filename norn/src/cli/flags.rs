@@ -92,6 +92,21 @@ pub(crate) struct QueryFlags {
     pub(crate) lookback: Duration,
 }
 
+/// What every command that runs a process takes.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ProcessFlags {
+    #[command(flatten)]
+    pub(crate) query: QueryFlags,
+    #[command(flatten)]
+    pub(crate) logs: LogFlags,
+    /// Comma separated names; those that Prometheus knows are accepted
+    #[arg(long = "enable-feature", value_name = "NAME")]
+    pub(crate) features: Vec<String>,
+    /// Always on; accepted as Prometheus has it
+    #[arg(long = "web.enable-remote-write-receiver", hide = true)]
+    pub(crate) _remote_write_receiver: bool,
+}
+
 /// `norn standalone`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct StandaloneFlags {
@@ -104,15 +119,7 @@ pub(crate) struct StandaloneFlags {
     #[command(flatten)]
     pub(crate) storage: StorageFlags,
     #[command(flatten)]
-    pub(crate) query: QueryFlags,
-    #[command(flatten)]
-    pub(crate) logs: LogFlags,
-    /// Comma separated names; those that Prometheus knows are accepted
-    #[arg(long = "enable-feature", value_name = "NAME")]
-    pub(crate) features: Vec<String>,
-    /// Always on; accepted as Prometheus has it
-    #[arg(long = "web.enable-remote-write-receiver", hide = true)]
-    pub(crate) _remote_write_receiver: bool,
+    pub(crate) process: ProcessFlags,
 }
 
 /// `norn cluster`.
@@ -130,15 +137,7 @@ pub(crate) struct ClusterFlags {
     #[command(flatten)]
     pub(crate) storage: StorageFlags,
     #[command(flatten)]
-    pub(crate) query: QueryFlags,
-    #[command(flatten)]
-    pub(crate) logs: LogFlags,
-    /// Comma separated names; those that Prometheus knows are accepted
-    #[arg(long = "enable-feature", value_name = "NAME")]
-    pub(crate) features: Vec<String>,
-    /// Always on; accepted as Prometheus has it
-    #[arg(long = "web.enable-remote-write-receiver", hide = true)]
-    pub(crate) _remote_write_receiver: bool,
+    pub(crate) process: ProcessFlags,
 }
 
 /// `norn <role>`.
@@ -169,15 +168,7 @@ pub(crate) struct RoleFlags {
     #[arg(long = "objstore.config-file", value_name = "FILE")]
     pub(crate) objstore_file: Option<PathBuf>,
     #[command(flatten)]
-    pub(crate) query: QueryFlags,
-    #[command(flatten)]
-    pub(crate) logs: LogFlags,
-    /// Comma separated names; those that Prometheus knows are accepted
-    #[arg(long = "enable-feature", value_name = "NAME")]
-    pub(crate) features: Vec<String>,
-    /// Always on; accepted as Prometheus has it
-    #[arg(long = "web.enable-remote-write-receiver", hide = true)]
-    pub(crate) _remote_write_receiver: bool,
+    pub(crate) process: ProcessFlags,
     /// Set by `norn cluster`: die with the process of this id
     #[arg(long = "launcher.pid", hide = true)]
     pub(crate) launcher_pid: Option<u32>,

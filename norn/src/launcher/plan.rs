@@ -149,16 +149,16 @@ fn node(
         role.to_string(),
         format!("--config.file={}", directory.join("norn.yml").display()),
         format!("--config.prometheus-file={}", prometheus.display()),
-        format!("--log.level={}", flags.logs.level.as_str()),
-        format!("--log.format={}", flags.logs.format.as_str()),
+        format!("--log.level={}", flags.process.logs.level.as_str()),
+        format!("--log.format={}", flags.process.logs.format.as_str()),
     ];
     if matches!(role, Role::Querier | Role::Ruler) {
         let ms = |duration: std::time::Duration| format_duration_ms(duration.as_millis() as u64);
-        arguments.push(format!("--query.timeout={}", ms(flags.query.timeout)));
-        arguments.push(format!("--query.max-samples={}", flags.query.samples_max));
-        arguments.push(format!("--query.max-concurrency={}", flags.query.concurrency_max));
-        arguments.push(format!("--query.lookback-delta={}", ms(flags.query.lookback)));
-        arguments.extend(Features::new(&flags.features).flag());
+        arguments.push(format!("--query.timeout={}", ms(flags.process.query.timeout)));
+        arguments.push(format!("--query.max-samples={}", flags.process.query.samples_max));
+        arguments.push(format!("--query.max-concurrency={}", flags.process.query.concurrency_max));
+        arguments.push(format!("--query.lookback-delta={}", ms(flags.process.query.lookback)));
+        arguments.extend(Features::new(&flags.process.features).flag());
     }
     Node {
         role,
