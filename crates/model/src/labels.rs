@@ -8,7 +8,7 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::varint::{Cursor, push_bytes};
+use crate::varint::{Cursor, push_bytes, unsigned_len};
 
 /// The label that holds the metric's name.
 pub const METRIC_NAME: &str = "__name__";
@@ -164,10 +164,14 @@ fn check_pair(previous: &str, name: &str, value: &str) -> Result<(), LabelError>
     Ok(())
 }
 
-/// Reads one text; an error names where it starts.
+/// Reads one text; an error names where it starts. A length in more bytes than it needs is refused: equal sets have equal
+/// bytes, since hash and equality run over them.
 fn read_text<'a>(cursor: &mut Cursor<'a>) -> Result<&'a str, LabelError> {
     let offset = cursor.offset();
-    let length = cursor.count(1).ok().filter(|_| cursor.offset() - offset <= LENGTH_BYTES_MAX);
+    let length = cursor.count(1).ok().filter(|length| {
+        let bytes = cursor.offset() - offset;
+        bytes <= LENGTH_BYTES_MAX && bytes == unsigned_len(*length as u64)
+    });
     let bytes = length.and_then(|length| cursor.take(length).ok());
     bytes.and_then(|bytes| std::str::from_utf8(bytes).ok()).ok_or(LabelError::Malformed { offset })
 }
@@ -352,6 +356,7 @@ mod tests {
         for bytes in [&[1u8][..], &[1, b'a'], &[1, b'a', 0], &[0, 1, b'x'], &[1, 0xff, 1, b'a'], &[0xff; 8]] {
             assert!(LabelSet::from_bytes(bytes).is_err(), "{bytes:?}");
         }
+        assert!(LabelSet::from_bytes(&[0x81, 0, b'a', 1, b'x']).is_err(), "a length has one form");
         assert_eq!(
             LabelSet::from_bytes(&[1, b'b', 1, b'x', 1, b'a', 1, b'x']),
             Err(LabelError::Unordered { name: "a".into() })
