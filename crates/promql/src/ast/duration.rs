@@ -136,7 +136,8 @@ impl DurationExpr {
 
 /// Prints seconds with units.
 pub(crate) fn format_seconds(seconds: f64) -> String {
-    let ms = (seconds * 1000.0) as i64;
+    // The nearest one: 1.001 s is a little less than 1,001 ms.
+    let ms = (seconds * 1000.0).round() as i64;
     let sign = if ms < 0 { "-" } else { "" };
     format!("{sign}{}", model::time::format_duration_ms(ms.unsigned_abs()))
 }

@@ -1,12 +1,14 @@
 //! A runner of scripts in Prometheus's promqltest format: `clear`, `load`, `eval instant`, `eval range`.
 //!
-//! [`script`] reads a script, [`storage`] holds what it loads, [`check`] holds results against expectations. A script is
-//! evaluated case by case: a case that fails does not stop those after it.
+//! [`script`] reads a script, [`storage`] holds what it loads, [`check`] holds results against expectations, [`rerun`]
+//! says which other queries must yield the same. A script is evaluated case by case: a case that fails does not stop
+//! those after it.
 //!
 //! Histogram literals are read but not modelled yet: loaded ones are marks that make the engine refuse, and expected ones
 //! never match.
 
 pub(crate) mod check;
+mod rerun;
 pub(crate) mod script;
 pub(crate) mod storage;
 pub(crate) mod values;
@@ -62,28 +64,44 @@ pub(crate) async fn run(text: &str, engine: &Engine) -> Report {
 }
 
 async fn run_eval(eval: &Eval, memory: &Memory, engine: &Engine) -> Result<(), String> {
-    let (data, options) = (memory.snapshot(), QueryOptions::default());
+    let options = QueryOptions::default();
     match eval.kind {
         EvalKind::Instant { time_ms } => {
-            let result = engine.instant(data.clone(), &eval.query, time_ms, &options).await;
-            let again = match &result {
-                Ok(_) if eval.repeats_as_range() => {
-                    let around = 60_000;
-                    let (start_ms, end_ms) = (time_ms - around, time_ms + around);
-                    Some(engine.range(data, &eval.query, start_ms, end_ms, around, &options).await)
-                }
-                _ => None,
+            instant(eval, &eval.query, time_ms, memory, engine).await?;
+            let Some((query, times)) = rerun::pinned(&eval.query, time_ms)? else {
+                return Ok(());
             };
-            check::eval(eval, result)?;
-            match again {
-                // Steps before and after may fail in their own right.
-                Some(Ok(result)) => check::middle_of_range(eval, time_ms, &result.value),
-                _ => Ok(()),
+            for time_ms in times {
+                let outcome = instant(eval, &query, time_ms, memory, engine).await;
+                outcome.map_err(|problem| format!("as {query} at {time_ms} ms: {problem}"))?;
             }
+            Ok(())
         }
         EvalKind::Range { start_ms, end_ms, step_ms } => {
+            let data = memory.snapshot();
             let result = engine.range(data, &eval.query, start_ms, end_ms, step_ms, &options).await;
             check::eval(eval, result)
         }
+    }
+}
+
+/// Evaluates an instant query, and again as the middle of a range query.
+async fn instant(
+    eval: &Eval,
+    query: &str,
+    time_ms: i64,
+    memory: &Memory,
+    engine: &Engine,
+) -> Result<(), String> {
+    let options = QueryOptions::default();
+    check::eval(eval, engine.instant(memory.snapshot(), query, time_ms, &options).await)?;
+    if !eval.repeats_as_range() {
+        return Ok(());
+    }
+    let around = 60_000;
+    let (start_ms, end_ms) = (time_ms - around, time_ms + around);
+    match engine.range(memory.snapshot(), query, start_ms, end_ms, around, &options).await {
+        Ok(result) => check::middle_of_range(eval, time_ms, &result.value),
+        Err(error) => Err(format!("as a range query: {error}")),
     }
 }
