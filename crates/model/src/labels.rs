@@ -125,6 +125,23 @@ impl LabelSet {
         xxhash_rust::xxh3::xxh3_64(&self.0)
     }
 
+    /// Returns the hash that Prometheus samples series by (`limit_ratio`): XXH64 over the sorted names and values, each
+    /// with its length before it, one byte or 255 and three bytes, lowest first.
+    pub fn sampling_hash(&self) -> u64 {
+        let mut bytes = Vec::with_capacity(self.0.len() + 8);
+        for text in self.iter().flat_map(|(name, value)| [name, value]) {
+            match u8::try_from(text.len()) {
+                Ok(length) if length < u8::MAX => bytes.push(length),
+                _ => {
+                    bytes.push(u8::MAX);
+                    bytes.extend_from_slice(&(text.len() as u32).to_le_bytes()[..3]);
+                }
+            }
+            bytes.extend_from_slice(text.as_bytes());
+        }
+        xxhash_rust::xxh64::xxh64(&bytes, 0)
+    }
+
     /// Returns a builder that starts with these labels.
     pub fn to_builder(&self) -> LabelSetBuilder {
         LabelSetBuilder { labels: self.iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect() }
@@ -367,6 +384,16 @@ mod tests {
     fn the_hash_never_changes() {
         let labels = LabelSet::from_pairs([("__name__", "up"), ("job", "node")]);
         assert_eq!(labels.stable_hash(), 10_531_563_476_587_396_253);
+    }
+
+    #[test]
+    fn the_sampling_hash_is_over_length_prefixed_texts() {
+        let long = "x".repeat(300);
+        let labels = LabelSet::from_pairs([("a", "bc"), ("d", &long)]);
+        let mut bytes = b"\x01a\x02bc\x01d\xff\x2c\x01\x00".to_vec();
+        bytes.extend(long.bytes());
+        assert_eq!(labels.sampling_hash(), xxhash_rust::xxh64::xxh64(&bytes, 0));
+        assert_eq!(LabelSet::empty().sampling_hash(), 0xef46_db37_51d8_e999, "XXH64 of nothing");
     }
 
     proptest! {

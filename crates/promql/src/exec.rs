@@ -29,6 +29,7 @@ use crate::annotation::{Annotations, Level};
 use crate::ast::{Expr, NodeId, NodeKind, Span, UnaryOp, ValueType};
 use crate::engine::EngineConfig;
 use crate::error::QueryError;
+use crate::function::FunctionKind;
 use crate::plan::{Grid, Plan};
 use crate::value::{MatrixSeries, Value};
 
@@ -115,6 +116,9 @@ impl Context<'_> {
                 let param = aggregate.param.map(|param| self.take(param, grid, results));
                 let input = self.take_vector(aggregate.expr, grid, results);
                 Data::Vector(self.aggregate(aggregate, param, input, grid)?)
+            }
+            NodeKind::Call(function, args) if function.kind == FunctionKind::Info => {
+                Data::Vector(self.info_call(id, args, grid, results)?)
             }
             NodeKind::Call(function, args) => self.call(function, args, grid, node.span, results)?,
         };

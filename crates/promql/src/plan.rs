@@ -4,14 +4,14 @@
 //! (`@` below, nothing time-dependent above) has a grid of one step, whose result the parent repeats. Grids go from the
 //! root down, evaluation from the leaves up; both are loops over the arena.
 
+pub(crate) mod info;
+
 use std::collections::HashMap;
 
-use model::TimeRange;
+use model::{Matcher, TimeRange};
 use storage::SelectRequest;
 
-use crate::ast::{
-    AggregateOp, AtModifier, DurationSpec, Expr, Node, NodeId, NodeKind, RangeMode, Subquery, VectorSelector,
-};
+use crate::ast::{AtModifier, DurationSpec, Expr, Node, NodeId, NodeKind, RangeMode, Subquery};
 use crate::engine::EngineConfig;
 use crate::error::QueryError;
 use crate::function::FunctionKind;
@@ -102,11 +102,21 @@ impl Plan {
             plan.reference(expr, id, node, lookback_ms)?;
             plan.give_grids(expr, id, node, &invariant, config)?;
         }
+        let infos = info::Calls::find(expr);
+        infos.data_selectors.iter().for_each(|id| plan.inlined[id.index()] = true);
         let mut known = HashMap::new();
         for (id, node) in expr.nodes() {
-            if let NodeKind::Selector(selector) = &node.kind {
-                plan.select(id, selector, &mut known);
+            match &node.kind {
+                NodeKind::Selector(selector) if !infos.data_selectors.contains(&id) => {
+                    plan.select(id, selector.matchers.clone(), &mut known);
+                }
+                _ => {}
             }
+        }
+        for (id, args) in &infos.calls {
+            let reference = infos.reference(expr, args[0], &plan.references, lookback_ms);
+            plan.references[id.index()] = reference;
+            plan.select(*id, info::matchers(expr, args), &mut known);
         }
         Ok(plan)
     }
@@ -217,12 +227,11 @@ impl Plan {
         Ok(Grid { start_ms, step_ms, steps: steps as usize })
     }
 
-    /// Notes what a selector needs; equal needs are one.
-    fn select(&mut self, id: NodeId, selector: &VectorSelector, known: &mut HashMap<String, usize>) {
+    /// Notes what a selector, or a call of `info`, needs; equal needs are one.
+    fn select(&mut self, id: NodeId, matchers: Vec<Matcher>, known: &mut HashMap<String, usize>) {
         let range = self.references[id.index()].covered(&self.grids[id.index()]);
-        let key = format!("{range:?}{:?}", selector.matchers);
+        let key = format!("{range:?}{:?}", matchers);
         self.select_of[id.index()] = *known.entry(key).or_insert_with(|| {
-            let matchers = selector.matchers.clone();
             self.selects.push(SelectRequest { matchers, range, series_limit: None });
             self.selects.len() - 1
         });
@@ -294,6 +303,7 @@ fn depends_on_time(kind: FunctionKind) -> bool {
             | K::DayOfWeek
             | K::DayOfYear
             | K::Hour
+            | K::Info
             | K::Minute
             | K::Month
             | K::Year
@@ -314,12 +324,7 @@ fn check_supported(node: &Node) -> Result<(), QueryError> {
             "the modifier smoothed".to_owned()
         }
         NodeKind::Binary(binary) if binary.op.is_trim() => format!("the binary operator {}", binary.op),
-        NodeKind::Aggregate(aggregate) if aggregate.op == AggregateOp::LimitRatio => {
-            format!("the aggregation {}", aggregate.op)
-        }
-        NodeKind::Call(function, _)
-            if matches!(function.kind, K::HistogramQuantiles | K::Info | K::StartTimestamp) =>
-        {
+        NodeKind::Call(function, _) if matches!(function.kind, K::HistogramQuantiles | K::StartTimestamp) => {
             format!("the function {}()", function.name)
         }
         _ => return Ok(()),

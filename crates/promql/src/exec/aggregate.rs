@@ -6,6 +6,7 @@
 mod count_values;
 mod fold;
 mod rank;
+mod ratio;
 mod state;
 mod stream;
 
@@ -89,6 +90,10 @@ impl Context<'_> {
                 op @ (AggregateOp::TopK | AggregateOp::BottomK | AggregateOp::LimitK),
                 Some(Data::Scalar(k)),
             ) => self.ranked(op, &k, input, &groups, grid),
+            (AggregateOp::LimitRatio, Some(Data::Scalar(ratios))) => {
+                let param = aggregate.param.expect("the parser gives this operator a parameter");
+                self.limit_ratio(&ratios, self.expr.node(param).span, input)
+            }
             (op, _) => self.fold(op, &input, groups),
         }
     }

@@ -1,6 +1,7 @@
 //! Function calls: those of instant vectors and scalars; range vectors go to [`super::range`].
 
 mod date;
+mod info;
 mod label;
 mod math;
 mod sort;

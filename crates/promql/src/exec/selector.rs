@@ -104,6 +104,19 @@ impl Context<'_> {
         Ok(())
     }
 
+    /// Fills the row of a series with the times, in seconds, of what an instant selector yields.
+    pub(super) fn timestamp_row(
+        &self,
+        id: NodeId,
+        series: &Series,
+        buffer: &mut Samples,
+        row: &mut [f64],
+    ) -> Result<(), QueryError> {
+        self.read(id, series, buffer)?;
+        fill_instant(buffer, self.reference(id), &self.grid(id), Yield::Timestamp, row);
+        Ok(())
+    }
+
     /// Reads the samples of a series that a selector's steps look at.
     pub(super) fn read(
         &self,

@@ -74,6 +74,33 @@ impl Vector {
         }
     }
 
+    /// Tells whether there is a sample.
+    pub(super) fn has(&self, row: usize, step: usize) -> bool {
+        !is_absent(self.values[row * self.steps + step])
+    }
+
+    /// Appends a row of another vector under other labels, with the cells of the chosen steps; nothing if none is left.
+    pub(super) fn push_cells(
+        &mut self,
+        series: SeriesMeta,
+        from: &Self,
+        row: usize,
+        choose: impl Fn(usize) -> bool,
+    ) {
+        if !(0..self.steps).any(|step| choose(step) && from.has(row, step)) {
+            return;
+        }
+        self.series.push(series);
+        let cells = from.row(row).iter().enumerate();
+        self.values.extend(cells.map(|(step, value)| if choose(step) { *value } else { ABSENT }));
+    }
+
+    /// Appends the rows of a vector with as many steps.
+    pub(super) fn extend(&mut self, part: Self) {
+        self.series.extend(part.series);
+        self.values.extend(part.values);
+    }
+
     /// Returns how many samples there are.
     pub(super) fn samples(&self) -> usize {
         self.values.iter().filter(|value| !is_absent(**value)).count()
@@ -96,6 +123,18 @@ impl Vector {
                 *value = if is_absent(*value) { ABSENT } else { change(step, *value) };
             }
         }
+    }
+
+    /// Keeps the cells that a predicate of row and step chooses, and the rows that then have any.
+    pub(super) fn retain_cells(&mut self, keep: impl Fn(usize, usize) -> bool) {
+        for row in 0..self.series.len() {
+            for (step, value) in self.row_mut(row).iter_mut().enumerate() {
+                if !keep(row, step) {
+                    *value = ABSENT;
+                }
+            }
+        }
+        self.remove_empty_rows();
     }
 
     /// Leaves out rows that became empty.
