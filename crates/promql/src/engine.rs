@@ -38,6 +38,8 @@ pub struct EngineConfig {
     pub subquery_step_ms: i64,
     /// Whether metric names that operations drop are removed only at the end (`promql-delayed-name-removal`).
     pub delayed_name_removal: bool,
+    /// Whether rates and their relatives heed since when samples have been counting (`use-start-timestamps`).
+    pub use_start_timestamps: bool,
     /// Which gates of the language are open.
     pub parser: ParserOptions,
     /// At most so many warnings and so many infos in a result; the rest is counted.
@@ -53,6 +55,7 @@ impl Default for EngineConfig {
             timeout: Duration::from_secs(120),
             subquery_step_ms: 60_000,
             delayed_name_removal: false,
+            use_start_timestamps: false,
             parser: ParserOptions::default(),
             annotations_max: 10,
         }

@@ -5,6 +5,7 @@
 //! root down, evaluation from the leaves up; both are loops over the arena.
 
 pub(crate) mod info;
+mod modifier;
 
 use std::collections::HashMap;
 
@@ -45,6 +46,12 @@ pub(crate) struct Reference {
     pub(crate) offset_ms: i64,
     /// How far back: the lookback, or the range.
     pub(crate) range_ms: i64,
+    /// How the borders are read.
+    pub(crate) mode: Option<RangeMode>,
+    /// How far before the window a sample may stand in for its start; the window is open there, too.
+    pub(crate) before_ms: i64,
+    /// How far after the window a sample may stand in for its end.
+    pub(crate) after_ms: i64,
 }
 
 impl Reference {
@@ -55,8 +62,12 @@ impl Reference {
 
     /// Returns all times that the windows of a grid cover, closed.
     fn covered(&self, grid: &Grid) -> TimeRange {
-        let first = self.window_end(grid.start_ms).saturating_sub(self.range_ms).saturating_add(1);
-        TimeRange::new(first, self.window_end(grid.end_ms()))
+        let start = self.window_end(grid.start_ms).saturating_sub(self.range_ms);
+        let end = self.window_end(grid.end_ms());
+        TimeRange::new(
+            start.saturating_sub(self.before_ms).saturating_add(1),
+            end.saturating_add(self.after_ms),
+        )
     }
 }
 
@@ -99,6 +110,7 @@ impl Plan {
         let invariant = invariant(expr);
         for (id, node) in expr.nodes().rev() {
             check_supported(node)?;
+            modifier::check(expr, node)?;
             plan.reference(expr, id, node, lookback_ms)?;
             plan.give_grids(expr, id, node, &invariant, config)?;
         }
@@ -158,7 +170,9 @@ impl Plan {
             NodeKind::Subquery(subquery) => {
                 let offset_ms = subquery.offset.as_ref().map_or(Ok(0), |offset| self.resolve(offset))?;
                 let range_ms = self.resolve_positive(&subquery.range)?;
-                self.references[id.index()] = Reference { at_ms: self.at(subquery.at), offset_ms, range_ms };
+                let at_ms = self.at(subquery.at);
+                self.references[id.index()] =
+                    Reference { at_ms, offset_ms, range_ms, ..Reference::default() };
                 return Ok(());
             }
             _ => return Ok(()),
@@ -167,7 +181,16 @@ impl Plan {
             unreachable!("a range stands on a selector");
         };
         let offset_ms = inner.offset.as_ref().map_or(Ok(0), |offset| self.resolve(offset))?;
-        let reference = Reference { at_ms: self.at(inner.at), offset_ms, range_ms };
+        let is_range = selector != id;
+        let (before_ms, after_ms) = match inner.mode {
+            Some(_) if is_range => {
+                (lookback_ms, if inner.mode == Some(RangeMode::Smoothed) { lookback_ms } else { 0 })
+            }
+            Some(RangeMode::Smoothed) => (0, lookback_ms),
+            _ => (0, 0),
+        };
+        let at_ms = self.at(inner.at);
+        let reference = Reference { at_ms, offset_ms, range_ms, mode: inner.mode, before_ms, after_ms };
         self.references[id.index()] = reference;
         self.references[selector.index()] = reference;
         Ok(())
@@ -245,7 +268,9 @@ fn inlined(expr: &Expr) -> Vec<bool> {
     for (_, node) in expr.nodes() {
         match &node.kind {
             NodeKind::Range(selector, _) => inlined[selector.index()] = true,
-            NodeKind::Call(function, args) if function.kind == FunctionKind::Timestamp => {
+            NodeKind::Call(function, args)
+                if matches!(function.kind, FunctionKind::Timestamp | FunctionKind::StartTimestamp) =>
+            {
                 let inner = expr.unwrap_parens(args[0]);
                 inlined[inner.index()] = matches!(expr.node(inner).kind, NodeKind::Selector(_));
             }
@@ -317,14 +342,8 @@ fn depends_on_time(kind: FunctionKind) -> bool {
 fn check_supported(node: &Node) -> Result<(), QueryError> {
     use FunctionKind as K;
     let what = match &node.kind {
-        NodeKind::Selector(selector) if selector.mode == Some(RangeMode::Anchored) => {
-            "the modifier anchored".to_owned()
-        }
-        NodeKind::Selector(selector) if selector.mode == Some(RangeMode::Smoothed) => {
-            "the modifier smoothed".to_owned()
-        }
         NodeKind::Binary(binary) if binary.op.is_trim() => format!("the binary operator {}", binary.op),
-        NodeKind::Call(function, _) if matches!(function.kind, K::HistogramQuantiles | K::StartTimestamp) => {
+        NodeKind::Call(function, _) if matches!(function.kind, K::HistogramQuantiles) => {
             format!("the function {}()", function.name)
         }
         _ => return Ok(()),

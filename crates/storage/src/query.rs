@@ -20,6 +20,8 @@ pub struct Samples {
     pub floats: Vec<f64>,
     /// `(position, histogram)`, positions strictly ascending.
     pub histograms: Vec<(u32, Arc<FloatHistogram>)>,
+    /// Since when each sample has been counting (ms), one a timestamp, 0 for unknown. Empty when all are unknown.
+    pub start_timestamps: Vec<i64>,
 }
 
 impl Samples {
@@ -28,6 +30,7 @@ impl Samples {
         self.timestamps.clear();
         self.floats.clear();
         self.histograms.clear();
+        self.start_timestamps.clear();
     }
 
     /// Appends a float sample; `time_ms` must be later than the last one.
@@ -38,12 +41,26 @@ impl Samples {
         );
         self.timestamps.push(time_ms);
         self.floats.push(value);
+        if !self.start_timestamps.is_empty() {
+            self.start_timestamps.push(0);
+        }
     }
 
     /// Appends a histogram sample; `time_ms` must be later than the last one.
     pub fn push_histogram(&mut self, time_ms: i64, histogram: Arc<FloatHistogram>) {
         self.histograms.push((self.timestamps.len() as u32, histogram));
         self.push(time_ms, 0.0);
+    }
+
+    /// Says since when the last sample has been counting; 0 for unknown.
+    ///
+    /// # Panics
+    /// When there is no sample.
+    pub fn start_last(&mut self, start_ms: i64) {
+        if start_ms != 0 || !self.start_timestamps.is_empty() {
+            self.start_timestamps.resize(self.timestamps.len(), 0);
+            *self.start_timestamps.last_mut().expect("there is a sample") = start_ms;
+        }
     }
 
     /// Returns how many samples there are.
@@ -144,4 +161,26 @@ pub trait Queryable: Send + Sync {
 
     /// Returns metadata, of one family or of all; a family may have several entries when targets disagree.
     async fn metadata(&self, family: Option<&str>) -> Result<Vec<MetricMetadata>, StorageError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn start_timestamps_are_there_for_all_samples_or_for_none() {
+        let mut samples = Samples::default();
+        samples.push(10, 1.0);
+        samples.start_last(0);
+        assert_eq!(samples.start_timestamps, []);
+        samples.push(20, 2.0);
+        samples.start_last(15);
+        samples.push_histogram(30, Arc::default());
+        assert_eq!(samples.start_timestamps, [0, 15, 0]);
+        samples.start_last(25);
+        samples.start_last(0);
+        assert_eq!(samples.start_timestamps, [0, 15, 0]);
+        samples.clear();
+        assert_eq!(samples, Samples::default());
+    }
 }

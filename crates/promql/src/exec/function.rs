@@ -37,6 +37,7 @@ impl Context<'_> {
         let vector = match function.kind {
             K::Vector => single(&self.take_scalar(args[0], grid, results)),
             K::Timestamp => self.timestamp(args[0], grid, results)?,
+            K::StartTimestamp => self.start_timestamp(args[0], grid, results)?,
             K::Absent => self.absent(args[0], grid, results),
             K::LabelReplace => self.label_replace(args, grid, results)?,
             K::LabelJoin => self.label_join(args, grid, results)?,
@@ -126,6 +127,26 @@ impl Context<'_> {
             vector.map_steps(|step, _| grid.time(step) as f64 / 1000.0);
             vector
         };
+        self.drop_names(&mut vector, Collisions::Merge)?;
+        Ok(vector)
+    }
+
+    /// Only samples as stored have a start timestamp, and only where it is heeded.
+    fn start_timestamp(
+        &self,
+        arg: NodeId,
+        grid: Grid,
+        results: &mut [Option<Data>],
+    ) -> Result<Vector, QueryError> {
+        let inner = self.expr.unwrap_parens(arg);
+        if !self.plan.inlined[inner.index()] {
+            self.take_vector(arg, grid, results);
+            return Ok(Vector::new(grid.steps));
+        }
+        if !self.config.use_start_timestamps {
+            return Ok(Vector::new(grid.steps));
+        }
+        let mut vector = self.selector_as(inner, Yield::StartTimestamp)?.spread(grid.steps);
         self.drop_names(&mut vector, Collisions::Merge)?;
         Ok(vector)
     }

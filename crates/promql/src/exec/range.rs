@@ -1,14 +1,19 @@
 //! Functions of range vectors: a window of samples at each step.
 //!
 //! A series is read once into a buffer; the windows of all steps are slices of it. Windows are open at their start and
-//! closed at their end, and hold no staleness markers.
+//! closed at their end, and hold no staleness markers. Those of `anchored` and `smoothed` ranges also hold the samples
+//! beside the borders.
 
 mod counter;
+mod cursor;
+pub(super) mod extended;
 mod over_time;
 mod regression;
+mod start_time;
 
 use storage::Samples;
 
+use self::cursor::Cursor;
 use super::vector::{ABSENT, Collisions, SeriesMeta, Vector, is_absent};
 use super::{Context, Data, quantile};
 use crate::ast::{NodeId, NodeKind, Span, ValueType};
@@ -21,6 +26,8 @@ pub(super) struct Window<'a> {
     /// Milliseconds, ascending; never empty.
     pub(super) times: &'a [i64],
     pub(super) values: &'a [f64],
+    /// Since when each sample has been counting, 0 for unknown; empty when that is unknown for all, or not to be heeded.
+    pub(super) starts: &'a [i64],
     /// Open.
     pub(super) start_ms: i64,
     /// Closed.
@@ -61,6 +68,13 @@ impl RangeCall {
     ) -> Result<(), QueryError> {
         self.source.read(context, index, buffer)?;
         fill_windows(buffer, &self.reference, &self.grid, &self.scalars, self.compute, row);
+        if matches!(self.kind, FunctionKind::Rate | FunctionKind::Increase)
+            && start_time::overlap_within(buffer, &self.reference, &self.grid)
+        {
+            let name = model::labels::quote(self.source.metric_name(context, index));
+            let text = "sample has start time that overlaps with previous sample timestamp for metric";
+            context.warn(self.matrix_span, format!("{text} {name}"));
+        }
         Ok(())
     }
 }
@@ -88,6 +102,13 @@ impl Source {
         }
     }
 
+    fn metric_name<'a>(&'a self, context: &'a Context<'_>, index: usize) -> &'a str {
+        match self {
+            Self::Stored(selector) => context.set_of(*selector).series[index].labels.metric_name(),
+            Self::Computed(vector, _) => vector.series[index].labels.metric_name(),
+        }
+    }
+
     /// Reads all samples of a series, without staleness markers.
     fn read(&self, context: &Context<'_>, index: usize, out: &mut Samples) -> Result<(), QueryError> {
         match self {
@@ -108,7 +129,8 @@ impl Source {
     }
 }
 
-fn remove_stale(samples: &mut Samples) {
+/// Removes staleness markers.
+pub(super) fn remove_stale(samples: &mut Samples) {
     if !samples.floats.iter().any(|value| model::is_stale(*value)) {
         return;
     }
@@ -117,11 +139,15 @@ fn remove_stale(samples: &mut Samples) {
         if !model::is_stale(samples.floats[index]) {
             samples.timestamps[kept] = samples.timestamps[index];
             samples.floats[kept] = samples.floats[index];
+            if let Some(start_ms) = samples.start_timestamps.get(index).copied() {
+                samples.start_timestamps[kept] = start_ms;
+            }
             kept += 1;
         }
     }
     samples.timestamps.truncate(kept);
     samples.floats.truncate(kept);
+    samples.start_timestamps.truncate(kept);
 }
 
 impl Context<'_> {
@@ -166,11 +192,16 @@ impl Context<'_> {
             .map(|arg| (self.expr.node(*arg).span, self.take_scalar(*arg, grid, results)))
             .collect();
         let inner = self.expr.unwrap_parens(matrix);
+        let reference = *self.reference(inner);
+        let compute = match reference.mode.and_then(|mode| extended::function(function.kind, mode)) {
+            Some(compute) => compute,
+            None => window_fn(function.kind)?,
+        };
         Ok(RangeCall {
             kind: function.kind,
-            compute: window_fn(function.kind)?,
+            compute,
             source: self.source(matrix, inner, grid, results)?,
-            reference: *self.reference(inner),
+            reference,
             matrix_span: self.expr.node(matrix).span,
             inner,
             scalars,
@@ -267,25 +298,17 @@ fn fill_windows(
     compute: WindowFn,
     row: &mut [f64],
 ) {
-    let (mut first, mut next) = (0, 0);
+    let mut cursor = Cursor::new(&samples.timestamps, reference);
     for (step, cell) in row.iter_mut().enumerate() {
         let step_ms = grid.time(step);
         let end_ms = reference.window_end(step_ms);
-        let start_ms = end_ms.saturating_sub(reference.range_ms);
-        while next < samples.timestamps.len() && samples.timestamps[next] <= end_ms {
-            next += 1;
-        }
-        while first < next && samples.timestamps[first] <= start_ms {
-            first += 1;
-        }
-        if first == next {
-            continue;
-        }
+        let Some(seen) = cursor.advance(end_ms) else { continue };
         let param = |index: usize| scalars.get(index).map_or(0.0, |(_, values)| values[step]);
         let window = Window {
-            times: &samples.timestamps[first..next],
-            values: &samples.floats[first..next],
-            start_ms,
+            times: &samples.timestamps[seen.clone()],
+            values: &samples.floats[seen.clone()],
+            starts: samples.start_timestamps.get(seen).unwrap_or_default(),
+            start_ms: end_ms.saturating_sub(reference.range_ms),
             end_ms,
             step_ms,
             params: [param(0), param(1)],

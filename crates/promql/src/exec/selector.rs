@@ -5,9 +5,10 @@ use std::ops::Range;
 use model::is_stale;
 use storage::{Samples, Series, SeriesSet};
 
+use super::range::{extended, remove_stale};
 use super::vector::{ABSENT, SeriesMeta, Vector, is_absent};
 use super::{Context, SERIES_BLOCK};
-use crate::ast::NodeId;
+use crate::ast::{NodeId, RangeMode};
 use crate::error::QueryError;
 use crate::plan::{Grid, Reference};
 use crate::value::MatrixSeries;
@@ -19,6 +20,8 @@ pub(super) enum Yield {
     Value,
     /// Its time in seconds.
     Timestamp,
+    /// Since when it has been counting, in seconds; 0 for unknown.
+    StartTimestamp,
 }
 
 impl Context<'_> {
@@ -40,7 +43,7 @@ impl Context<'_> {
             |index| SeriesMeta::new(series[index].labels.clone()),
             |index, buffer, row| {
                 self.read(id, &series[index], buffer)?;
-                fill_instant(buffer, reference, &grid, what, row);
+                fill(buffer, reference, &grid, what, row);
                 Ok(())
             },
         )
@@ -100,7 +103,7 @@ impl Context<'_> {
         row: &mut [f64],
     ) -> Result<(), QueryError> {
         self.read(id, series, buffer)?;
-        fill_instant(buffer, self.reference(id), &self.grid(id), Yield::Value, row);
+        fill(buffer, self.reference(id), &self.grid(id), Yield::Value, row);
         Ok(())
     }
 
@@ -127,6 +130,9 @@ impl Context<'_> {
         out.clear();
         let request = &self.plan.selects[self.plan.select_of[selector.index()]];
         series.samples.read(request.range, out)?;
+        if !self.config.use_start_timestamps {
+            out.start_timestamps.clear();
+        }
         self.budget.read(out.len())?;
         if !out.histograms.is_empty() {
             let labels = &series.labels;
@@ -143,8 +149,8 @@ impl Context<'_> {
             let mut part = Vec::new();
             for one in &series[block] {
                 self.read(selector, one, &mut buffer)?;
-                let samples = buffer.timestamps.iter().copied().zip(buffer.floats.iter().copied());
-                let points: Vec<_> = samples.filter(|(_, value)| !is_stale(*value)).collect();
+                remove_stale(&mut buffer);
+                let points = range_points(&buffer, self.reference(selector), &self.grid(selector));
                 self.budget.hold(points.len())?;
                 if !points.is_empty() {
                     part.push(MatrixSeries { labels: one.labels.clone(), points, histograms: Vec::new() });
@@ -153,6 +159,45 @@ impl Context<'_> {
             Ok(part)
         })?;
         Ok(parts.into_iter().flatten().collect())
+    }
+}
+
+/// Returns the points of a range selector that is the whole query.
+fn range_points(samples: &Samples, reference: &Reference, grid: &Grid) -> Vec<(i64, f64)> {
+    match reference.mode {
+        None => samples.timestamps.iter().copied().zip(samples.floats.iter().copied()).collect(),
+        Some(mode) => extended::points(samples, reference, grid.start_ms, mode),
+    }
+}
+
+/// Puts what a selector yields on each step.
+fn fill(samples: &mut Samples, reference: &Reference, grid: &Grid, what: Yield, row: &mut [f64]) {
+    if reference.mode == Some(RangeMode::Smoothed) && what == Yield::Value {
+        remove_stale(samples);
+        fill_smoothed(samples, reference, grid, row);
+    } else {
+        fill_instant(samples, reference, grid, what, row);
+    }
+}
+
+/// Puts on each step the value between the samples before and after it, or else the one before it.
+fn fill_smoothed(samples: &Samples, reference: &Reference, grid: &Grid, row: &mut [f64]) {
+    let point = |index: usize| Some((*samples.timestamps.get(index)?, samples.floats[index]));
+    let mut next = 0;
+    for (step, cell) in row.iter_mut().enumerate() {
+        let time_ms = reference.window_end(grid.time(step));
+        while next < samples.timestamps.len() && samples.timestamps[next] <= time_ms {
+            next += 1;
+        }
+        let Some(before) = next.checked_sub(1).and_then(point) else { continue };
+        if before.0 <= time_ms.saturating_sub(reference.range_ms) {
+            continue;
+        }
+        let after = point(next).filter(|after| after.0 <= time_ms.saturating_add(reference.after_ms));
+        *cell = match after {
+            Some(after) if before.0 < time_ms => extended::interpolate(before, after, time_ms, false),
+            _ => before.1,
+        };
     }
 }
 
@@ -172,6 +217,9 @@ fn fill_instant(samples: &Samples, reference: &Reference, grid: &Grid, what: Yie
             *cell = match what {
                 Yield::Value => value,
                 Yield::Timestamp => time_ms as f64 / 1000.0,
+                Yield::StartTimestamp => {
+                    samples.start_timestamps.get(newest).map_or(0.0, |start_ms| *start_ms as f64 / 1000.0)
+                }
             };
         }
     }

@@ -95,7 +95,8 @@ impl Calls {
         references: &[Reference],
         lookback_ms: i64,
     ) -> Reference {
-        let mut composed = Reference { at_ms: None, offset_ms: 0, range_ms: lookback_ms };
+        let mut composed =
+            Reference { at_ms: None, offset_ms: 0, range_ms: lookback_ms, ..Reference::default() };
         let mut next = Some(operand);
         while let Some(id) = next.take() {
             let node = expr.node(id);

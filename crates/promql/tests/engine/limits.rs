@@ -17,7 +17,7 @@ fn memory(lines: &[String]) -> Arc<dyn Queryable> {
     let mut memory = Memory::default();
     let load = |line: &String| {
         let line = parse_series(line).expect("a series line").expect("values");
-        LoadedSeries { line, interval_ms: 60_000 }
+        LoadedSeries { line, interval_ms: 60_000, starts: Vec::new() }
     };
     memory.load(lines.iter().map(load).collect());
     memory.snapshot()

@@ -124,7 +124,7 @@ fn load(series: Vec<Vec<Point>>) -> Memory {
     let mut memory = Memory::default();
     let lines = names.iter().zip(series).map(|((name, x, y), points)| {
         let labels = LabelSet::from_pairs([("__name__", *name), ("x", *x), ("y", *y)]);
-        LoadedSeries { line: SeriesLine { labels, points }, interval_ms: 10_000 }
+        LoadedSeries { line: SeriesLine { labels, points }, interval_ms: 10_000, starts: Vec::new() }
     });
     memory.load(lines.collect());
     memory

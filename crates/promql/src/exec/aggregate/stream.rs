@@ -30,7 +30,7 @@ const STEPS_TILE: usize = 64;
 /// What is read: an instant selector, or a function of a range selector.
 enum Operand {
     Selector(NodeId),
-    Call(RangeCall),
+    Call(Box<RangeCall>),
 }
 
 /// The groups of all series of a selector, in order of first appearance.
@@ -72,7 +72,7 @@ impl Context<'_> {
         }
         let operand = match &self.expr.node(operand).kind {
             NodeKind::Call(function, args) => {
-                Operand::Call(self.range_arguments(function, args, grid, results)?)
+                Operand::Call(Box::new(self.range_arguments(function, args, grid, results)?))
             }
             _ => Operand::Selector(operand),
         };

@@ -1,6 +1,6 @@
 //! Rates, increases, deltas, resets (Prometheus, `promql/functions.go`).
 
-use super::Window;
+use super::{Window, start_time};
 
 /// Samples further apart than this many mean gaps are not continued up to the border.
 const EXTRAPOLATION_GAPS_MAX: f64 = 1.1;
@@ -31,26 +31,32 @@ fn extrapolated(window: &Window<'_>, counter: bool) -> Option<f64> {
 fn extrapolated_factor(window: &Window<'_>, counter: bool) -> Option<(f64, f64)> {
     let (times, values) = (window.times, window.values);
     let (first, last) = (0, times.len() - 1);
-    if last == 0 {
+    let start_ms = if counter { start_time::of_first(window) } else { None };
+    if last == 0 && start_ms.is_none() {
         return None;
     }
     let mut change = values[last] - values[first];
     if counter {
-        for pair in values.windows(2) {
-            if pair[1] < pair[0] {
-                change += pair[0];
+        for index in 1..values.len() {
+            if values[index] < values[index - 1] || start_time::is_reset(window, index) {
+                change += values[index - 1];
             }
         }
     }
     let seconds = |from: i64, to: i64| (to - from) as f64 / 1000.0;
     let mut to_start = seconds(window.start_ms, times[first]);
     let mut to_end = seconds(times[last], window.end_ms);
-    let sampled = seconds(times[first], times[last]);
-    let gap = sampled / last as f64;
-    if to_start >= gap * EXTRAPOLATION_GAPS_MAX {
+    let mut sampled = seconds(times[first], times[last]);
+    let gap = if last == 0 { 0.0 } else { sampled / last as f64 };
+    if let Some(start_ms) = start_ms {
+        // It was zero then, so there is nothing to guess.
+        change += values[first];
+        sampled = seconds(start_ms, times[last]);
+        to_start = 0.0;
+    } else if to_start >= gap * EXTRAPOLATION_GAPS_MAX {
         to_start = gap / 2.0;
     }
-    if counter && change > 0.0 && values[first] >= 0.0 {
+    if counter && start_ms.is_none() && change > 0.0 && values[first] >= 0.0 {
         // A counter is never below zero: do not go further back than to where it was zero.
         to_start = to_start.min(sampled * (values[first] / change));
     }
@@ -63,7 +69,8 @@ fn extrapolated_factor(window: &Window<'_>, counter: bool) -> Option<(f64, f64)>
 pub(super) fn irate(window: &Window<'_>) -> Option<f64> {
     let [before, last] = *window.values.last_chunk::<2>()?;
     let [before_ms, last_ms] = *window.times.last_chunk::<2>()?;
-    let change = if last < before { last } else { last - before };
+    let reset = last < before || start_time::is_reset(window, window.times.len() - 1);
+    let change = if reset { last } else { last - before };
     Some(change / ((last_ms - before_ms) as f64 / 1000.0))
 }
 
@@ -73,7 +80,9 @@ pub(super) fn idelta(window: &Window<'_>) -> Option<f64> {
 }
 
 pub(super) fn resets(window: &Window<'_>) -> Option<f64> {
-    Some(window.values.windows(2).filter(|pair| pair[1] < pair[0]).count() as f64)
+    let values = window.values;
+    let reset = |index: &usize| values[*index] < values[*index - 1] || start_time::is_reset(window, *index);
+    Some((1..values.len()).filter(reset).count() as f64)
 }
 
 pub(super) fn changes(window: &Window<'_>) -> Option<f64> {

@@ -1,8 +1,8 @@
 //! A runner of scripts in Prometheus's promqltest format: `clear`, `load`, `eval instant`, `eval range`.
 //!
-//! [`script`] reads a script, [`storage`] holds what it loads, [`check`] holds results against expectations, [`rerun`]
-//! says which other queries must yield the same. A script is evaluated case by case: a case that fails does not stop
-//! those after it.
+//! [`script`] reads a script, [`starts`] its start timestamps, [`storage`] holds what it loads, [`check`] holds results
+//! against expectations, [`rerun`] says which other queries must yield the same. A script is evaluated case by case: a
+//! case that fails does not stop those after it.
 //!
 //! Histogram literals are read but not modelled yet: loaded ones are marks that make the engine refuse, and expected ones
 //! never match.
@@ -10,6 +10,7 @@
 pub(crate) mod check;
 mod rerun;
 pub(crate) mod script;
+mod starts;
 pub(crate) mod storage;
 pub(crate) mod values;
 
@@ -37,6 +38,7 @@ impl Report {
 pub(crate) fn settings(delayed_name_removal: bool) -> EngineConfig {
     EngineConfig {
         delayed_name_removal,
+        use_start_timestamps: true,
         samples_max: 10_000,
         parser: ParserOptions::everything(),
         annotations_max: usize::MAX,

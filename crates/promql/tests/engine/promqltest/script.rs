@@ -1,11 +1,14 @@
 //! The script: blocks to commands.
 
+use super::starts::parse_starts;
 use super::values::{Point, SeriesLine, parse_series, unquote};
 
 /// One loaded series: labels and `(ms, point)`.
 pub(crate) struct LoadedSeries {
     pub(crate) line: SeriesLine,
     pub(crate) interval_ms: i64,
+    /// Start timestamps relative to the points' own times; fewer than points when the rest is unknown.
+    pub(crate) starts: Vec<Option<i64>>,
 }
 
 pub(crate) enum Command {
@@ -98,17 +101,29 @@ fn load(head: &str, body: &[&str], nhcb: bool) -> Result<Command, String> {
     let interval = head.split_whitespace().nth(1).ok_or("no interval")?;
     let interval_ms = time(interval)?;
     let mut series = Vec::new();
-    for line in body {
-        let Some(line) = parse_series(line)? else { continue };
+    let mut starts = Vec::new();
+    for text in body {
+        let Some(line) = parse_series(text)? else {
+            starts = parse_starts(text)?;
+            continue;
+        };
+        let starts = std::mem::take(&mut starts);
+        if !starts.is_empty() && starts.len() != line.points.len() {
+            return Err(format!(
+                "{} start timestamps and {} points: {text}",
+                starts.len(),
+                line.points.len()
+            ));
+        }
         let name = line.labels.metric_name();
         if let Some(base) = name.strip_suffix("_bucket").filter(|_| nhcb) {
             let mut labels = line.labels.to_builder();
             labels.set(model::labels::METRIC_NAME, base).remove("le");
             let points = vec![Point::Histogram; line.points.len()];
             let line = SeriesLine { labels: labels.build(), points };
-            series.push(LoadedSeries { line, interval_ms });
+            series.push(LoadedSeries { line, interval_ms, starts: Vec::new() });
         }
-        series.push(LoadedSeries { line, interval_ms });
+        series.push(LoadedSeries { line, interval_ms, starts });
     }
     Ok(Command::Load(series))
 }

@@ -22,6 +22,8 @@ pub(crate) struct Memory {
 #[derive(Clone, Default)]
 struct Stored {
     points: Points,
+    /// Start timestamps by the times of their points.
+    starts: BTreeMap<i64, i64>,
 }
 
 impl Memory {
@@ -29,8 +31,13 @@ impl Memory {
         for one in loaded {
             let stored = Arc::make_mut(self.series.entry(one.line.labels).or_default());
             for (index, point) in one.line.points.into_iter().enumerate() {
+                let time_ms = index as i64 * one.interval_ms;
                 if point != Point::Absent {
-                    stored.points.insert(index as i64 * one.interval_ms, point);
+                    stored.points.insert(time_ms, point);
+                    match one.starts.get(index) {
+                        Some(Some(start)) => stored.starts.insert(time_ms, time_ms + start),
+                        _ => stored.starts.remove(&time_ms),
+                    };
                 }
             }
         }
@@ -59,6 +66,9 @@ impl SampleSource for Stored {
                 Point::Float(value) => out.push(*time_ms, *value),
                 Point::Histogram => out.push_histogram(*time_ms, Arc::default()),
                 Point::Absent => {}
+            }
+            if let Some(start_ms) = self.starts.get(time_ms) {
+                out.start_last(*start_ms);
             }
         }
         Ok(())
