@@ -4,6 +4,7 @@ mod date;
 mod info;
 mod label;
 mod math;
+mod native;
 mod sort;
 
 pub(super) use self::sort::nan_last;
@@ -46,15 +47,11 @@ impl Context<'_> {
             }
             K::HistogramQuantile => self.histogram_quantile(args, grid, results)?,
             K::HistogramFraction => self.histogram_fraction(args, grid, results)?,
-            // These leave out floats, and native histograms are refused when they are read.
             K::HistogramAvg
             | K::HistogramCount
             | K::HistogramStddev
             | K::HistogramStdvar
-            | K::HistogramSum => {
-                self.take_vector(args[0], grid, results);
-                Vector::new(grid.steps)
-            }
+            | K::HistogramSum => self.histogram_call(function.kind, args[0], grid, results)?,
             _ => self.sample_call(function, args, grid, results)?,
         };
         Ok(Data::Vector(vector))
@@ -106,6 +103,7 @@ impl Context<'_> {
         for arg in args.iter().skip(1) {
             scalars.push(self.take_scalar(*arg, grid, results));
         }
+        vector.remove_histograms();
         match function.kind {
             K::Clamp | K::ClampMin | K::ClampMax => clamp(function.kind, &mut vector, &scalars),
             K::Round => round(&mut vector, scalars.first()),
@@ -124,7 +122,7 @@ impl Context<'_> {
             self.selector_as(inner, Yield::Timestamp)?.spread(grid.steps)
         } else {
             let mut vector = self.take_vector(arg, grid, results);
-            vector.map_steps(|step, _| grid.time(step) as f64 / 1000.0);
+            vector.replace_by(|step| grid.time(step) as f64 / 1000.0);
             vector
         };
         self.drop_names(&mut vector, Collisions::Merge)?;
@@ -155,8 +153,8 @@ impl Context<'_> {
         let input = self.take_vector(arg, grid, results);
         let mut row = vec![1.0; grid.steps];
         for index in 0..input.series.len() {
-            for (cell, value) in row.iter_mut().zip(input.row(index)) {
-                if !is_absent(*value) {
+            for (step, cell) in row.iter_mut().enumerate() {
+                if input.has(index, step) {
                     *cell = ABSENT;
                 }
             }

@@ -7,27 +7,33 @@
 mod counter;
 mod cursor;
 pub(super) mod extended;
+mod mixed;
 mod over_time;
 mod regression;
+mod samples;
 mod start_time;
 
 use storage::Samples;
 
 use self::cursor::Cursor;
-use super::vector::{ABSENT, Collisions, SeriesMeta, Vector, is_absent};
+pub(super) use self::samples::split;
+use self::samples::{Histograms, HistogramsSeen, cells_to_histograms};
+use super::vector::{ABSENT, Collisions, Row, SeriesMeta, Vector, is_absent};
 use super::{Context, Data, quantile};
 use crate::ast::{NodeId, NodeKind, Span, ValueType};
 use crate::error::QueryError;
 use crate::function::{Function, FunctionKind};
 use crate::plan::{Grid, Reference};
 
-/// The samples of one step.
+/// The samples of one step: floats, histograms or both, but at least one.
 pub(super) struct Window<'a> {
-    /// Milliseconds, ascending; never empty.
+    /// Of the floats: milliseconds, ascending.
     pub(super) times: &'a [i64],
     pub(super) values: &'a [f64],
     /// Since when each sample has been counting, 0 for unknown; empty when that is unknown for all, or not to be heeded.
     pub(super) starts: &'a [i64],
+    /// At other times than the floats.
+    pub(super) histograms: HistogramsSeen<'a>,
     /// Open.
     pub(super) start_ms: i64,
     /// Closed.
@@ -38,6 +44,7 @@ pub(super) struct Window<'a> {
     pub(super) params: [f64; 2],
 }
 
+/// A function of windows that hold floats only.
 type WindowFn = fn(&Window<'_>) -> Option<f64>;
 
 /// Tells whether a function's results lose their metric name.
@@ -64,10 +71,19 @@ impl RangeCall {
         context: &Context<'_>,
         index: usize,
         buffer: &mut Samples,
-        row: &mut [f64],
+        row: &mut Row,
     ) -> Result<(), QueryError> {
-        self.source.read(context, index, buffer)?;
-        fill_windows(buffer, &self.reference, &self.grid, &self.scalars, self.compute, row);
+        let histograms = self.source.read(context, index, buffer)?;
+        if !histograms.is_empty() {
+            let metric = self.source.metric_name(context, index);
+            self.fill_mixed(context, metric, buffer, &histograms, row);
+            return Ok(());
+        }
+        each_window(buffer, &histograms, &self.reference, &self.grid, &self.scalars, |step, window| {
+            if let Some(value) = (self.compute)(window) {
+                row.values[step] = value;
+            }
+        });
         if matches!(self.kind, FunctionKind::Rate | FunctionKind::Increase)
             && start_time::overlap_within(buffer, &self.reference, &self.grid)
         {
@@ -109,12 +125,12 @@ impl Source {
         }
     }
 
-    /// Reads all samples of a series, without staleness markers.
-    fn read(&self, context: &Context<'_>, index: usize, out: &mut Samples) -> Result<(), QueryError> {
+    /// Reads all samples of a series, without staleness markers: floats into `out`, histograms are returned.
+    fn read(&self, context: &Context<'_>, index: usize, out: &mut Samples) -> Result<Histograms, QueryError> {
         match self {
             Self::Stored(selector) => {
                 context.read(*selector, &context.set_of(*selector).series[index], out)?;
-                remove_stale(out);
+                Ok(split(out))
             }
             Self::Computed(vector, grid) => {
                 out.clear();
@@ -123,31 +139,12 @@ impl Source {
                         out.push(grid.time(step), *value);
                     }
                 }
+                Ok(vector
+                    .cells(index)
+                    .map_or_else(Histograms::default, |cells| cells_to_histograms(cells, grid)))
             }
         }
-        Ok(())
     }
-}
-
-/// Removes staleness markers.
-pub(super) fn remove_stale(samples: &mut Samples) {
-    if !samples.floats.iter().any(|value| model::is_stale(*value)) {
-        return;
-    }
-    let mut kept = 0;
-    for index in 0..samples.floats.len() {
-        if !model::is_stale(samples.floats[index]) {
-            samples.timestamps[kept] = samples.timestamps[index];
-            samples.floats[kept] = samples.floats[index];
-            if let Some(start_ms) = samples.start_timestamps.get(index).copied() {
-                samples.start_timestamps[kept] = start_ms;
-            }
-            kept += 1;
-        }
-    }
-    samples.timestamps.truncate(kept);
-    samples.floats.truncate(kept);
-    samples.start_timestamps.truncate(kept);
 }
 
 impl Context<'_> {
@@ -264,15 +261,10 @@ impl Context<'_> {
     ) -> Result<Vector, QueryError> {
         let present = self.blocks(source.len(self), super::SERIES_BLOCK, |block| {
             let mut present = vec![false; grid.steps];
-            let mut row = vec![ABSENT; grid.steps];
             let mut buffer = Samples::default();
             for index in block {
-                row.fill(ABSENT);
-                source.read(self, index, &mut buffer)?;
-                fill_windows(&buffer, reference, &grid, &[], |_| Some(1.0), &mut row);
-                for (present, value) in present.iter_mut().zip(&row) {
-                    *present |= !is_absent(*value);
-                }
+                let histograms = source.read(self, index, &mut buffer)?;
+                each_window(&buffer, &histograms, reference, &grid, &[], |step, _| present[step] = true);
             }
             Ok(present)
         })?;
@@ -289,33 +281,37 @@ impl Context<'_> {
     }
 }
 
-/// Evaluates a function at each step whose window holds a sample.
-fn fill_windows(
+/// Calls `visit` with each step whose window holds a sample.
+fn each_window(
     samples: &Samples,
+    histograms: &Histograms,
     reference: &Reference,
     grid: &Grid,
     scalars: &[(Span, Vec<f64>)],
-    compute: WindowFn,
-    row: &mut [f64],
+    mut visit: impl FnMut(usize, &Window<'_>),
 ) {
     let mut cursor = Cursor::new(&samples.timestamps, reference);
-    for (step, cell) in row.iter_mut().enumerate() {
+    let mut histogram_cursor = Cursor::new(&histograms.times, reference);
+    for step in 0..grid.steps {
         let step_ms = grid.time(step);
         let end_ms = reference.window_end(step_ms);
-        let Some(seen) = cursor.advance(end_ms) else { continue };
+        let (seen, histograms_seen) = (cursor.advance(end_ms), histogram_cursor.advance(end_ms));
+        if seen.is_none() && histograms_seen.is_none() {
+            continue;
+        }
+        let seen = seen.unwrap_or_default();
         let param = |index: usize| scalars.get(index).map_or(0.0, |(_, values)| values[step]);
         let window = Window {
             times: &samples.timestamps[seen.clone()],
             values: &samples.floats[seen.clone()],
             starts: samples.start_timestamps.get(seen).unwrap_or_default(),
+            histograms: histograms.seen(histograms_seen.unwrap_or_default()),
             start_ms: end_ms.saturating_sub(reference.range_ms),
             end_ms,
             step_ms,
             params: [param(0), param(1)],
         };
-        if let Some(value) = compute(&window) {
-            *cell = value;
-        }
+        visit(step, &window);
     }
 }
 

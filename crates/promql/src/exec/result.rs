@@ -8,14 +8,13 @@ use crate::value::{MatrixSeries, Value, VectorSample};
 
 /// Returns the result of an instant query, in the table's order.
 pub(super) fn vector(vector: Vector, time_ms: i64) -> Value {
-    let samples = vector.series.into_iter().zip(&vector.values).filter(|(_, value)| !is_absent(**value));
+    let present = (0..vector.series.len()).filter(|row| vector.has(*row, 0));
     Value::Vector(
-        samples
-            .map(|(series, value)| VectorSample {
-                labels: series.labels,
-                time_ms,
-                value: *value,
-                histogram: None,
+        present
+            .map(|row| {
+                let histogram = vector.histogram(row, 0).cloned();
+                let value = if histogram.is_some() { 0.0 } else { vector.values[row] };
+                VectorSample { labels: vector.series[row].labels.clone(), time_ms, value, histogram }
             })
             .collect(),
     )
@@ -30,7 +29,10 @@ pub(super) fn matrix(mut vector: Vector, grid: Grid) -> Value {
         .map(|(index, meta)| {
             let row = vector.row(index).iter().enumerate().filter(|(_, value)| !is_absent(**value));
             let points = row.map(|(step, value)| (grid.time(step), *value)).collect();
-            MatrixSeries { labels: meta.labels, points, histograms: Vec::new() }
+            let cells = vector.cells(index).unwrap_or_default().iter().enumerate();
+            let histograms =
+                cells.filter_map(|(step, cell)| Some((grid.time(step), cell.clone()?))).collect();
+            MatrixSeries { labels: meta.labels, points, histograms }
         })
         .collect();
     series.sort_by(|a, b| a.labels.cmp(&b.labels));

@@ -1,12 +1,13 @@
 //! Selectors: samples read series by series and put on the grid.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use model::is_stale;
 use storage::{Samples, Series, SeriesSet};
 
-use super::range::{extended, remove_stale};
-use super::vector::{ABSENT, SeriesMeta, Vector, is_absent};
+use super::range::{extended, split};
+use super::vector::{Cells, Row, SeriesMeta, Vector, histogram_samples, is_stale_histogram};
 use super::{Context, SERIES_BLOCK};
 use crate::ast::{NodeId, RangeMode};
 use crate::error::QueryError;
@@ -55,43 +56,37 @@ impl Context<'_> {
         count: usize,
         steps: usize,
         meta: impl Fn(usize) -> SeriesMeta,
-        fill: impl Fn(usize, &mut Samples, &mut [f64]) -> Result<(), QueryError> + Sync,
+        fill: impl Fn(usize, &mut Samples, &mut Row) -> Result<(), QueryError> + Sync,
     ) -> Result<Vector, QueryError> {
         self.budget.cells(count, steps)?;
-        let (indexes, values) = self.filled_rows(0..count, steps, fill)?;
-        Ok(Vector { series: indexes.into_iter().map(|index| meta(index as usize)).collect(), steps, values })
+        let filled = self.filled_rows(0..count, steps, fill)?;
+        let series = filled.indexes.into_iter().map(|index| meta(index as usize)).collect();
+        Ok(Vector { series, steps, values: filled.values, histograms: filled.histograms })
     }
 
-    /// Fills one row for each index of a range, in parallel blocks with one buffer each; returns the indexes of the rows
-    /// that are not empty, and these rows.
+    /// Fills one row for each index of a range, in parallel blocks with one buffer each.
     pub(super) fn filled_rows(
         &self,
         range: Range<usize>,
         steps: usize,
-        fill: impl Fn(usize, &mut Samples, &mut [f64]) -> Result<(), QueryError> + Sync,
-    ) -> Result<(Vec<u32>, Vec<f64>), QueryError> {
+        fill: impl Fn(usize, &mut Samples, &mut Row) -> Result<(), QueryError> + Sync,
+    ) -> Result<FilledRows, QueryError> {
         let parts = self.blocks(range.len(), SERIES_BLOCK, |block| {
-            let (mut indexes, mut values) = (Vec::with_capacity(block.len()), Vec::new());
+            let mut part = FilledRows { indexes: Vec::with_capacity(block.len()), ..FilledRows::default() };
             let mut buffer = Samples::default();
-            let mut row = vec![ABSENT; steps];
+            let mut row = Row::new(steps);
             for index in block {
                 let index = range.start + index;
-                row.fill(ABSENT);
+                row.clear();
                 fill(index, &mut buffer, &mut row)?;
-                if row.iter().any(|value| !is_absent(*value)) {
-                    indexes.push(index as u32);
-                    values.extend_from_slice(&row);
-                }
+                part.push(index, &mut row);
             }
-            Ok((indexes, values))
+            Ok(part)
         })?;
         let mut parts = parts.into_iter();
-        let (mut indexes, mut values) = parts.next().unwrap_or_default();
-        for part in parts {
-            indexes.extend(part.0);
-            values.extend(part.1);
-        }
-        Ok((indexes, values))
+        let mut all = parts.next().unwrap_or_default();
+        parts.for_each(|part| all.append(part));
+        Ok(all)
     }
 
     /// Fills the row of a series with what an instant selector yields.
@@ -100,7 +95,7 @@ impl Context<'_> {
         id: NodeId,
         series: &Series,
         buffer: &mut Samples,
-        row: &mut [f64],
+        row: &mut Row,
     ) -> Result<(), QueryError> {
         self.read(id, series, buffer)?;
         fill(buffer, self.reference(id), &self.grid(id), Yield::Value, row);
@@ -113,7 +108,7 @@ impl Context<'_> {
         id: NodeId,
         series: &Series,
         buffer: &mut Samples,
-        row: &mut [f64],
+        row: &mut Row,
     ) -> Result<(), QueryError> {
         self.read(id, series, buffer)?;
         fill_instant(buffer, self.reference(id), &self.grid(id), Yield::Timestamp, row);
@@ -133,12 +128,8 @@ impl Context<'_> {
         if !self.config.use_start_timestamps {
             out.start_timestamps.clear();
         }
-        self.budget.read(out.len())?;
-        if !out.histograms.is_empty() {
-            let labels = &series.labels;
-            return Err(QueryError::Unsupported(format!("a native histogram sample (of {labels})")));
-        }
-        Ok(())
+        let histograms = out.histograms.iter().map(|(_, histogram)| histogram_samples(histogram));
+        self.budget.read(out.len() + histograms.sum::<usize>())
     }
 
     /// Returns the samples of a range selector that is the whole query, without staleness markers.
@@ -149,11 +140,13 @@ impl Context<'_> {
             let mut part = Vec::new();
             for one in &series[block] {
                 self.read(selector, one, &mut buffer)?;
-                remove_stale(&mut buffer);
+                let histograms = split(&mut buffer);
                 let points = range_points(&buffer, self.reference(selector), &self.grid(selector));
-                self.budget.hold(points.len())?;
-                if !points.is_empty() {
-                    part.push(MatrixSeries { labels: one.labels.clone(), points, histograms: Vec::new() });
+                let histograms: Vec<_> = histograms.times.into_iter().zip(histograms.values).collect();
+                let samples = histograms.iter().map(|(_, histogram)| histogram_samples(histogram));
+                self.budget.hold(points.len() + samples.sum::<usize>())?;
+                if !points.is_empty() || !histograms.is_empty() {
+                    part.push(MatrixSeries { labels: one.labels.clone(), points, histograms });
                 }
             }
             Ok(part)
@@ -171,10 +164,10 @@ fn range_points(samples: &Samples, reference: &Reference, grid: &Grid) -> Vec<(i
 }
 
 /// Puts what a selector yields on each step.
-fn fill(samples: &mut Samples, reference: &Reference, grid: &Grid, what: Yield, row: &mut [f64]) {
+fn fill(samples: &mut Samples, reference: &Reference, grid: &Grid, what: Yield, row: &mut Row) {
     if reference.mode == Some(RangeMode::Smoothed) && what == Yield::Value {
-        remove_stale(samples);
-        fill_smoothed(samples, reference, grid, row);
+        split(samples);
+        fill_smoothed(samples, reference, grid, &mut row.values);
     } else {
         fill_instant(samples, reference, grid, what, row);
     }
@@ -201,10 +194,88 @@ fn fill_smoothed(samples: &Samples, reference: &Reference, grid: &Grid, row: &mu
     }
 }
 
+/// Rows that are not empty, and the indexes they were filled for.
+#[derive(Default)]
+pub(super) struct FilledRows {
+    pub(super) indexes: Vec<u32>,
+    pub(super) values: Vec<f64>,
+    /// One a row, or empty when no row has a histogram.
+    pub(super) histograms: Vec<Cells>,
+}
+
+impl FilledRows {
+    fn push(&mut self, index: usize, row: &mut Row) {
+        if row.is_empty() {
+            return;
+        }
+        let cells = row.cells.take();
+        if cells.is_some() || !self.histograms.is_empty() {
+            self.histograms.resize(self.indexes.len(), None);
+            self.histograms.push(cells);
+        }
+        self.indexes.push(index as u32);
+        self.values.extend_from_slice(&row.values);
+    }
+
+    fn append(&mut self, other: Self) {
+        let any = !self.histograms.is_empty() || !other.histograms.is_empty();
+        if any {
+            self.histograms.resize(self.indexes.len(), None);
+            self.histograms.extend(other.histograms);
+        }
+        self.indexes.extend(other.indexes);
+        self.values.extend(other.values);
+        if any {
+            self.histograms.resize(self.indexes.len(), None);
+        }
+    }
+}
+
 /// Puts the newest sample of each step's window on the step, unless it is a staleness marker.
-fn fill_instant(samples: &Samples, reference: &Reference, grid: &Grid, what: Yield, row: &mut [f64]) {
+fn fill_instant(samples: &Samples, reference: &Reference, grid: &Grid, what: Yield, row: &mut Row) {
+    if !samples.histograms.is_empty() {
+        return fill_mixed(samples, reference, grid, what, row);
+    }
+    let values = &mut row.values;
+    each_newest(samples, reference, grid, |step, newest| {
+        let value = samples.floats[newest];
+        if !is_stale(value) {
+            values[step] = time_of(samples, newest, what).unwrap_or(value);
+        }
+    });
+}
+
+/// The same for a series that has histograms.
+fn fill_mixed(samples: &Samples, reference: &Reference, grid: &Grid, what: Yield, row: &mut Row) {
+    each_newest(samples, reference, grid, |step, newest| {
+        let found = samples.histograms.binary_search_by_key(&(newest as u32), |(position, _)| *position);
+        let histogram = found.ok().map(|index| &samples.histograms[index].1);
+        let value = samples.floats[newest];
+        if histogram.map_or_else(|| is_stale(value), |histogram| is_stale_histogram(histogram)) {
+            return;
+        }
+        match (time_of(samples, newest, what), histogram) {
+            (Some(time), _) => row.values[step] = time,
+            (None, Some(histogram)) => row.put(step, Arc::clone(histogram)),
+            (None, None) => row.values[step] = value,
+        }
+    });
+}
+
+/// Returns what is yielded of a sample when that is a time.
+fn time_of(samples: &Samples, index: usize, what: Yield) -> Option<f64> {
+    let time_ms = match what {
+        Yield::Value => return None,
+        Yield::Timestamp => samples.timestamps[index],
+        Yield::StartTimestamp => samples.start_timestamps.get(index).copied().unwrap_or(0),
+    };
+    Some(time_ms as f64 / 1000.0)
+}
+
+/// Calls `visit` with each step whose window has a sample, and the index of the newest one.
+fn each_newest(samples: &Samples, reference: &Reference, grid: &Grid, mut visit: impl FnMut(usize, usize)) {
     let mut next = 0;
-    for (step, cell) in row.iter_mut().enumerate() {
+    for step in 0..grid.steps {
         let end = reference.window_end(grid.time(step));
         while next < samples.timestamps.len() && samples.timestamps[next] <= end {
             next += 1;
@@ -212,15 +283,8 @@ fn fill_instant(samples: &Samples, reference: &Reference, grid: &Grid, what: Yie
         let Some(newest) = next.checked_sub(1) else {
             continue;
         };
-        let (time_ms, value) = (samples.timestamps[newest], samples.floats[newest]);
-        if time_ms > end.saturating_sub(reference.range_ms) && !is_stale(value) {
-            *cell = match what {
-                Yield::Value => value,
-                Yield::Timestamp => time_ms as f64 / 1000.0,
-                Yield::StartTimestamp => {
-                    samples.start_timestamps.get(newest).map_or(0.0, |start_ms| *start_ms as f64 / 1000.0)
-                }
-            };
+        if samples.timestamps[newest] > end.saturating_sub(reference.range_ms) {
+            visit(step, newest);
         }
     }
 }

@@ -1,23 +1,24 @@
-//! Vectors: a table of floats, one row a series, one column a step.
+//! Vectors: a table of floats, one row a series, one column a step, and native histograms beside it.
 //!
-//! A cell without a sample holds the staleness marker's bits: no other result has them, since selectors turn markers
-//! into absence and arithmetic only yields NaNs of its own. Rows without any sample are left out.
+//! A cell without a float holds the staleness marker's bits: no other result has them, since selectors turn markers
+//! into absence and arithmetic only yields NaNs of its own. Histograms lie in cells of their own, beside rows that have
+//! any; where there is one, there is no float, so that what only knows floats passes over histograms. A vector without
+//! histograms has no such cells at all. Rows without any sample are left out.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+mod names;
+mod row;
 
-use model::LabelSet;
-use model::labels::METRIC_NAME;
+use std::sync::Arc;
 
-use crate::error::QueryError;
+use model::{FloatHistogram, LabelSet};
 
-/// The labels that go when a metric's name goes.
-pub(super) const NAME_LABELS: [&str; 3] = [METRIC_NAME, "__type__", "__unit__"];
+pub(super) use self::names::{Collisions, NAME_LABELS, labels_text};
+pub(super) use self::row::{Cell, Cells, Row, histogram_samples, is_present, is_stale_histogram, normalized};
 
-/// What a cell without a sample holds.
+/// What a cell without a float holds.
 pub(super) const ABSENT: f64 = f64::from_bits(model::STALE_NAN_BITS);
 
-/// Tells whether a cell holds no sample.
+/// Tells whether a cell holds no float.
 pub(super) fn is_absent(value: f64) -> bool {
     value.to_bits() == model::STALE_NAN_BITS
 }
@@ -36,26 +37,19 @@ impl SeriesMeta {
     }
 }
 
-/// What becomes of rows with equal labels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Collisions {
-    /// They become one row, unless both have a sample at one step.
-    Merge,
-    /// They are an error.
-    Refuse,
-}
-
 /// See the module.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Vector {
     pub(super) series: Vec<SeriesMeta>,
     pub(super) steps: usize,
     pub(super) values: Vec<f64>,
+    /// One a row, or empty when no row has a histogram.
+    pub(super) histograms: Vec<Cells>,
 }
 
 impl Vector {
     pub(super) fn new(steps: usize) -> Self {
-        Self { series: Vec::new(), steps, values: Vec::new() }
+        Self { series: Vec::new(), steps, values: Vec::new(), histograms: Vec::new() }
     }
 
     pub(super) fn row(&self, index: usize) -> &[f64] {
@@ -66,17 +60,47 @@ impl Vector {
         &mut self.values[index * self.steps..(index + 1) * self.steps]
     }
 
-    /// Appends a row, unless it is empty.
+    /// Returns the histograms of a row that has any.
+    pub(super) fn cells(&self, index: usize) -> Option<&[Cell]> {
+        self.histograms.get(index).and_then(Option::as_deref)
+    }
+
+    /// Returns the histogram of a row at a step.
+    pub(super) fn histogram(&self, index: usize, step: usize) -> Option<&Arc<FloatHistogram>> {
+        self.cells(index).and_then(|cells| cells[step].as_ref())
+    }
+
+    pub(super) fn has_histograms(&self) -> bool {
+        !self.histograms.is_empty()
+    }
+
+    /// Appends a row of floats, unless it is empty.
     pub(super) fn push(&mut self, series: SeriesMeta, row: &[f64]) {
-        if row.iter().any(|value| !is_absent(*value)) {
-            self.series.push(series);
-            self.values.extend_from_slice(row);
+        self.push_with(series, row, None);
+    }
+
+    /// Appends a row of floats and histograms, unless it is empty.
+    pub(super) fn push_with(&mut self, series: SeriesMeta, row: &[f64], cells: Cells) {
+        let cells = normalized(cells);
+        if cells.is_none() && row.iter().all(|value| is_absent(*value)) {
+            return;
+        }
+        self.append_cells(cells);
+        self.series.push(series);
+        self.values.extend_from_slice(row);
+    }
+
+    /// Appends the cells of a row whose meta is yet to be appended.
+    fn append_cells(&mut self, cells: Cells) {
+        if cells.is_some() || self.has_histograms() {
+            self.histograms.resize(self.series.len(), None);
+            self.histograms.push(cells);
         }
     }
 
     /// Tells whether there is a sample.
     pub(super) fn has(&self, row: usize, step: usize) -> bool {
-        !is_absent(self.values[row * self.steps + step])
+        is_present(self.values[row * self.steps + step], self.cells(row), step)
     }
 
     /// Appends a row of another vector under other labels, with the cells of the chosen steps; nothing if none is left.
@@ -87,33 +111,59 @@ impl Vector {
         row: usize,
         choose: impl Fn(usize) -> bool,
     ) {
-        if !(0..self.steps).any(|step| choose(step) && from.has(row, step)) {
-            return;
-        }
-        self.series.push(series);
-        let cells = from.row(row).iter().enumerate();
-        self.values.extend(cells.map(|(step, value)| if choose(step) { *value } else { ABSENT }));
+        let values = from.row(row).iter().enumerate();
+        let values: Vec<f64> =
+            values.map(|(step, value)| if choose(step) { *value } else { ABSENT }).collect();
+        let cells = from.cells(row).map(|cells| {
+            cells.iter().enumerate().map(|(step, cell)| cell.clone().filter(|_| choose(step))).collect()
+        });
+        self.push_with(series, &values, cells);
     }
 
     /// Appends the rows of a vector with as many steps.
     pub(super) fn extend(&mut self, part: Self) {
+        if self.has_histograms() || part.has_histograms() {
+            self.histograms.resize(self.series.len(), None);
+            self.histograms.extend(part.histograms);
+            self.histograms.resize(self.series.len() + part.series.len(), None);
+        }
         self.series.extend(part.series);
         self.values.extend(part.values);
     }
 
-    /// Returns how many samples there are.
+    /// Returns how many samples there are; a histogram counts as many.
     pub(super) fn samples(&self) -> usize {
-        self.values.iter().filter(|value| !is_absent(**value)).count()
+        let floats = self.values.iter().filter(|value| !is_absent(**value)).count();
+        let cells = self.histograms.iter().flatten().flat_map(|cells| cells.iter().flatten());
+        floats + cells.map(|histogram| histogram_samples(histogram)).sum::<usize>()
     }
 
-    /// Changes every sample.
+    /// Removes the histograms, and rows that have nothing else.
+    pub(super) fn remove_histograms(&mut self) {
+        if self.has_histograms() {
+            self.histograms.clear();
+            self.remove_empty_rows();
+        }
+    }
+
+    /// Changes every float.
     pub(super) fn map(&mut self, change: impl Fn(f64) -> f64) {
         for value in &mut self.values {
             *value = if is_absent(*value) { ABSENT } else { change(*value) };
         }
     }
 
-    /// Changes or removes every sample, given its step.
+    /// Puts a float in the place of every sample, given its step.
+    pub(super) fn replace_by(&mut self, value: impl Fn(usize) -> f64) {
+        self.map_steps(|step, _| value(step));
+        for (index, cells) in std::mem::take(&mut self.histograms).into_iter().enumerate() {
+            for (step, _) in cells.iter().flatten().enumerate().filter(|(_, cell)| cell.is_some()) {
+                self.row_mut(index)[step] = value(step);
+            }
+        }
+    }
+
+    /// Changes or removes every float, given its step.
     pub(super) fn map_steps(&mut self, change: impl Fn(usize, f64) -> f64) {
         if self.steps == 0 {
             return;
@@ -121,6 +171,31 @@ impl Vector {
         for row in self.values.chunks_exact_mut(self.steps) {
             for (step, value) in row.iter_mut().enumerate() {
                 *value = if is_absent(*value) { ABSENT } else { change(step, *value) };
+            }
+        }
+    }
+
+    /// Changes or removes every histogram, given its step.
+    #[expect(dead_code, reason = "operations on histograms come next")]
+    pub(super) fn map_histograms(&mut self, mut change: impl FnMut(usize, &Arc<FloatHistogram>) -> Cell) {
+        for cells in self.histograms.iter_mut().flatten() {
+            for (step, cell) in cells.iter_mut().enumerate() {
+                *cell = cell.as_ref().and_then(|histogram| change(step, histogram));
+            }
+        }
+    }
+
+    /// Leaves of a row only the samples at steps whose mark is `keep`.
+    pub(super) fn mask(&mut self, index: usize, marks: &[bool], keep: bool) {
+        for (value, mark) in self.row_mut(index).iter_mut().zip(marks) {
+            if *mark != keep {
+                *value = ABSENT;
+            }
+        }
+        let cells = self.histograms.get_mut(index).and_then(Option::as_deref_mut).unwrap_or_default();
+        for (cell, mark) in cells.iter_mut().zip(marks) {
+            if *mark != keep {
+                *cell = None;
             }
         }
     }
@@ -133,32 +208,51 @@ impl Vector {
                     *value = ABSENT;
                 }
             }
+            let cells = self.histograms.get_mut(row).and_then(Option::as_deref_mut).unwrap_or_default();
+            for (step, cell) in cells.iter_mut().enumerate() {
+                if !keep(row, step) {
+                    *cell = None;
+                }
+            }
         }
         self.remove_empty_rows();
     }
 
     /// Leaves out rows that became empty.
     pub(super) fn remove_empty_rows(&mut self) {
-        let empty = |row: &[f64]| row.iter().all(|value| is_absent(*value));
-        if !(0..self.series.len()).any(|index| empty(self.row(index))) {
-            return;
+        self.histograms.iter_mut().for_each(|cells| *cells = normalized(cells.take()));
+        let empty = |index: usize| {
+            self.cells(index).is_none() && self.row(index).iter().all(|value| is_absent(*value))
+        };
+        if (0..self.series.len()).any(empty) {
+            let kept: Vec<usize> = (0..self.series.len()).filter(|index| !empty(*index)).collect();
+            self.choose(&kept);
         }
-        let mut kept = Self::new(self.steps);
-        for (index, series) in std::mem::take(&mut self.series).into_iter().enumerate() {
-            kept.push(series, self.row(index));
+        if self.histograms.iter().all(Option::is_none) {
+            self.histograms.clear();
         }
-        *self = kept;
+    }
+
+    /// Leaves only some rows, in a new order; no row twice.
+    pub(super) fn choose(&mut self, order: &[usize]) {
+        let mut chosen = Self::new(self.steps);
+        chosen.values.reserve(order.len() * self.steps);
+        for index in order {
+            chosen.values.extend_from_slice(self.row(*index));
+        }
+        chosen.series = order.iter().map(|index| self.series[*index].clone()).collect();
+        if self.has_histograms() {
+            chosen.histograms = order.iter().map(|index| self.histograms[*index].take()).collect();
+        }
+        *self = chosen;
     }
 
     /// Returns the vector with its rows sorted by labels.
-    pub(super) fn sorted(self) -> Self {
+    pub(super) fn sorted(mut self) -> Self {
         let mut order: Vec<usize> = (0..self.series.len()).collect();
         order.sort_by(|a, b| self.series[*a].labels.cmp(&self.series[*b].labels));
-        let mut sorted = Self::new(self.steps);
-        for index in order {
-            sorted.push(self.series[index].clone(), self.row(index));
-        }
-        sorted
+        self.choose(&order);
+        self
     }
 
     /// Returns the vector repeated over so many steps, when it has one.
@@ -166,90 +260,12 @@ impl Vector {
         if self.steps != 1 || steps == 1 {
             return self;
         }
+        if steps == 0 {
+            return Self::new(0);
+        }
         let values = self.values.iter().flat_map(|value| std::iter::repeat_n(*value, steps)).collect();
-        let series = if steps == 0 { Vec::new() } else { self.series };
-        Self { series, steps, values }
+        let repeat = |cells: Cells| cells.map(|cells| vec![cells[0].clone(); steps].into_boxed_slice());
+        let histograms = self.histograms.into_iter().map(repeat).collect();
+        Self { series: self.series, steps, values, histograms }
     }
-
-    /// Removes the names of chosen rows.
-    pub(super) fn remove_names(
-        &mut self,
-        choose: impl Fn(&SeriesMeta) -> bool,
-        collisions: Collisions,
-    ) -> Result<(), QueryError> {
-        // Rows that differ in more than their names cannot collide; those are all of one name, as a rule.
-        let mut names_differ = false;
-        let mut first: Option<String> = None;
-        for series in &mut self.series {
-            if !choose(series) {
-                names_differ = true;
-                continue;
-            }
-            let name = series.labels.metric_name();
-            match &first {
-                Some(first) => names_differ |= first != name,
-                None => first = Some(name.to_owned()),
-            }
-            let extra = series.labels.iter().any(|(n, _)| n == NAME_LABELS[1] || n == NAME_LABELS[2]);
-            names_differ |= extra;
-            if !name.is_empty() || extra {
-                series.labels = series.labels.without(&NAME_LABELS);
-            }
-            series.drop_name = false;
-        }
-        if names_differ && first.is_some() { self.join_equal(collisions) } else { Ok(()) }
-    }
-
-    /// Makes labels unique.
-    pub(super) fn join_equal(&mut self, collisions: Collisions) -> Result<(), QueryError> {
-        let mut first_of: HashMap<&LabelSet, usize> = HashMap::with_capacity(self.series.len());
-        let mut joins: Vec<(usize, usize)> = Vec::new();
-        for (index, series) in self.series.iter().enumerate() {
-            match first_of.entry(&series.labels) {
-                Entry::Vacant(slot) => {
-                    slot.insert(index);
-                }
-                Entry::Occupied(_) if collisions == Collisions::Refuse => {
-                    return Err(QueryError::same_labelset());
-                }
-                Entry::Occupied(first) => joins.push((*first.get(), index)),
-            }
-        }
-        if joins.is_empty() {
-            return Ok(());
-        }
-        for (into, from) in joins {
-            for step in 0..self.steps {
-                let value = self.values[from * self.steps + step];
-                if is_absent(value) {
-                    continue;
-                }
-                let slot = &mut self.values[into * self.steps + step];
-                if !is_absent(*slot) {
-                    return Err(QueryError::same_labelset());
-                }
-                *slot = value;
-                self.values[from * self.steps + step] = ABSENT;
-            }
-            self.series[into].drop_name |= self.series[from].drop_name;
-        }
-        self.remove_empty_rows();
-        Ok(())
-    }
-}
-
-/// Prints labels in braces, the name among them, as some error texts do.
-pub(super) fn labels_text(labels: &LabelSet) -> String {
-    let parts: Vec<String> = labels
-        .iter()
-        .map(|(name, value)| {
-            let name = if model::labels::is_legacy_label_name(name) {
-                name.to_owned()
-            } else {
-                model::labels::quote(name)
-            };
-            format!("{name}={}", model::labels::quote(value))
-        })
-        .collect();
-    format!("{{{}}}", parts.join(", "))
 }

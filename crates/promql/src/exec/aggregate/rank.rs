@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use super::super::Context;
 use super::super::function::nan_last;
-use super::super::vector::{ABSENT, Vector, is_absent};
+use super::super::vector::{Vector, is_absent};
 use super::Groups;
 use crate::ast::AggregateOp;
 use crate::error::QueryError;
@@ -56,7 +56,10 @@ impl Context<'_> {
                 let count = if *count < 1.0 { 0 } else { (*count as usize).min(rows.len()) };
                 candidates.clear();
                 let column = rows.iter().map(|row| (input.values[*row as usize * input.steps + step], *row));
-                candidates.extend(column.filter(|(value, _)| !is_absent(*value)));
+                let limit = op == AggregateOp::LimitK && input.has_histograms();
+                candidates.extend(column.filter(|(value, row)| {
+                    !is_absent(*value) || limit && input.histogram(*row as usize, step).is_some()
+                }));
                 rank(op, &mut candidates);
                 kept.extend(candidates.iter().take(count).map(|(_, row)| (step as u32, *row)));
             }
@@ -65,17 +68,15 @@ impl Context<'_> {
         if instant {
             let mut vector = Vector::new(1);
             for (_, row) in kept.into_iter().flatten() {
-                vector.push(input.series[row as usize].clone(), input.row(row as usize));
+                let cells = input.cells(row as usize).map(Box::from);
+                vector.push_with(input.series[row as usize].clone(), input.row(row as usize), cells);
             }
             return Ok(vector);
         }
-        let all = std::mem::take(&mut input.values);
-        input.values = vec![ABSENT; all.len()];
-        for (step, row) in kept.into_iter().flatten() {
-            let cell = row as usize * input.steps + step as usize;
-            input.values[cell] = all[cell];
-        }
-        input.remove_empty_rows();
+        let mut marks = vec![false; input.values.len()];
+        let steps = input.steps;
+        kept.into_iter().flatten().for_each(|(step, row)| marks[row as usize * steps + step as usize] = true);
+        input.retain_cells(|row, step| marks[row * steps + step]);
         Ok(input)
     }
 }

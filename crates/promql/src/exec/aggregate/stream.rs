@@ -13,7 +13,8 @@ use storage::{Samples, Series};
 
 use super::super::kahan::{Kahan, Mean};
 use super::super::range::{RangeCall, drops_name};
-use super::super::vector::{ABSENT, NAME_LABELS, SeriesMeta, Vector, is_absent};
+use super::super::selector::FilledRows;
+use super::super::vector::{ABSENT, NAME_LABELS, Row, SeriesMeta, Vector, is_absent};
 use super::super::{Context, Data};
 use super::project;
 use super::state::{Count, Deviation, Group, Max, Min, State, Variance};
@@ -105,11 +106,11 @@ impl Context<'_> {
         let wave = (WAVE_CELLS / steps).clamp(*WAVE_SERIES.start(), *WAVE_SERIES.end());
         for start in (0..series.len()).step_by(wave) {
             let end = series.len().min(start + wave);
-            let fill = |index: usize, buffer: &mut Samples, row: &mut [f64]| match operand {
+            let fill = |index: usize, buffer: &mut Samples, row: &mut Row| match operand {
                 Operand::Selector(id) => self.instant_row(*id, &series[index], buffer, row),
                 Operand::Call(call) => call.fill(self, index, buffer, row),
             };
-            let (indexes, values) = self.filled_rows(start..end, steps, fill)?;
+            let FilledRows { indexes, values, .. } = self.filled_rows(start..end, steps, fill)?;
             self.budget.hold(values.len())?;
             rows_of.iter_mut().for_each(Vec::clear);
             for (row, index) in indexes.iter().enumerate() {
@@ -126,7 +127,7 @@ impl Context<'_> {
             );
         }
         let values = states.into_iter().map(|state| state.map_or(ABSENT, S::finish)).collect();
-        let mut vector = Vector { series: groups.metas, steps, values };
+        let mut vector = Vector { series: groups.metas, steps, values, histograms: Vec::new() };
         vector.remove_empty_rows();
         Ok(vector)
     }

@@ -9,7 +9,9 @@ use model::LabelSet;
 use model::labels::METRIC_NAME;
 
 use super::super::Context;
-use super::super::vector::{ABSENT, Collisions, NAME_LABELS, SeriesMeta, Vector, is_absent, labels_text};
+use super::super::vector::{
+    ABSENT, Cell, Collisions, NAME_LABELS, SeriesMeta, Vector, is_absent, is_present, labels_text,
+};
 use super::element;
 use super::set::presence;
 use crate::ast::{Binary, Cardinality, Matching};
@@ -73,8 +75,15 @@ struct StandIns {
 struct SideRow<'a> {
     labels: &'a LabelSet,
     values: &'a [f64],
+    cells: Option<&'a [Cell]>,
     drop_name: bool,
     is_real: bool,
+}
+
+impl SideRow<'_> {
+    fn is_present(&self, step: usize) -> bool {
+        is_present(self.values[step], self.cells, step)
+    }
 }
 
 fn rows_of<'a>(
@@ -86,10 +95,12 @@ fn rows_of<'a>(
     let real = rows.iter().map(|row| {
         let meta = &side.series[*row as usize];
         let values = side.row(*row as usize);
-        SideRow { labels: &meta.labels, values, drop_name: meta.drop_name, is_real: true }
+        let cells = side.cells(*row as usize);
+        SideRow { labels: &meta.labels, values, cells, drop_name: meta.drop_name, is_real: true }
     });
+    let labels = &group.labels;
     let stand_in =
-        stand_in.map(|values| SideRow { labels: &group.labels, values, drop_name: false, is_real: false });
+        stand_in.map(|values| SideRow { labels, values, cells: None, drop_name: false, is_real: false });
     real.chain(stand_in).collect()
 }
 
@@ -109,8 +120,7 @@ impl Context<'_> {
         })?;
         let mut vector = Vector::new(left.steps);
         for part in parts {
-            vector.series.extend(part.series);
-            vector.values.extend(part.values);
+            vector.extend(part);
         }
         vector.join_equal(Collisions::Merge)?;
         Ok(vector)
@@ -141,7 +151,7 @@ impl Matcher<'_> {
                         Cardinality::OneToOne => &mut taken,
                         _ => taken_by_labels.entry(labels.clone()).or_insert_with(|| vec![false; steps]),
                     };
-                    self.take_steps(many_row.values, one_row.values, taken)?;
+                    self.take_steps(many_row, one_row, taken)?;
                 }
                 self.compute(many_row.values, one_row.values, &mut row);
                 let drops = self.delayed && (self.binary.op.drops_name() || self.binary.return_bool);
@@ -165,8 +175,11 @@ impl Matcher<'_> {
     /// Returns what `fill` puts where one side is missing and the other is not.
     fn stand_ins(&self, many: &[u32], one: &[u32]) -> StandIns {
         let matching = &self.binary.matching;
-        // With `group_right` the sides are the other way round and their stand-ins are not, as in Prometheus.
-        let (many_fill, one_fill) = (matching.fill_left, matching.fill_right);
+        let (many_fill, one_fill) = if self.swapped {
+            (matching.fill_right, matching.fill_left)
+        } else {
+            (matching.fill_left, matching.fill_right)
+        };
         let fill = |value: Option<f64>, side: &Vector, rows: &[u32]| {
             value.map(|value| {
                 presence(side, rows).into_iter().map(|present| if present { ABSENT } else { value }).collect()
@@ -181,8 +194,7 @@ impl Matcher<'_> {
             return Ok(());
         }
         for step in 0..self.one.steps {
-            let mut present =
-                one.iter().filter(|row| !is_absent(self.one.values[**row as usize * self.one.steps + step]));
+            let mut present = one.iter().filter(|row| self.one.has(**row as usize, step));
             if let (Some(first), Some(second)) = (present.next(), present.next()) {
                 let mut texts =
                     [first, second].map(|row| labels_text(&self.one.series[*row as usize].labels));
@@ -200,9 +212,14 @@ impl Matcher<'_> {
     }
 
     /// Marks the steps at which two rows meet; fails when one is marked already.
-    fn take_steps(&self, many: &[f64], one: &[f64], taken: &mut [bool]) -> Result<(), QueryError> {
-        for ((taken, many), one) in taken.iter_mut().zip(many).zip(one) {
-            if is_absent(*many) || is_absent(*one) {
+    fn take_steps(
+        &self,
+        many: &SideRow<'_>,
+        one: &SideRow<'_>,
+        taken: &mut [bool],
+    ) -> Result<(), QueryError> {
+        for (step, taken) in taken.iter_mut().enumerate() {
+            if !many.is_present(step) || !one.is_present(step) {
                 continue;
             }
             if *taken {

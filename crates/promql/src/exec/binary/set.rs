@@ -1,7 +1,7 @@
 //! `and`, `or`, `unless`: presence decides, values and labels stay.
 
 use super::super::Context;
-use super::super::vector::{ABSENT, Collisions, Vector, is_absent};
+use super::super::vector::{Collisions, Vector, is_absent};
 use super::matching::match_groups;
 use crate::ast::{Binary, BinaryOp};
 use crate::error::QueryError;
@@ -13,19 +13,16 @@ pub(super) fn presence(vector: &Vector, rows: &[u32]) -> Vec<bool> {
         for (present, value) in present.iter_mut().zip(vector.row(*row as usize)) {
             *present |= !is_absent(*value);
         }
+        for (present, cell) in present.iter_mut().zip(vector.cells(*row as usize).unwrap_or_default()) {
+            *present |= cell.is_some();
+        }
     }
     present
 }
 
 /// Removes the samples at steps that are (or are not) marked.
 fn mask(vector: &mut Vector, rows: &[u32], marks: &[bool], keep: bool) {
-    for row in rows {
-        for (value, mark) in vector.row_mut(*row as usize).iter_mut().zip(marks) {
-            if *mark != keep {
-                *value = ABSENT;
-            }
-        }
-    }
+    rows.iter().for_each(|row| vector.mask(*row as usize, marks, keep));
 }
 
 impl Context<'_> {
@@ -55,8 +52,7 @@ impl Context<'_> {
         left.remove_empty_rows();
         if binary.op == BinaryOp::Or {
             right.remove_empty_rows();
-            left.series.append(&mut right.series);
-            left.values.append(&mut right.values);
+            left.extend(right);
             left.join_equal(Collisions::Merge)?;
         }
         Ok(left)

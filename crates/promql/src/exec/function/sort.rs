@@ -18,6 +18,9 @@ impl Context<'_> {
         results: &mut [Option<Data>],
     ) -> Result<Vector, QueryError> {
         let mut vector = self.take_vector(args[0], grid, results);
+        if matches!(kind, K::Sort | K::SortDesc) {
+            vector.remove_histograms();
+        }
         let mut labels = Vec::new();
         for arg in &args[1..] {
             labels.push(String::from_utf8_lossy(&self.take_text(*arg, results)).into_owned());
@@ -45,9 +48,7 @@ impl Context<'_> {
             K::SortByLabel => order.sort_by(by_label),
             _ => order.sort_by(|a, b| by_label(b, a)),
         }
-        let series = order.iter().map(|index| vector.series[*index].clone()).collect();
-        let values = order.iter().map(|index| vector.values[*index]).collect();
-        (vector.series, vector.values) = (series, values);
+        vector.choose(&order);
         Ok(vector)
     }
 }

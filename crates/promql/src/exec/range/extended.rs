@@ -4,6 +4,7 @@
 use storage::Samples;
 
 use super::cursor::Cursor;
+use super::samples::HistogramsSeen;
 use super::{Window, WindowFn};
 use crate::ast::RangeMode;
 use crate::function::FunctionKind as K;
@@ -97,6 +98,7 @@ pub(in super::super) fn points(
         times: &samples.timestamps[seen.clone()],
         values: &samples.floats[seen],
         starts: &[],
+        histograms: HistogramsSeen::default(),
         start_ms: end_ms.saturating_sub(reference.range_ms),
         end_ms,
         step_ms: time_ms,

@@ -1,0 +1,100 @@
+//! Windows that hold histograms: which function does what with them.
+
+use std::sync::Arc;
+
+use model::FloatHistogram;
+use storage::Samples;
+
+use super::super::Context;
+use super::super::note::{Note, Notes};
+use super::super::vector::Row;
+use super::samples::Histograms;
+use super::{RangeCall, Window, each_window};
+use crate::function::FunctionKind as K;
+
+/// The result of a function of a window.
+pub(super) enum Sample {
+    Float(f64),
+    Histogram(Arc<FloatHistogram>),
+}
+
+/// One of a window's samples.
+#[derive(Clone, Copy)]
+pub(super) enum Point<'a> {
+    Float(f64),
+    Histogram(&'a Arc<FloatHistogram>),
+}
+
+impl Point<'_> {
+    fn sample(self) -> Sample {
+        match self {
+            Self::Float(value) => Sample::Float(value),
+            Self::Histogram(histogram) => Sample::Histogram(Arc::clone(histogram)),
+        }
+    }
+}
+
+impl<'a> Window<'a> {
+    /// Returns all samples with their times, in time order.
+    pub(super) fn points(&self) -> impl DoubleEndedIterator<Item = (i64, Point<'a>)> + use<'a> {
+        let floats =
+            self.times.iter().zip(self.values).map(|(time_ms, value)| (*time_ms, Point::Float(*value)));
+        let histograms = self.histograms.times.iter().zip(self.histograms.values);
+        let histograms = histograms.map(|(time_ms, histogram)| (*time_ms, Point::Histogram(histogram)));
+        let mut points: Vec<_> = floats.chain(histograms).collect();
+        points.sort_by_key(|(time_ms, _)| *time_ms);
+        points.into_iter()
+    }
+}
+
+impl RangeCall {
+    /// Fills the row of a series that has histograms.
+    pub(super) fn fill_mixed(
+        &self,
+        context: &Context<'_>,
+        metric: &str,
+        floats: &Samples,
+        histograms: &Histograms,
+        row: &mut Row,
+    ) {
+        let mut notes = Notes::default();
+        each_window(floats, histograms, &self.reference, &self.grid, &self.scalars, |step, window| {
+            let sample = if window.histograms.values.is_empty() {
+                (self.compute)(window).map(Sample::Float)
+            } else {
+                self.sample(window, &mut notes)
+            };
+            match sample {
+                Some(Sample::Float(value)) => row.values[step] = value,
+                Some(Sample::Histogram(histogram)) => row.put(step, histogram),
+                None => {}
+            }
+        });
+        let span = match self.kind {
+            K::QuantileOverTime => self.scalars[0].0,
+            _ => self.matrix_span,
+        };
+        context.notes(span, notes, metric);
+    }
+
+    /// Evaluates the function for a window that holds a histogram.
+    fn sample(&self, window: &Window<'_>, notes: &mut Notes) -> Option<Sample> {
+        let seconds = |time_ms: i64| Some(Sample::Float(time_ms as f64 / 1000.0));
+        let (first, last) = (|| window.points().next(), || window.points().next_back());
+        match self.kind {
+            K::CountOverTime => {
+                Some(Sample::Float((window.values.len() + window.histograms.values.len()) as f64))
+            }
+            K::PresentOverTime | K::AbsentOverTime => Some(Sample::Float(1.0)),
+            K::FirstOverTime => first().map(|(_, point)| point.sample()),
+            K::LastOverTime => last().map(|(_, point)| point.sample()),
+            K::TsOfFirstOverTime => seconds(first()?.0),
+            K::TsOfLastOverTime => seconds(last()?.0),
+            _ if window.values.is_empty() => None,
+            _ => {
+                notes.add(Note::IgnoredInWindow);
+                (self.compute)(window).map(Sample::Float)
+            }
+        }
+    }
+}
