@@ -11,6 +11,24 @@ pub fn format_plain(value: f64) -> String {
     }
 }
 
+/// The exponent from which on [`format_general`] shows one.
+const GENERAL_EXPONENT_MIN: i32 = 6;
+
+/// Prints like Go's `%g` and `%v`: shortest digits, with an exponent for values below 1e-4 and from 1e6 on.
+pub fn format_general(value: f64) -> String {
+    if value == 0.0 || !value.is_finite() {
+        return format_plain(value);
+    }
+    let text = format!("{value:e}");
+    let (digits, exponent) = text.split_once('e').expect("the format has an exponent");
+    let exponent: i32 = exponent.parse().expect("the exponent is a number");
+    if (-4..GENERAL_EXPONENT_MIN).contains(&exponent) {
+        return format_plain(value);
+    }
+    let sign = if exponent < 0 { '-' } else { '+' };
+    format!("{digits}e{sign}{:02}", exponent.abs())
+}
+
 /// Parses a sample value as the exposition formats allow: decimal, exponent, `NaN`, `Inf` and `Infinity` in any case with a sign.
 ///
 /// A parsed NaN has [`crate::sample::NORMAL_NAN_BITS`].
@@ -39,6 +57,24 @@ mod tests {
         ];
         for (value, text) in cases {
             assert_eq!(format_plain(value), text);
+        }
+    }
+
+    #[test]
+    fn prints_exponents_like_go() {
+        for (value, text) in [
+            (0.0, "0"),
+            (-0.0, "-0"),
+            (999_999.5, "999999.5"),
+            (1e6, "1e+06"),
+            (-1_234_567.0, "-1.234567e+06"),
+            (0.0001, "0.0001"),
+            (0.000_012_5, "1.25e-05"),
+            (1e100, "1e+100"),
+            (f64::NEG_INFINITY, "-Inf"),
+            (f64::NAN, "NaN"),
+        ] {
+            assert_eq!(format_general(value), text);
         }
     }
 

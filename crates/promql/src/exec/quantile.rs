@@ -35,18 +35,5 @@ pub(super) fn is_unusual(q: f64) -> bool {
 
 /// Returns the warning of an unusual quantile.
 pub(super) fn warning(q: f64) -> String {
-    format!("quantile value should be between 0 and 1, got {}", format_general(q))
-}
-
-/// Prints like Go's `%g`: shortest digits, an exponent below 1e-4 and from 1e21 on.
-pub(super) fn format_general(value: f64) -> String {
-    let magnitude = value.abs();
-    if value.is_finite() && magnitude != 0.0 && !(1e-4..1e21).contains(&magnitude) {
-        let text = format!("{value:e}");
-        let (digits, exponent) = text.split_once('e').expect("the format has an exponent");
-        let exponent: i32 = exponent.parse().expect("the exponent is a number");
-        let sign = if exponent < 0 { '-' } else { '+' };
-        return format!("{digits}e{sign}{:02}", exponent.abs());
-    }
-    model::float::format_plain(value)
+    format!("quantile value should be between 0 and 1, got {}", model::float::format_general(q))
 }

@@ -28,10 +28,10 @@ fn check_counts(counts: &[f64]) -> Result<(), QueryError> {
     }
     let bound = i64::MAX as f64;
     if let Some(k) = counts.iter().find(|k| **k <= -bound) {
-        return fail(format!("Scalar value {} underflows int64", super::quantile::format_general(*k)));
+        return fail(format!("Scalar value {} underflows int64", model::float::format_general(*k)));
     }
     if let Some(k) = counts.iter().find(|k| **k >= bound) {
-        return fail(format!("Scalar value {} overflows int64", super::quantile::format_general(*k)));
+        return fail(format!("Scalar value {} overflows int64", model::float::format_general(*k)));
     }
     Ok(())
 }
