@@ -4,10 +4,10 @@
 //! from 1 - r on. So r and r - 1 are complements, and a series that is kept stays kept as the ratio grows.
 
 use super::super::Context;
-use super::super::quantile::format_general;
 use super::super::vector::Vector;
 use crate::ast::Span;
 use crate::error::QueryError;
+use model::float::format_general;
 
 /// Returns the place of a hash in `0..=1`.
 fn place(hash: u64) -> f64 {
