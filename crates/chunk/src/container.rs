@@ -13,14 +13,22 @@ pub const CHUNK_SAMPLES_MAX: usize = 65_536;
 /// One encoded run of samples, with what a reader must know to skip it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EncodedChunk {
-    /// The first sample's time in ms.
+    /// The first sample's time in ms. When it is later than that, the samples before it are hidden: no reader yields them.
     pub start_ms: i64,
     /// The last sample's time in ms, inclusive.
     pub end_ms: i64,
-    /// How many samples it holds, at least 1.
+    /// How many samples it holds, at least 1, hidden ones included.
     pub samples: u32,
     /// The container, checksum included.
     pub data: Bytes,
+}
+
+impl EncodedChunk {
+    /// Hides samples before a time, which must not be later than its last sample: the bytes stay as they are.
+    pub fn visible_from(self, start_ms: i64) -> Self {
+        debug_assert!(start_ms <= self.end_ms, "a chunk has a visible sample");
+        Self { start_ms: self.start_ms.max(start_ms), ..self }
+    }
 }
 
 /// The first byte of a container. Numbers are never given a second meaning.

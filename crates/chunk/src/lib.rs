@@ -26,5 +26,5 @@ mod xor;
 
 pub use container::{CHUNK_SAMPLES_MAX, EncodedChunk, decode, encode};
 pub use error::ChunkError;
-pub use merge::{clip, read_merged};
+pub use merge::read_merged;
 pub use open::OpenChunk;

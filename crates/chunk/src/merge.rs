@@ -1,6 +1,6 @@
 //! Reading several chunks of one series as one run of samples.
 
-use crate::{ChunkError, EncodedChunk, decode, encode};
+use crate::{ChunkError, EncodedChunk, decode};
 
 /// Appends the samples within the closed range `[start_ms, end_ms]` in time order, each timestamp once.
 ///
@@ -43,20 +43,7 @@ pub fn read_merged(
     Ok(())
 }
 
-/// Returns the part of a chunk from `start_ms` on: the chunk itself when that is all of it, `None` when nothing is left.
-///
-/// # Errors
-/// [`ChunkError`] when the chunk is damaged or does not hold what its description says.
-pub fn clip(chunk: EncodedChunk, start_ms: i64) -> Result<Option<EncodedChunk>, ChunkError> {
-    if chunk.start_ms >= start_ms {
-        return Ok(Some(chunk));
-    }
-    let (mut timestamps, mut values) = (Vec::new(), Vec::new());
-    read_merged(&[chunk], start_ms, i64::MAX, &mut timestamps, &mut values)?;
-    Ok((!timestamps.is_empty()).then(|| encode(&timestamps, &values)))
-}
-
-/// Decodes a chunk and holds it against its description, on which the order of the result rests.
+/// Decodes a chunk without its hidden samples and holds it against its description, on which the order of the result rests.
 fn read_checked(
     chunk: &EncodedChunk,
     timestamps: &mut Vec<i64>,
@@ -66,11 +53,15 @@ fn read_checked(
     decode(&chunk.data, timestamps, values)?;
     let read = &timestamps[start..];
     let (first, last) = (read[0], read[read.len() - 1]);
-    if (first, last, read.len()) == (chunk.start_ms, chunk.end_ms, chunk.samples as usize) {
-        Ok(())
-    } else {
-        Err(ChunkError::Mismatch { samples: read.len(), start_ms: first, end_ms: last })
+    if first > chunk.start_ms || last != chunk.end_ms || read.len() != chunk.samples as usize {
+        return Err(ChunkError::Mismatch { samples: read.len(), start_ms: first, end_ms: last });
     }
+    if first < chunk.start_ms {
+        let hidden = read.partition_point(|time_ms| *time_ms < chunk.start_ms);
+        timestamps.drain(start..start + hidden);
+        values.drain(values.len() - chunk.samples as usize..values.len() - chunk.samples as usize + hidden);
+    }
+    Ok(())
 }
 
 fn read_overlapping(

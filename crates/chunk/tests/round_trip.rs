@@ -1,7 +1,7 @@
 //! Property tests: every sample comes back bit for bit, and no bytes make a decoder panic.
 
 use bytes::Bytes;
-use chunk::{CHUNK_SAMPLES_MAX, ChunkError, EncodedChunk, OpenChunk, clip, decode, encode, read_merged};
+use chunk::{CHUNK_SAMPLES_MAX, ChunkError, EncodedChunk, OpenChunk, decode, encode, read_merged};
 use proptest::prelude::*;
 
 /// The values that break encoders: NaN payloads, the staleness marker, infinities, zeros, subnormals and extremes.
@@ -183,15 +183,24 @@ proptest! {
     }
 
     #[test]
-    fn clipping_keeps_what_comes_after((timestamps, values) in samples(), at in any::<prop::sample::Index>()) {
+    fn hidden_samples_are_not_read((timestamps, values) in samples(), at in any::<prop::sample::Index>()) {
         let from = at.index(timestamps.len());
-        let clipped = clip(encode(&timestamps, &values), timestamps[from])?;
-        let clipped = clipped.expect("the sample at the start itself is kept");
-        let expected = (timestamps[from..].to_vec(), bits(&values[from..]));
-        prop_assert_eq!(decoded(&clipped.data)?, expected);
-        if let Some(after) = timestamps[timestamps.len() - 1].checked_add(1) {
-            prop_assert_eq!(clip(encode(&timestamps, &values), after)?, None);
-        }
+        let chunk = encode(&timestamps, &values).visible_from(timestamps[from]);
+        let (mut times, mut floats) = (vec![i64::MIN], vec![9.0]);
+        read_merged(&[chunk], i64::MIN, i64::MAX, &mut times, &mut floats)?;
+        prop_assert_eq!(&times[1..], &timestamps[from..]);
+        prop_assert_eq!(bits(&floats[1..]), bits(&values[from..]));
+    }
+
+    #[test]
+    fn what_one_chunk_hides_another_may_hold((timestamps, values) in samples(), at in any::<prop::sample::Index>()) {
+        let from = at.index(timestamps.len());
+        let chunk = encode(&timestamps, &values);
+        let before = encode(&timestamps[..=from], &values[..=from]);
+        let (mut times, mut floats) = (Vec::new(), Vec::new());
+        let chunks = [chunk.visible_from(timestamps[from]), before];
+        read_merged(&chunks, i64::MIN, i64::MAX, &mut times, &mut floats)?;
+        prop_assert_eq!((times, bits(&floats)), (timestamps, bits(&values)));
     }
 }
 

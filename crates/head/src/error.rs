@@ -2,7 +2,6 @@
 
 use std::io;
 
-use chunk::ChunkError;
 use model::ErrorKind;
 
 /// Why a head cannot answer, or cannot be read back.
@@ -24,9 +23,6 @@ pub enum HeadError {
         /// As allowed.
         limit: usize,
     },
-    /// A chunk in memory does not decode.
-    #[error("a chunk in the head is damaged")]
-    Corrupt(#[source] ChunkError),
     /// The snapshot's bytes could not be read.
     #[error("reading a snapshot of the head at offset {offset}")]
     ReadSnapshot {
@@ -61,9 +57,7 @@ impl HeadError {
             Self::Stale { .. } => ErrorKind::Conflict,
             Self::LimitExceeded { .. } => ErrorKind::LimitExceeded,
             Self::ReadSnapshot { .. } => ErrorKind::Unavailable,
-            Self::Corrupt(_) | Self::DamagedSnapshot { .. } | Self::UnknownSnapshotVersion { .. } => {
-                ErrorKind::Corrupt
-            }
+            Self::DamagedSnapshot { .. } | Self::UnknownSnapshotVersion { .. } => ErrorKind::Corrupt,
         }
     }
 }

@@ -39,6 +39,8 @@ pub(crate) struct Index {
     name_ids: HashTable<u32>,
     all: RoaringBitmap,
     size_bytes: usize,
+    /// How many pair ids were freed so far.
+    frees: u64,
 }
 
 /// What a pair costs beside its text and its postings: itself, its place in the table and its place in its name's list.
@@ -151,6 +153,7 @@ impl Index {
 
     /// Frees a pair without postings and returns its name, which still lists it.
     fn remove_pair(&mut self, id: u32) -> u32 {
+        self.frees += 1;
         let pair = &mut self.pairs[id as usize];
         let (bytes, postings) = (std::mem::take(&mut pair.bytes), std::mem::take(&mut pair.postings));
         let entry = self.pair_ids.find_entry(xxh3_64(&bytes), |known| *known == id);
@@ -210,6 +213,11 @@ impl Index {
         &self.pairs[pair as usize].bytes
     }
 
+    /// Changes whenever a pair id was freed, and so may come to mean another pair.
+    pub(crate) fn frees(&self) -> u64 {
+        self.frees
+    }
+
     /// Returns how many pair ids there are, free ones included.
     pub(crate) fn pair_ids_len(&self) -> usize {
         self.pairs.len()
@@ -220,11 +228,6 @@ impl Index {
         let rest =
             pairs.iter().try_fold(labels.as_bytes(), |rest, pair| rest.strip_prefix(self.pair_bytes(*pair)));
         rest.is_some_and(<[u8]>::is_empty)
-    }
-
-    /// Appends a label set's bytes.
-    pub(crate) fn copy_labels(&self, pairs: &[u32], out: &mut Vec<u8>) {
-        pairs.iter().for_each(|pair| out.extend_from_slice(self.pair_bytes(*pair)));
     }
 
     /// Returns roughly how much memory the index takes.

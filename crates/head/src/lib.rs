@@ -14,9 +14,10 @@
 //! Not here: the log, clocks, blocks, and external labels, which belong to the cluster.
 //!
 //! Read in this order: `state` (the rules), `series` with `chunk_log` and `late`, `slots`, `index` with `postings` and
-//! `matching`, `read`, `window`, `snapshot`.
+//! `matching`, `copy`, `read`, `window`, `snapshot`.
 
 mod chunk_log;
+mod copy;
 mod error;
 mod head;
 mod index;

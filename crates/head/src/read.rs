@@ -6,7 +6,7 @@ use chunk::EncodedChunk;
 use model::{LabelSet, Matcher, MetricMetadata, SeriesRef, TimeRange};
 use roaring::RoaringBitmap;
 
-use crate::series::ChunkCopies;
+use crate::copy::Copies;
 use crate::state::State;
 use crate::{Head, HeadError, matching};
 
@@ -25,21 +25,15 @@ pub struct HeadSeries {
     pub chunks: Vec<EncodedChunk>,
 }
 
-/// A series' labels and chunks as bytes, copied under the lock.
-pub(crate) struct Copied {
-    pub(crate) labels: Vec<u8>,
-    pub(crate) chunks: ChunkCopies,
-}
-
 impl Head {
     /// Returns the series that satisfy all matchers and may have a sample in `range` at or after `from_ms`, sorted by labels.
     ///
     /// `from_ms` is where the caller's blocks end: no sample before it is returned. Chunks without a millisecond in
-    /// `range` are left out, others are not clipped to it. CPU-bound.
+    /// `range` are left out, others are not clipped to it; what they hold before `from_ms` is hidden. CPU-bound.
     ///
     /// # Errors
     /// [`HeadError::Stale`] when samples from `from_ms` on have already been dropped, also during the call;
-    /// [`HeadError::LimitExceeded`] for more than `series_limit` series; [`HeadError::Corrupt`].
+    /// [`HeadError::LimitExceeded`] for more than `series_limit` series.
     pub fn select(
         &self,
         matchers: &[Matcher],
@@ -54,26 +48,20 @@ impl Head {
             found.iter().filter_map(|slot| state.slots.series_ref(slot)).collect()
         };
         let start_ms = range.start.0.max(from_ms);
-        let mut selected = Vec::new();
-        for slice in refs.chunks(COPY_SLICE_SERIES) {
+        let mut copies = Copies::default();
+        for refs in refs.chunks(COPY_SLICE_SERIES) {
             let slice = {
                 let state = self.state.read();
                 check_fresh(&state, from_ms)?;
-                copy_slice(&state, slice, start_ms, range.end.0)
+                let series = refs.iter().filter_map(|series| state.slots.by_ref(*series));
+                copies.copy(&state.index, series, start_ms, range.end.0)
             };
-            for Copied { labels, chunks } in slice {
-                let chunks = chunks.into_clipped(from_ms).map_err(HeadError::Corrupt)?;
-                if chunks.is_empty() {
-                    continue;
-                }
-                if selected.len() >= series_limit {
-                    return Err(HeadError::LimitExceeded { limit: series_limit });
-                }
-                selected.push(HeadSeries { labels: label_set(&labels), chunks });
+            copies.take(slice, from_ms);
+            if copies.len() > series_limit {
+                return Err(HeadError::LimitExceeded { limit: series_limit });
             }
         }
-        selected.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
-        Ok(selected)
+        Ok(copies.into_sorted().into_iter().map(|(labels, chunks)| HeadSeries { labels, chunks }).collect())
     }
 
     /// Returns the names of labels, sorted, at most `limit`: of series that satisfy a selector and may have a sample in
@@ -132,7 +120,8 @@ impl Head {
         range: TimeRange,
         limit: Option<usize>,
     ) -> Result<Vec<LabelSet>, HeadError> {
-        let labels: Vec<Vec<u8>> = {
+        let mut copies = Copies::default();
+        {
             let state = self.state.read();
             let mut found = select_any(&state, selectors, range);
             if selectors.is_empty() {
@@ -140,36 +129,17 @@ impl Head {
             }
             let series =
                 found.iter().map(|slot| state.slots.get(slot).expect("postings hold slots of series"));
-            series.map(|series| copy_labels(&state, &series.pairs)).collect()
-        };
-        bounded(labels.iter().map(|bytes| label_set(bytes)).collect(), limit, |labels| labels)
+            copies.copy_labels(&state.index, series);
+        }
+        let count = copies.len().min(limit.unwrap_or(usize::MAX));
+        check_count(count)?;
+        Ok(copies.into_sorted().into_iter().take(count).map(|(labels, _)| labels).collect())
     }
 
     /// Returns metadata of one family or of all, families in order.
     pub fn metadata(&self, family: Option<&str>) -> Vec<MetricMetadata> {
         self.state.read().metadata.get(family)
     }
-}
-
-/// Copies what series have in the closed range; those that have nothing there, or are gone, are left out.
-pub(crate) fn copy_slice(state: &State, refs: &[SeriesRef], start_ms: i64, end_ms: i64) -> Vec<Copied> {
-    let series = refs.iter().filter_map(|series| state.slots.by_ref(*series));
-    let copied = series.filter_map(|series| {
-        let mut chunks = ChunkCopies::default();
-        series.copy_chunks(start_ms, end_ms, &mut chunks);
-        (!chunks.is_empty()).then(|| Copied { labels: copy_labels(state, &series.pairs), chunks })
-    });
-    copied.collect()
-}
-
-fn copy_labels(state: &State, pairs: &[u32]) -> Vec<u8> {
-    let mut labels = Vec::with_capacity(256);
-    state.index.copy_labels(pairs, &mut labels);
-    labels
-}
-
-pub(crate) fn label_set(bytes: &[u8]) -> LabelSet {
-    LabelSet::from_bytes(bytes).expect("a series' pairs were taken from a label set")
 }
 
 /// Refuses a caller whose blocks end before what has been dropped here. As long as they do not, a series that is removed
@@ -212,8 +182,10 @@ fn bounded<T, U>(
     convert: impl Fn(T) -> U,
 ) -> Result<Vec<U>, HeadError> {
     let count = results.len().min(limit.unwrap_or(usize::MAX));
-    if count > RESULTS_MAX {
-        return Err(HeadError::LimitExceeded { limit: RESULTS_MAX });
-    }
+    check_count(count)?;
     Ok(results.into_iter().take(count).map(convert).collect())
+}
+
+fn check_count(count: usize) -> Result<(), HeadError> {
+    if count > RESULTS_MAX { Err(HeadError::LimitExceeded { limit: RESULTS_MAX }) } else { Ok(()) }
 }

@@ -7,7 +7,7 @@
 //! out-of-order samples are older than that; no timestamp occurs twice.
 
 use bytes::Bytes;
-use chunk::{ChunkError, EncodedChunk, OpenChunk};
+use chunk::{EncodedChunk, OpenChunk};
 
 use crate::chunk_log::{CHUNK_SAMPLES, ChunkLog, Scratch};
 use crate::late::Late;
@@ -37,8 +37,8 @@ impl ChunkCopies {
         self.chunks.push((start_ms, end_ms, samples, self.buffer.len()));
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.chunks.is_empty()
+    pub(crate) fn len(&self) -> usize {
+        self.chunks.len()
     }
 
     /// Turns the copies into chunks that share one allocation.
@@ -50,11 +50,6 @@ impl ChunkCopies {
             begin = end;
             EncodedChunk { start_ms, end_ms, samples, data }
         })
-    }
-
-    /// Turns the copies into chunks without what lies before a time.
-    pub(crate) fn into_clipped(self, start_ms: i64) -> Result<Vec<EncodedChunk>, ChunkError> {
-        self.into_chunks().filter_map(|chunk| chunk::clip(chunk, start_ms).transpose()).collect()
     }
 }
 

@@ -5,7 +5,8 @@
 
 use model::{BlockRange, SeriesRef, TimeRange};
 
-use crate::read::{COPY_SLICE_SERIES, Copied, copy_slice, label_set};
+use crate::copy::Copies;
+use crate::read::COPY_SLICE_SERIES;
 use crate::{Head, HeadSeries};
 
 /// Iterates over the series of a window; see [`Head::window`].
@@ -15,7 +16,7 @@ struct Window<'a> {
     /// The series that are still to be copied.
     refs: std::vec::IntoIter<SeriesRef>,
     /// Those that are copied and still to be handed out.
-    slice: std::vec::IntoIter<Copied>,
+    slice: std::vec::IntoIter<HeadSeries>,
 }
 
 impl Head {
@@ -40,10 +41,17 @@ impl Iterator for Window<'_> {
     fn next(&mut self) -> Option<HeadSeries> {
         while self.slice.len() == 0 && self.refs.len() > 0 {
             let refs: Vec<SeriesRef> = self.refs.by_ref().take(COPY_SLICE_SERIES).collect();
-            let state = self.head.state.read();
-            self.slice = copy_slice(&state, &refs, self.range.start.0, self.range.end.0).into_iter();
+            let (mut copies, range) = (Copies::default(), self.range);
+            let slice = {
+                let state = self.head.state.read();
+                let series = refs.iter().filter_map(|series| state.slots.by_ref(*series));
+                copies.copy(&state.index, series, range.start.0, range.end.0)
+            };
+            copies.take(slice, i64::MIN);
+            let series = copies.into_sorted().into_iter();
+            self.slice =
+                series.map(|(labels, chunks)| HeadSeries { labels, chunks }).collect::<Vec<_>>().into_iter();
         }
-        let Copied { labels, chunks } = self.slice.next()?;
-        Some(HeadSeries { labels: label_set(&labels), chunks: chunks.into_chunks().collect() })
+        self.slice.next()
     }
 }

@@ -140,5 +140,6 @@ fn chunks_hold_at_most_120_samples() {
     }
     let series = head.select(&[], TimeRange::ALL, 16, 10).expect("few");
     let samples: Vec<u32> = series[0].chunks.iter().map(|chunk| chunk.samples).collect();
-    assert_eq!(samples, [118, 120, 120, 120, 20], "the first is clipped, the last is open");
+    assert_eq!(samples, [120, 120, 120, 120, 20], "the last is open");
+    assert_eq!(series[0].chunks[0].start_ms, 16, "what lies before is hidden");
 }

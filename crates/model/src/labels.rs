@@ -66,12 +66,12 @@ impl LabelSet {
     /// [`LabelError`] when they are not.
     pub fn from_sorted<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self, LabelError> {
         let mut bytes = Vec::with_capacity(256);
-        let mut previous = "";
+        let mut previous: &[u8] = b"";
         for (name, value) in pairs {
-            check_pair(previous, name, value)?;
+            check_pair(previous, name.as_bytes(), value.as_bytes())?;
             push_bytes(&mut bytes, name.as_bytes());
             push_bytes(&mut bytes, value.as_bytes());
-            previous = name;
+            previous = name.as_bytes();
         }
         Ok(Self(bytes.into()))
     }
@@ -81,13 +81,38 @@ impl LabelSet {
     /// # Errors
     /// [`LabelError`] when the bytes are not a valid set; wire and disk readers rely on this check.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, LabelError> {
-        let (mut cursor, mut previous) = (Cursor::new(bytes), "");
+        // Most sets are ASCII, which one pass tells; the lengths of their texts are as well.
+        let is_ascii = bytes.is_ascii();
+        let (mut cursor, mut previous) = (Cursor::new(bytes), &b""[..]);
         while !cursor.is_at_end() {
-            let (name, value) = (read_text(&mut cursor)?, read_text(&mut cursor)?);
+            let (name, value) = (read_text(&mut cursor, is_ascii)?, read_text(&mut cursor, is_ascii)?);
             check_pair(previous, name, value)?;
             previous = name;
         }
         Ok(Self(bytes.into()))
+    }
+
+    /// Joins stored forms of single labels, or of runs of them, that were taken from label sets and are in name order. Does
+    /// not check them in release builds: for indexes that keep labels apart.
+    pub fn from_parts<'a>(parts: impl IntoIterator<Item = &'a [u8]>, scratch: &mut Vec<u8>) -> Self {
+        scratch.clear();
+        parts.into_iter().for_each(|part| scratch.extend_from_slice(part));
+        debug_assert!(Self::from_bytes(scratch).is_ok(), "parts are labels in order");
+        Self(scratch.as_slice().into())
+    }
+
+    /// Appends to `out` the stored form of the labels whose name is kept by a predicate; what [`LabelSet::filtered`] would
+    /// have, without making a set.
+    pub fn filter_into(&self, keep: impl Fn(&str) -> bool, out: &mut Vec<u8>) {
+        let mut labels = self.iter();
+        loop {
+            let start = labels.0.offset();
+            let Some(name) = labels.next_name() else { return };
+            labels.skip_value();
+            if keep(name) {
+                out.extend_from_slice(&self.0[start..labels.0.offset()]);
+            }
+        }
     }
 
     /// Returns the stored form: stable, usable as a key and on the wire.
@@ -102,7 +127,14 @@ impl LabelSet {
 
     /// Returns the value of a label, or `""` when it is absent. Linear in the number of labels.
     pub fn get(&self, name: &str) -> &str {
-        self.iter().find(|(n, _)| *n == name).map_or("", |(_, value)| value)
+        let mut labels = self.iter();
+        while let Some(found) = labels.next_name_bytes() {
+            if found == name.as_bytes() {
+                return labels.0.text().expect(CHECKED);
+            }
+            labels.skip_value();
+        }
+        ""
     }
 
     /// Returns the metric's name, or `""`.
@@ -160,42 +192,83 @@ impl LabelSet {
     /// Returns the set of the labels whose name is kept by a predicate.
     pub fn filtered(&self, keep: impl Fn(&str) -> bool) -> Self {
         let mut bytes = Vec::with_capacity(self.0.len());
-        for (name, value) in self.iter().filter(|(name, _)| keep(name)) {
-            push_bytes(&mut bytes, name.as_bytes());
-            push_bytes(&mut bytes, value.as_bytes());
-        }
+        self.filter_into(keep, &mut bytes);
         Self(bytes.into())
     }
 }
 
-fn check_pair(previous: &str, name: &str, value: &str) -> Result<(), LabelError> {
+fn check_pair(previous: &[u8], name: &[u8], value: &[u8]) -> Result<(), LabelError> {
+    let owned = |text: &[u8]| String::from_utf8_lossy(text).into_owned();
     if name.is_empty() {
-        return Err(LabelError::Empty { name: previous.to_owned() });
+        return Err(LabelError::Empty { name: owned(previous) });
     }
     if value.is_empty() {
-        return Err(LabelError::Empty { name: name.to_owned() });
+        return Err(LabelError::Empty { name: owned(name) });
     }
     if name <= previous {
-        return Err(LabelError::Unordered { name: name.to_owned() });
+        return Err(LabelError::Unordered { name: owned(name) });
     }
     Ok(())
 }
 
 /// Reads one text; an error names where it starts. A length in more bytes than it needs is refused: equal sets have equal
 /// bytes, since hash and equality run over them.
-fn read_text<'a>(cursor: &mut Cursor<'a>) -> Result<&'a str, LabelError> {
+fn read_text<'a>(cursor: &mut Cursor<'a>, is_ascii: bool) -> Result<&'a [u8], LabelError> {
     let offset = cursor.offset();
     let length = cursor.count(1).ok().filter(|length| {
         let bytes = cursor.offset() - offset;
         bytes <= LENGTH_BYTES_MAX && bytes == unsigned_len(*length as u64)
     });
     let bytes = length.and_then(|length| cursor.take(length).ok());
-    bytes.and_then(|bytes| std::str::from_utf8(bytes).ok()).ok_or(LabelError::Malformed { offset })
+    let bytes = bytes.filter(|bytes| is_ascii || std::str::from_utf8(bytes).is_ok());
+    bytes.ok_or(LabelError::Malformed { offset })
+}
+
+/// Why reading a stored form cannot fail.
+const CHECKED: &str = "a label set is checked when it is made";
+
+/// Compares stored forms label by label.
+fn compare(a: &[u8], b: &[u8]) -> Ordering {
+    let same = common_prefix(a, b);
+    // The text that holds the first difference decides; up to there the lengths of both are the same.
+    let (mut left, mut start) = (Cursor::new(a), 0);
+    loop {
+        if start == a.len() || start == b.len() {
+            return a.len().cmp(&b.len());
+        }
+        let text = left.bytes().expect(CHECKED);
+        if left.offset() > same {
+            return text.cmp(Cursor::new(&b[start..]).bytes().expect(CHECKED));
+        }
+        start = left.offset();
+    }
+}
+
+/// Returns how many bytes two texts have in common at their start.
+fn common_prefix(a: &[u8], b: &[u8]) -> usize {
+    const BLOCK: usize = 32;
+    let blocks = a.chunks_exact(BLOCK).zip(b.chunks_exact(BLOCK));
+    let same = BLOCK * blocks.take_while(|(a, b)| a == b).count();
+    same + a[same..].iter().zip(&b[same..]).take_while(|(a, b)| a == b).count()
 }
 
 /// Iterator over `(name, value)` in name order.
 #[derive(Clone)]
 pub struct LabelIter<'a>(Cursor<'a>);
+
+impl<'a> LabelIter<'a> {
+    fn next_name_bytes(&mut self) -> Option<&'a [u8]> {
+        (!self.0.is_at_end()).then(|| self.0.bytes().expect(CHECKED))
+    }
+
+    fn next_name(&mut self) -> Option<&'a str> {
+        (!self.0.is_at_end()).then(|| self.0.text().expect(CHECKED))
+    }
+
+    fn skip_value(&mut self) {
+        self.0.bytes().expect(CHECKED);
+    }
+}
 
 impl<'a> Iterator for LabelIter<'a> {
     type Item = (&'a str, &'a str);
@@ -204,9 +277,7 @@ impl<'a> Iterator for LabelIter<'a> {
         if self.0.is_at_end() {
             return None;
         }
-        let name = self.0.text().expect("a label set is checked when it is made");
-        let value = self.0.text().expect("a label set is checked when it is made");
-        Some((name, value))
+        Some((self.0.text().expect(CHECKED), self.0.text().expect(CHECKED)))
     }
 }
 
@@ -227,7 +298,7 @@ impl PartialOrd for LabelSet {
 
 impl Ord for LabelSet {
     fn cmp(&self, other: &Self) -> Ordering {
-        if Arc::ptr_eq(&self.0, &other.0) { Ordering::Equal } else { self.iter().cmp(other.iter()) }
+        if Arc::ptr_eq(&self.0, &other.0) { Ordering::Equal } else { compare(&self.0, &other.0) }
     }
 }
 
@@ -404,6 +475,15 @@ mod tests {
             let expected: std::collections::BTreeMap<_, _> = pairs.into_iter().collect();
             let kept: Vec<_> = expected.iter().filter(|(_, v)| !v.is_empty()).map(|(n, v)| (n.as_str(), v.as_str())).collect();
             prop_assert_eq!(labels.iter().collect::<Vec<_>>(), kept);
+        }
+
+        #[test]
+        fn order_is_that_of_the_pairs(
+            a in prop::collection::btree_map("[ab]{1,2}", "[ab]{1,3}|[ab]{60,70}", 0..4),
+            b in prop::collection::btree_map("[ab]{1,2}", "[ab]{1,3}|[ab]{60,70}", 0..4),
+        ) {
+            let (left, right) = (LabelSet::from_pairs(a.clone()), LabelSet::from_pairs(b.clone()));
+            prop_assert_eq!(left.cmp(&right), a.into_iter().cmp(b));
         }
 
         #[test]
