@@ -92,9 +92,7 @@ async fn too_many_samples_are_refused() {
 #[tokio::test]
 async fn what_cannot_be_evaluated_is_named() {
     let lines = ["f 1x5".to_owned()];
-    for (query, name) in [
-        ("f </ 1", "the binary operator </ is not supported"),
-    ] {
+    for (query, name) in [("f </ 1", "the binary operator </ is not supported")] {
         let error = instant(EngineConfig::default(), memory(&lines), query).await.expect_err(query);
         assert!(matches!(error, QueryError::Unsupported(_)), "{query}: {error:?}");
         assert_eq!(error.to_string(), name, "{query}");

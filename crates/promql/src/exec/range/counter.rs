@@ -31,14 +31,14 @@ fn extrapolated(window: &Window<'_>, counter: bool) -> Option<f64> {
 fn extrapolated_factor(window: &Window<'_>, counter: bool) -> Option<(f64, f64)> {
     let (times, values) = (window.times, window.values);
     let (first, last) = (0, times.len() - 1);
-    let start_ms = if counter { start_time::of_first(window) } else { None };
+    let start_ms = if counter { start_time::of_first(times, window.starts, window.start_ms) } else { None };
     if last == 0 && start_ms.is_none() {
         return None;
     }
     let mut change = values[last] - values[first];
     if counter {
         for index in 1..values.len() {
-            if values[index] < values[index - 1] || start_time::is_reset(window, index) {
+            if values[index] < values[index - 1] || start_time::is_reset(times, window.starts, index) {
                 change += values[index - 1];
             }
         }
@@ -69,7 +69,7 @@ fn extrapolated_factor(window: &Window<'_>, counter: bool) -> Option<(f64, f64)>
 pub(super) fn irate(window: &Window<'_>) -> Option<f64> {
     let [before, last] = *window.values.last_chunk::<2>()?;
     let [before_ms, last_ms] = *window.times.last_chunk::<2>()?;
-    let reset = last < before || start_time::is_reset(window, window.times.len() - 1);
+    let reset = last < before || start_time::is_reset(window.times, window.starts, window.times.len() - 1);
     let change = if reset { last } else { last - before };
     Some(change / ((last_ms - before_ms) as f64 / 1000.0))
 }
@@ -81,7 +81,9 @@ pub(super) fn idelta(window: &Window<'_>) -> Option<f64> {
 
 pub(super) fn resets(window: &Window<'_>) -> Option<f64> {
     let values = window.values;
-    let reset = |index: &usize| values[*index] < values[*index - 1] || start_time::is_reset(window, *index);
+    let reset = |index: &usize| {
+        values[*index] < values[*index - 1] || start_time::is_reset(window.times, window.starts, *index)
+    };
     Some((1..values.len()).filter(reset).count() as f64)
 }
 

@@ -2,17 +2,13 @@
 
 use storage::Samples;
 
-use super::Window;
 use super::cursor::Cursor;
 use crate::plan::{Grid, Reference};
 
-/// Tells whether the counter began again between the sample at a position and the one before it.
-pub(super) fn is_reset(window: &Window<'_>, index: usize) -> bool {
-    let (Some([before_start, start]), [before, time]) =
-        (window.starts.get(index - 1..=index), &window.times[index - 1..=index])
-    else {
-        return false;
-    };
+/// Tells whether the counter began again between the sample at a position and the one before it. There may be no starts.
+pub(super) fn is_reset(times: &[i64], starts: &[i64], index: usize) -> bool {
+    let Some([before_start, start]) = starts.get(index - 1..=index) else { return false };
+    let (before, time) = (&times[index - 1], &times[index]);
     // Zero is unknown; a start at its own sample is how OpenTelemetry says so, and a later one is wrong.
     if *start == 0 || start >= time || start < before {
         return false;
@@ -21,19 +17,22 @@ pub(super) fn is_reset(window: &Window<'_>, index: usize) -> bool {
     start > before || *before_start != 0 && before_start < before
 }
 
-/// Returns since when the window's first sample has been counting, if that is within the window.
-pub(super) fn of_first(window: &Window<'_>) -> Option<i64> {
-    let start = *window.starts.first()?;
-    (start != 0 && start > window.start_ms && start < window.times[0]).then_some(start)
+/// Returns since when a window's first sample has been counting, if that is within the window. There may be no starts.
+pub(super) fn of_first(times: &[i64], starts: &[i64], window_start_ms: i64) -> Option<i64> {
+    let start = *starts.first()?;
+    (start != 0 && start > window_start_ms && start < times[0]).then_some(start)
 }
 
-/// Tells whether any window holds two samples of which the second began to count before the first, and not with it.
+/// Tells whether the sample at a position began to count before the one ahead of it, and not with it.
+pub(super) fn overlaps(times: &[i64], starts: &[i64], index: usize) -> bool {
+    let Some([before_start, start]) = starts.get(index - 1..=index) else { return false };
+    *start != 0 && *start < times[index - 1] && start != before_start
+}
+
+/// Tells whether any window holds two samples that overlap.
 pub(super) fn overlap_within(samples: &Samples, reference: &Reference, grid: &Grid) -> bool {
     let (times, starts) = (&samples.timestamps, &samples.start_timestamps);
-    let overlaps = |index: usize| {
-        let start = starts[index];
-        start != 0 && start < times[index - 1] && start != starts[index - 1]
-    };
+    let overlaps = |index: usize| overlaps(times, starts, index);
     if reference.mode.is_some() || !(1..starts.len()).any(overlaps) {
         return false;
     }
