@@ -96,6 +96,16 @@ pub enum RangeMode {
     Smoothed,
 }
 
+impl RangeMode {
+    /// Returns the modifier as written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Anchored => "anchored",
+            Self::Smoothed => "smoothed",
+        }
+    }
+}
+
 /// `metric{label="value"} offset 5m @ 0`; also what stands inside a range selector.
 #[derive(Clone, Debug, PartialEq)]
 pub struct VectorSelector {

@@ -7,8 +7,8 @@ use std::fmt;
 use model::labels::{METRIC_NAME, is_legacy_label_name, quote};
 
 use crate::ast::{
-    Aggregate, AtModifier, Binary, BinaryOp, Cardinality, DurationSpec, Expr, NodeId, NodeKind, RangeMode,
-    Subquery, UnaryOp, VectorSelector,
+    Aggregate, AtModifier, Binary, BinaryOp, Cardinality, DurationSpec, Expr, NodeId, NodeKind, Subquery,
+    UnaryOp, VectorSelector,
 };
 use crate::parser::text::quote_bytes;
 
@@ -152,10 +152,8 @@ fn selector_text(selector: &VectorSelector, range: Option<&DurationSpec>) -> Str
     if let Some(range) = range {
         text.push_str(&format!("[{range}]"));
     }
-    match selector.mode {
-        Some(RangeMode::Anchored) => text.push_str(" anchored"),
-        Some(RangeMode::Smoothed) => text.push_str(" smoothed"),
-        None => {}
+    if let Some(mode) = selector.mode {
+        text.push_str(&format!(" {}", mode.as_str()));
     }
     text.push_str(&modifiers(selector.offset.as_ref(), selector.at));
     text

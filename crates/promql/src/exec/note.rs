@@ -1,5 +1,7 @@
 //! What is to be said of a query because of its native histograms; the texts are Prometheus's.
 
+use model::histogram::{Combined, HistogramError};
+
 use super::Context;
 use crate::annotation::Level;
 use crate::ast::Span;
@@ -95,6 +97,25 @@ impl Notes {
     pub(super) fn add(&mut self, note: Note) {
         if !self.0.contains(&note) {
             self.0.push(note);
+        }
+    }
+
+    /// Notes what is to be said of a combination; false when there was none, for exponential and custom buckets met.
+    pub(super) fn combined(
+        &mut self,
+        outcome: Result<Combined, HistogramError>,
+        operation: Operation,
+    ) -> bool {
+        match outcome {
+            Ok(Combined { bounds_reconciled: false, .. }) => true,
+            Ok(_) => {
+                self.add(Note::Reconciled(operation));
+                true
+            }
+            Err(_) => {
+                self.add(Note::MixedBuckets);
+                false
+            }
         }
     }
 

@@ -12,6 +12,7 @@ mod over_time;
 mod regression;
 mod samples;
 mod start_time;
+mod transitions;
 
 use storage::Samples;
 
@@ -278,6 +279,26 @@ impl Context<'_> {
         let mut vector = Vector::new(grid.steps);
         vector.push(SeriesMeta::new(self.absent_labels(selector)), &row);
         Ok(vector)
+    }
+}
+
+/// Returns a window of floats, for a function without further arguments.
+fn window_of<'a>(
+    samples: &'a Samples,
+    seen: std::ops::Range<usize>,
+    reference: &Reference,
+    step_ms: i64,
+) -> Window<'a> {
+    let end_ms = reference.window_end(step_ms);
+    Window {
+        times: &samples.timestamps[seen.clone()],
+        values: &samples.floats[seen.clone()],
+        starts: samples.start_timestamps.get(seen).unwrap_or_default(),
+        histograms: HistogramsSeen::default(),
+        start_ms: end_ms.saturating_sub(reference.range_ms),
+        end_ms,
+        step_ms,
+        params: [0.0; 2],
     }
 }
 

@@ -1,5 +1,7 @@
 //! Selectors: samples read series by series and put on the grid.
 
+mod smoothed;
+
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -36,15 +38,14 @@ impl Context<'_> {
     }
 
     pub(super) fn selector_as(&self, id: NodeId, what: Yield) -> Result<Vector, QueryError> {
-        let (grid, reference) = (self.grid(id), self.reference(id));
         let series = &self.set_of(id).series;
         self.rows(
             series.len(),
-            grid.steps,
+            self.grid(id).steps,
             |index| SeriesMeta::new(series[index].labels.clone()),
             |index, buffer, row| {
                 self.read(id, &series[index], buffer)?;
-                fill(buffer, reference, &grid, what, row);
+                self.fill(id, &series[index], buffer, what, row);
                 Ok(())
             },
         )
@@ -98,7 +99,7 @@ impl Context<'_> {
         row: &mut Row,
     ) -> Result<(), QueryError> {
         self.read(id, series, buffer)?;
-        fill(buffer, self.reference(id), &self.grid(id), Yield::Value, row);
+        self.fill(id, series, buffer, Yield::Value, row);
         Ok(())
     }
 
@@ -113,6 +114,17 @@ impl Context<'_> {
         self.read(id, series, buffer)?;
         fill_instant(buffer, self.reference(id), &self.grid(id), Yield::Timestamp, row);
         Ok(())
+    }
+
+    /// Puts what a selector yields of a series on each step.
+    fn fill(&self, id: NodeId, series: &Series, samples: &mut Samples, what: Yield, row: &mut Row) {
+        let (grid, reference) = (self.grid(id), self.reference(id));
+        if reference.mode == Some(RangeMode::Smoothed) && what == Yield::Value {
+            let notes = smoothed::fill(samples, reference, &grid, row);
+            self.notes(self.expr.node(id).span, notes, series.labels.metric_name());
+        } else {
+            fill_instant(samples, reference, &grid, what, row);
+        }
     }
 
     /// Reads the samples of a series that a selector's steps look at.
@@ -141,6 +153,10 @@ impl Context<'_> {
             for one in &series[block] {
                 self.read(selector, one, &mut buffer)?;
                 let histograms = split(&mut buffer);
+                if let Some(mode) = self.reference(selector).mode.filter(|_| !histograms.times.is_empty()) {
+                    let message = format!("{} modifier is not supported with histograms", mode.as_str());
+                    return Err(QueryError::Execution(message));
+                }
                 let points = range_points(&buffer, self.reference(selector), &self.grid(selector));
                 let histograms: Vec<_> = histograms.times.into_iter().zip(histograms.values).collect();
                 let samples = histograms.iter().map(|(_, histogram)| histogram_samples(histogram));
@@ -160,37 +176,6 @@ fn range_points(samples: &Samples, reference: &Reference, grid: &Grid) -> Vec<(i
     match reference.mode {
         None => samples.timestamps.iter().copied().zip(samples.floats.iter().copied()).collect(),
         Some(mode) => extended::points(samples, reference, grid.start_ms, mode),
-    }
-}
-
-/// Puts what a selector yields on each step.
-fn fill(samples: &mut Samples, reference: &Reference, grid: &Grid, what: Yield, row: &mut Row) {
-    if reference.mode == Some(RangeMode::Smoothed) && what == Yield::Value {
-        split(samples);
-        fill_smoothed(samples, reference, grid, &mut row.values);
-    } else {
-        fill_instant(samples, reference, grid, what, row);
-    }
-}
-
-/// Puts on each step the value between the samples before and after it, or else the one before it.
-fn fill_smoothed(samples: &Samples, reference: &Reference, grid: &Grid, row: &mut [f64]) {
-    let point = |index: usize| Some((*samples.timestamps.get(index)?, samples.floats[index]));
-    let mut next = 0;
-    for (step, cell) in row.iter_mut().enumerate() {
-        let time_ms = reference.window_end(grid.time(step));
-        while next < samples.timestamps.len() && samples.timestamps[next] <= time_ms {
-            next += 1;
-        }
-        let Some(before) = next.checked_sub(1).and_then(point) else { continue };
-        if before.0 <= time_ms.saturating_sub(reference.range_ms) {
-            continue;
-        }
-        let after = point(next).filter(|after| after.0 <= time_ms.saturating_add(reference.after_ms));
-        *cell = match after {
-            Some(after) if before.0 < time_ms => extended::interpolate(before, after, time_ms, false),
-            _ => before.1,
-        };
     }
 }
 

@@ -1,11 +1,12 @@
 //! Ranges that are `anchored` or `smoothed`: what the borders' values are, and what changed between them (Prometheus,
 //! `promql/functions.go`). Nothing is extrapolated.
 
+pub(in super::super) mod native;
+
 use storage::Samples;
 
 use super::cursor::Cursor;
-use super::samples::HistogramsSeen;
-use super::{Window, WindowFn};
+use super::{Window, WindowFn, window_of};
 use crate::ast::RangeMode;
 use crate::function::FunctionKind as K;
 use crate::plan::Reference;
@@ -94,16 +95,7 @@ pub(in super::super) fn points(
 ) -> Vec<(i64, f64)> {
     let end_ms = reference.window_end(time_ms);
     let Some(seen) = Cursor::new(&samples.timestamps, reference).advance(end_ms) else { return Vec::new() };
-    let window = &Window {
-        times: &samples.timestamps[seen.clone()],
-        values: &samples.floats[seen],
-        starts: &[],
-        histograms: HistogramsSeen::default(),
-        start_ms: end_ms.saturating_sub(reference.range_ms),
-        end_ms,
-        step_ms: time_ms,
-        params: [0.0; 2],
-    };
+    let window = &window_of(samples, seen, reference, time_ms);
     let (times, values) = (window.times, window.values);
     let Borders { left, right, inside } = match mode {
         RangeMode::Smoothed => borders(window, false),

@@ -8,7 +8,8 @@ use storage::Samples;
 use super::super::Context;
 use super::super::note::{Note, Notes};
 use super::super::vector::Row;
-use super::samples::Histograms;
+use super::samples::{Histograms, HistogramsSeen};
+use super::transitions::{self, Started};
 use super::{RangeCall, Window, each_window};
 use crate::function::FunctionKind as K;
 
@@ -35,6 +36,25 @@ impl Point<'_> {
 }
 
 impl<'a> Window<'a> {
+    /// Returns all samples with their start timestamps, in time order.
+    pub(super) fn started(&self) -> Vec<Started<'a>> {
+        let start = |starts: &[i64], index: usize| starts.get(index).copied().unwrap_or(0);
+        let floats = self.values.iter().enumerate().map(|(index, value)| Started {
+            time_ms: self.times[index],
+            start_ms: start(self.starts, index),
+            point: Point::Float(*value),
+        });
+        let HistogramsSeen { times, values, starts } = self.histograms;
+        let histograms = values.iter().enumerate().map(|(index, histogram)| Started {
+            time_ms: times[index],
+            start_ms: start(starts, index),
+            point: Point::Histogram(histogram),
+        });
+        let mut points: Vec<_> = floats.chain(histograms).collect();
+        points.sort_by_key(|point| point.time_ms);
+        points
+    }
+
     /// Returns all samples with their times, in time order.
     pub(super) fn points(&self) -> impl DoubleEndedIterator<Item = (i64, Point<'a>)> + use<'a> {
         let floats =
@@ -58,6 +78,11 @@ impl RangeCall {
         row: &mut Row,
     ) {
         let mut notes = Notes::default();
+        if self.reference.mode.is_some() {
+            self.fill_extended(floats, histograms, row, &mut notes);
+            context.notes(self.matrix_span, notes, metric);
+            return;
+        }
         each_window(floats, histograms, &self.reference, &self.grid, &self.scalars, |step, window| {
             let sample = if window.histograms.values.is_empty() {
                 (self.compute)(window).map(Sample::Float)
@@ -85,6 +110,7 @@ impl RangeCall {
             K::CountOverTime => {
                 Some(Sample::Float((window.values.len() + window.histograms.values.len()) as f64))
             }
+            K::Resets | K::Changes => Some(Sample::Float(transitions::count(self.kind, &window.started()))),
             K::PresentOverTime | K::AbsentOverTime => Some(Sample::Float(1.0)),
             K::FirstOverTime => first().map(|(_, point)| point.sample()),
             K::LastOverTime => last().map(|(_, point)| point.sample()),

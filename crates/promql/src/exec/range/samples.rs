@@ -24,7 +24,6 @@ pub(in super::super) struct Histograms {
 pub(in super::super) struct HistogramsSeen<'a> {
     pub(in super::super) times: &'a [i64],
     pub(in super::super) values: &'a [Arc<FloatHistogram>],
-    #[expect(dead_code, reason = "rates of histograms come next")]
     pub(in super::super) starts: &'a [i64],
 }
 
