@@ -1,33 +1,14 @@
 //! Results against expectations.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use model::LabelSet;
+use model::{FloatHistogram, LabelSet};
 use promql::{MatrixSeries, QueryError, QueryResult, Value};
 
+use super::same::{almost_equal, is_expected};
 use super::script::{Eval, EvalKind, Notes, TextMatch};
 use super::values::{Point, SeriesLine};
-
-/// How far two numbers may differ, relative to the sum of their sizes.
-const TOLERANCE: f64 = 1e-6;
-
-/// Tells whether two numbers are equal enough.
-pub(crate) fn almost_equal(a: f64, b: f64) -> bool {
-    if model::is_stale(a) || model::is_stale(b) {
-        return model::is_stale(a) && model::is_stale(b);
-    }
-    if a.is_nan() || b.is_nan() {
-        return a.is_nan() && b.is_nan();
-    }
-    if a == b {
-        return true;
-    }
-    let (difference, sum) = ((a - b).abs(), a.abs() + b.abs());
-    if a == 0.0 || b == 0.0 || sum < f64::MIN_POSITIVE {
-        return difference < TOLERANCE * f64::MIN_POSITIVE;
-    }
-    difference / sum.min(f64::MAX) < TOLERANCE
-}
 
 /// Holds the outcome of a case against what it expects.
 pub(crate) fn eval(eval: &Eval, result: Result<QueryResult, QueryError>) -> Result<(), String> {
@@ -90,8 +71,11 @@ fn value(eval: &Eval, value: &Value) -> Result<(), String> {
                 .iter()
                 .map(|sample| MatrixSeries {
                     labels: sample.labels.clone(),
-                    points: vec![(sample.time_ms, sample.value)],
-                    histograms: Vec::new(),
+                    points: match sample.histogram {
+                        None => vec![(sample.time_ms, sample.value)],
+                        Some(_) => Vec::new(),
+                    },
+                    histograms: sample.histogram.iter().map(|h| (sample.time_ms, Arc::clone(h))).collect(),
                 })
                 .collect();
             let time_ms = samples.first().map_or(0, |sample| sample.time_ms);
@@ -131,31 +115,49 @@ fn series(
         }
     }
     for line in expected {
-        let points: Vec<(i64, f64)> = line
-            .points
-            .iter()
-            .enumerate()
-            .filter_map(|(index, point)| match point {
-                Point::Float(value) => Some((start_ms + index as i64 * step_ms, *value)),
-                _ => None,
-            })
-            .collect();
-        if line.points.contains(&Point::Histogram) {
-            return Err("expects a histogram".to_owned());
-        }
         let Some(got) = found_by_labels.remove(&line.labels) else {
             return Err(format!("{} is missing", line.labels));
         };
-        let equal = points.len() == got.points.len()
-            && points.iter().zip(&got.points).all(|(a, b)| a.0 == b.0 && almost_equal(a.1, b.1));
-        if !equal {
-            return Err(format!("{}: expected {points:?}, got {:?}", line.labels, got.points));
-        }
+        points(line, got, start_ms, step_ms).map_err(|problem| format!("{}: {problem}", line.labels))?;
     }
     match found_by_labels.first_key_value() {
-        Some((labels, extra)) => Err(format!("unexpected {labels} {:?}", extra.points)),
+        Some((labels, extra)) => {
+            Err(format!("unexpected {labels} {:?} {}", extra.points, texts(&extra.histograms)))
+        }
         None => Ok(()),
     }
+}
+
+/// Holds the samples of a series against those expected.
+fn points(line: &SeriesLine, got: &MatrixSeries, start_ms: i64, step_ms: i64) -> Result<(), String> {
+    let (mut floats, mut histograms) = (Vec::new(), Vec::new());
+    for (index, point) in line.points.iter().enumerate() {
+        let time_ms = start_ms + index as i64 * step_ms;
+        match point {
+            Point::Float(value) => floats.push((time_ms, *value)),
+            Point::Histogram(literal) => histograms.push((time_ms, literal)),
+            Point::Absent => {}
+        }
+    }
+    let equal = floats.len() == got.points.len()
+        && floats.iter().zip(&got.points).all(|(a, b)| a.0 == b.0 && almost_equal(a.1, b.1));
+    if !equal {
+        return Err(format!("expected {floats:?}, got {:?} {}", got.points, texts(&got.histograms)));
+    }
+    let equal = histograms.len() == got.histograms.len()
+        && histograms.iter().zip(&got.histograms).all(|(a, b)| a.0 == b.0 && is_expected(a.1, &b.1));
+    if !equal {
+        return Err(format!("expected {histograms:?}, got {:?} {}", got.histograms, texts(&got.histograms)));
+    }
+    Ok(())
+}
+
+fn texts(histograms: &[(i64, Arc<FloatHistogram>)]) -> String {
+    histograms
+        .iter()
+        .map(|(time_ms, histogram)| format!("{time_ms}: {histogram}"))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// Holds the middle point of a range query against an instant case.
@@ -166,8 +168,10 @@ pub(crate) fn middle_of_range(eval: &Eval, time_ms: i64, value: &Value) -> Resul
     let mut middle = Vec::new();
     for one in found {
         let points: Vec<_> = one.points.iter().copied().filter(|(time, _)| *time == time_ms).collect();
-        if !points.is_empty() {
-            middle.push(MatrixSeries { labels: one.labels.clone(), points, histograms: Vec::new() });
+        let histograms: Vec<_> =
+            one.histograms.iter().filter(|(time, _)| *time == time_ms).cloned().collect();
+        if !points.is_empty() || !histograms.is_empty() {
+            middle.push(MatrixSeries { labels: one.labels.clone(), points, histograms });
         }
     }
     let outcome = match eval.scalar {

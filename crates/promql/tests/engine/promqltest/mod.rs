@@ -1,14 +1,16 @@
 //! A runner of scripts in Prometheus's promqltest format: `clear`, `load`, `eval instant`, `eval range`.
 //!
-//! [`script`] reads a script, [`starts`] its start timestamps, [`storage`] holds what it loads, [`check`] holds results
-//! against expectations, [`rerun`] says which other queries must yield the same. A script is evaluated case by case: a
-//! case that fails does not stop those after it.
-//!
-//! Histogram literals are read but not modelled yet: loaded ones are marks that make the engine refuse, and expected ones
-//! never match.
+//! [`script`] reads a script, [`starts`] its start timestamps, [`literal`] its histograms; [`storage`] holds what it loads,
+//! with the [`hints`] that a database gives and the [`nhcb`] twins of classic histograms; [`check`] holds results against
+//! expectations by the rules of [`same`], [`rerun`] says which other queries must yield the same. A script is evaluated
+//! case by case: a case that fails does not stop those after it.
 
 pub(crate) mod check;
+mod hints;
+pub(crate) mod literal;
+mod nhcb;
 mod rerun;
+pub(crate) mod same;
 pub(crate) mod script;
 mod starts;
 pub(crate) mod storage;

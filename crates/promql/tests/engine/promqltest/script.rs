@@ -1,7 +1,8 @@
 //! The script: blocks to commands.
 
+use super::nhcb::convert;
 use super::starts::parse_starts;
-use super::values::{Point, SeriesLine, parse_series, unquote};
+use super::values::{SeriesLine, parse_series, unquote};
 
 /// One loaded series: labels and `(ms, point)`.
 pub(crate) struct LoadedSeries {
@@ -115,15 +116,10 @@ fn load(head: &str, body: &[&str], nhcb: bool) -> Result<Command, String> {
                 line.points.len()
             ));
         }
-        let name = line.labels.metric_name();
-        if let Some(base) = name.strip_suffix("_bucket").filter(|_| nhcb) {
-            let mut labels = line.labels.to_builder();
-            labels.set(model::labels::METRIC_NAME, base).remove("le");
-            let points = vec![Point::Histogram; line.points.len()];
-            let line = SeriesLine { labels: labels.build(), points };
-            series.push(LoadedSeries { line, interval_ms, starts: Vec::new() });
-        }
         series.push(LoadedSeries { line, interval_ms, starts });
+    }
+    if nhcb {
+        series.extend(convert(&series)?);
     }
     Ok(Command::Load(series))
 }

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::future::ready;
 use std::sync::Arc;
 
-use model::{LabelSet, TimeRange};
+use model::{FloatHistogram, LabelSet, TimeRange};
 use storage::{Queryable, SampleSource, Samples, Series, SeriesSet, StorageError};
 
+use super::hints::hinted;
 use super::script::LoadedSeries;
 use super::values::Point;
 use crate::data::answers;
@@ -22,6 +23,8 @@ pub(crate) struct Memory {
 #[derive(Clone, Default)]
 struct Stored {
     points: Points,
+    /// The histograms among them, as they read.
+    histograms: BTreeMap<i64, Arc<FloatHistogram>>,
     /// Start timestamps by the times of their points.
     starts: BTreeMap<i64, i64>,
 }
@@ -40,6 +43,7 @@ impl Memory {
                     };
                 }
             }
+            stored.hint();
         }
     }
 
@@ -56,6 +60,21 @@ impl Memory {
     }
 }
 
+impl Stored {
+    fn hint(&mut self) {
+        self.histograms.clear();
+        let mut previous = None;
+        for (time_ms, point) in &self.points {
+            let Point::Histogram(literal) = point else {
+                previous = None;
+                continue;
+            };
+            self.histograms.insert(*time_ms, hinted(previous, &literal.histogram));
+            previous = Some(&literal.histogram);
+        }
+    }
+}
+
 impl SampleSource for Stored {
     fn read(&self, range: TimeRange, out: &mut Samples) -> Result<(), StorageError> {
         if range.is_empty() {
@@ -64,7 +83,7 @@ impl SampleSource for Stored {
         for (time_ms, point) in self.points.range(range.start.0..=range.end.0) {
             match point {
                 Point::Float(value) => out.push(*time_ms, *value),
-                Point::Histogram => out.push_histogram(*time_ms, Arc::default()),
+                Point::Histogram(_) => out.push_histogram(*time_ms, Arc::clone(&self.histograms[time_ms])),
                 Point::Absent => {}
             }
             if let Some(start_ms) = self.starts.get(time_ms) {

@@ -1,16 +1,19 @@
 //! Series lines: a metric and a sequence of values.
 
+use std::sync::Arc;
+
 use model::LabelSet;
 use model::labels::METRIC_NAME;
 use promql::ast::NodeKind;
 
+use super::literal::{Literal, parse_sequence};
+
 /// One point of a sequence.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Point {
     Absent,
     Float(f64),
-    /// A histogram literal; its content is not modelled.
-    Histogram,
+    Histogram(Arc<Literal>),
 }
 
 /// A metric with its points.
@@ -133,12 +136,7 @@ fn item_end(text: &str) -> Result<usize, String> {
 fn parse_item(item: &str, points: &mut Vec<Point>) -> Result<(), String> {
     let fault = || format!("not a value: {item:?}");
     if item.contains("{{") {
-        let tail = &item[item.rfind("}}").ok_or_else(fault)? + 2..];
-        let times = match tail.strip_prefix('x') {
-            Some(times) => times.parse::<usize>().map_err(|_| fault())? + 1,
-            None => 1,
-        };
-        points.extend(std::iter::repeat_n(Point::Histogram, times));
+        points.extend(parse_sequence(item)?.into_iter().map(Point::Histogram));
         return Ok(());
     }
     if let Some(times) = item.strip_prefix('_') {
