@@ -129,10 +129,11 @@ impl LabelSet {
     pub fn get(&self, name: &str) -> &str {
         let mut labels = self.iter();
         while let Some(found) = labels.next_name_bytes() {
-            if found == name.as_bytes() {
-                return labels.0.text().expect(CHECKED);
+            match found.cmp(name.as_bytes()) {
+                Ordering::Less => labels.skip_value(),
+                Ordering::Equal => return labels.0.text().expect(CHECKED),
+                Ordering::Greater => break,
             }
-            labels.skip_value();
         }
         ""
     }

@@ -11,6 +11,7 @@ mod budget;
 mod function;
 mod histogram;
 mod kahan;
+mod label_ids;
 #[expect(dead_code, reason = "operations on histograms come next")]
 mod note;
 mod quantile;

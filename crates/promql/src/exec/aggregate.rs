@@ -10,11 +10,10 @@ mod ratio;
 mod state;
 mod stream;
 
-use std::collections::HashMap;
-
 use model::LabelSet;
 use model::labels::METRIC_NAME;
 
+use super::label_ids::LabelIds;
 use super::vector::{SeriesMeta, Vector};
 use super::{Context, Data, quantile};
 use crate::ast::{Aggregate, AggregateOp};
@@ -39,31 +38,27 @@ impl Groups {
         Self { series: vec![series], rows: vec![(0..vector.series.len() as u32).collect()] }
     }
 
-    /// Groups rows by the labels that a projection leaves.
-    pub(super) fn new(vector: &Vector, project: impl Fn(&LabelSet) -> LabelSet) -> Self {
-        let mut ids: HashMap<LabelSet, u32> = HashMap::new();
-        let mut groups = Self { series: Vec::new(), rows: Vec::new() };
+    /// Groups rows by the labels whose names are kept.
+    pub(super) fn new(vector: &Vector, keep: impl Fn(&str) -> bool) -> Self {
+        let mut ids = LabelIds::default();
+        let mut rows: Vec<Vec<u32>> = Vec::new();
+        let mut drop_name = Vec::new();
         for (row, series) in vector.series.iter().enumerate() {
-            let labels = project(&series.labels);
-            let id = *ids.entry(labels).or_insert_with_key(|labels| {
-                groups.series.push(SeriesMeta::new(labels.clone()));
-                groups.rows.push(Vec::new());
-                (groups.series.len() - 1) as u32
-            });
-            groups.rows[id as usize].push(row as u32);
-            groups.series[id as usize].drop_name |= series.drop_name;
+            let id = ids.project(&series.labels, &keep) as usize;
+            rows.resize_with(ids.len(), Vec::new);
+            drop_name.resize(ids.len(), false);
+            rows[id].push(row as u32);
+            drop_name[id] |= series.drop_name;
         }
-        groups
+        let series = ids.into_sets().into_iter().zip(drop_name);
+        Self { series: series.map(|(labels, drop_name)| SeriesMeta { labels, drop_name }).collect(), rows }
     }
 }
 
-fn project(aggregate: &Aggregate, labels: &LabelSet) -> LabelSet {
-    let listed = |name: &str| aggregate.grouping.iter().any(|label| label == name);
-    if aggregate.without {
-        labels.filtered(|name| name != METRIC_NAME && !listed(name))
-    } else {
-        labels.filtered(listed)
-    }
+/// Tells whether an aggregation's groups have a label.
+fn keeps(aggregate: &Aggregate, name: &str) -> bool {
+    let is_listed = aggregate.grouping.iter().any(|label| label == name);
+    if aggregate.without { name != METRIC_NAME && !is_listed } else { is_listed }
 }
 
 impl Context<'_> {
@@ -78,7 +73,7 @@ impl Context<'_> {
         let groups = if aggregate.grouping.is_empty() && !aggregate.without {
             Groups::all(&input)
         } else {
-            Groups::new(&input, |labels| project(aggregate, labels))
+            Groups::new(&input, |name| keeps(aggregate, name))
         };
         match (aggregate.op, param) {
             (AggregateOp::CountValues, Some(Data::Text(label))) => self.count_values(&label, &input, groups),

@@ -65,9 +65,8 @@ impl Context<'_> {
         compute: impl Fn(usize, &mut [Bucket], &mut bool) -> f64,
     ) -> Result<Vector, QueryError> {
         let delayed = self.config.delayed_name_removal;
-        let mut groups = Groups::new(input, |labels| {
-            labels.filtered(|name| name != BOUND_LABEL && (delayed || !NAME_LABELS.contains(&name)))
-        });
+        let mut groups =
+            Groups::new(input, |name| name != BOUND_LABEL && (delayed || !NAME_LABELS.contains(&name)));
         groups.series.iter_mut().for_each(|series| series.drop_name |= delayed);
         let mut vector = Vector::new(input.steps);
         let mut row = vec![ABSENT; input.steps];

@@ -31,6 +31,8 @@ pub(super) struct Window<'a> {
     /// Of the floats: milliseconds, ascending.
     pub(super) times: &'a [i64],
     pub(super) values: &'a [f64],
+    /// Whether any float of the series is below the one before it.
+    pub(super) falls: bool,
     /// Since when each sample has been counting, 0 for unknown; empty when that is unknown for all, or not to be heeded.
     pub(super) starts: &'a [i64],
     /// At other times than the floats.
@@ -293,6 +295,7 @@ fn window_of<'a>(
     Window {
         times: &samples.timestamps[seen.clone()],
         values: &samples.floats[seen.clone()],
+        falls: true,
         starts: samples.start_timestamps.get(seen).unwrap_or_default(),
         histograms: HistogramsSeen::default(),
         start_ms: end_ms.saturating_sub(reference.range_ms),
@@ -300,6 +303,12 @@ fn window_of<'a>(
         step_ms,
         params: [0.0; 2],
     }
+}
+
+/// Tells whether any value is below the one before it; counters seldom are, and one pass says so for all windows.
+fn falls(values: &[f64]) -> bool {
+    // No early end, so that several are compared at a time.
+    values.windows(2).fold(false, |falls, pair| falls | (pair[1] < pair[0]))
 }
 
 /// Calls `visit` with each step whose window holds a sample.
@@ -313,6 +322,7 @@ fn each_window(
 ) {
     let mut cursor = Cursor::new(&samples.timestamps, reference);
     let mut histogram_cursor = Cursor::new(&histograms.times, reference);
+    let falls = falls(&samples.floats);
     for step in 0..grid.steps {
         let step_ms = grid.time(step);
         let end_ms = reference.window_end(step_ms);
@@ -325,6 +335,7 @@ fn each_window(
         let window = Window {
             times: &samples.timestamps[seen.clone()],
             values: &samples.floats[seen.clone()],
+            falls,
             starts: samples.start_timestamps.get(seen).unwrap_or_default(),
             histograms: histograms.seen(histograms_seen.unwrap_or_default()),
             start_ms: end_ms.saturating_sub(reference.range_ms),

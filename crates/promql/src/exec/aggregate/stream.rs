@@ -4,19 +4,17 @@
 //! rows are added to the groups' states in series order: results are those of the table to the last bit, and memory is one
 //! wave and the states. Where that saves nothing, or equal labels would have to be looked for, the table is built.
 
-use std::collections::HashMap;
-
 use model::LabelSet;
-use model::labels::METRIC_NAME;
 use rayon::prelude::*;
 use storage::{Samples, Series};
 
 use super::super::kahan::{Kahan, Mean};
+use super::super::label_ids::LabelIds;
 use super::super::range::{RangeCall, drops_name};
 use super::super::selector::FilledRows;
 use super::super::vector::{ABSENT, NAME_LABELS, Row, SeriesMeta, Vector, is_absent};
 use super::super::{Context, Data};
-use super::project;
+use super::keeps;
 use super::state::{Count, Deviation, Group, Max, Min, State, Variance};
 use crate::ast::{Aggregate, AggregateOp, NodeId, NodeKind};
 use crate::error::QueryError;
@@ -169,28 +167,19 @@ fn series_groups(aggregate: &Aggregate, series: &[Series], names_removed: bool) 
         groups.metas.push(SeriesMeta::new(LabelSet::empty()));
         return groups;
     }
-    let mut ids: HashMap<LabelSet, u32> = HashMap::new();
+    let mut ids = LabelIds::default();
+    let keep = |name: &str| keeps(aggregate, name) && !(names_removed && NAME_LABELS.contains(&name));
     for (one, group) in series.iter().zip(&mut groups.of_series) {
-        let mut labels = project(aggregate, &one.labels);
-        if names_removed && labels.iter().any(|(name, _)| NAME_LABELS.contains(&name)) {
-            labels = labels.without(&NAME_LABELS);
-        }
-        *group = *ids.entry(labels).or_insert_with_key(|labels| {
-            groups.metas.push(SeriesMeta::new(labels.clone()));
-            (groups.metas.len() - 1) as u32
-        });
+        *group = ids.project(&one.labels, keep);
     }
+    groups.metas = ids.into_sets().into_iter().map(SeriesMeta::new).collect();
     groups
 }
 
 /// Tells whether series stay different when their names go.
 fn share_one_name(series: &[Series]) -> bool {
     let Some(first) = series.first() else { return true };
-    let name = first.labels.metric_name();
-    series.iter().all(|one| {
-        one.labels.iter().all(|(label, value)| match label {
-            METRIC_NAME => value == name,
-            label => !NAME_LABELS.contains(&label),
-        }) && (name.is_empty() || one.labels.metric_name() == name)
-    })
+    let [name, others @ ..] = NAME_LABELS.map(|label| first.labels.get(label));
+    others.iter().all(|other| other.is_empty())
+        && series.iter().all(|one| NAME_LABELS.map(|label| one.labels.get(label)) == [name, "", ""])
 }

@@ -9,6 +9,7 @@ use model::LabelSet;
 use model::labels::METRIC_NAME;
 
 use super::super::Context;
+use super::super::label_ids::LabelIds;
 use super::super::vector::{
     ABSENT, Cell, Collisions, NAME_LABELS, SeriesMeta, Vector, is_absent, is_present, labels_text,
 };
@@ -30,29 +31,22 @@ pub(super) struct MatchGroup {
 
 /// Sorts the rows of both sides into match groups, in order of first appearance on the left.
 pub(super) fn match_groups(matching: &Matching, left: &Vector, right: &Vector) -> Vec<MatchGroup> {
-    let mut ids: HashMap<LabelSet, usize> = HashMap::with_capacity(left.series.len());
+    let mut ids = LabelIds::default();
     let mut groups: Vec<MatchGroup> = Vec::new();
+    let is_signature = |name: &str| {
+        let is_listed = matching.labels.iter().any(|label| label == name);
+        if matching.on { is_listed } else { name != METRIC_NAME && !is_listed }
+    };
     for (is_left, side) in [(true, left), (false, right)] {
         for (row, series) in side.series.iter().enumerate() {
-            let labels = signature(matching, &series.labels);
-            let id = *ids.entry(labels).or_insert_with_key(|labels| {
-                groups.push(MatchGroup { labels: labels.clone(), ..MatchGroup::default() });
-                groups.len() - 1
-            });
-            let group = &mut groups[id];
+            let id = ids.project(&series.labels, is_signature);
+            groups.resize_with(ids.len(), MatchGroup::default);
+            let group = &mut groups[id as usize];
             if is_left { group.left.push(row as u32) } else { group.right.push(row as u32) }
         }
     }
+    groups.iter_mut().zip(ids.into_sets()).for_each(|(group, labels)| group.labels = labels);
     groups
-}
-
-fn signature(matching: &Matching, labels: &LabelSet) -> LabelSet {
-    let listed = |name: &str| matching.labels.iter().any(|label| label == name);
-    match matching.on {
-        true if matching.labels.is_empty() => LabelSet::empty(),
-        true => labels.filtered(listed),
-        false => labels.filtered(|name| name != METRIC_NAME && !listed(name)),
-    }
 }
 
 /// One match group being computed: `many` are the rows of the side that may repeat.

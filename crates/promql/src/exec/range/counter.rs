@@ -36,7 +36,7 @@ fn extrapolated_factor(window: &Window<'_>, counter: bool) -> Option<(f64, f64)>
         return None;
     }
     let mut change = values[last] - values[first];
-    if counter {
+    if counter && (window.falls || !window.starts.is_empty()) {
         for index in 1..values.len() {
             if values[index] < values[index - 1] || start_time::is_reset(times, window.starts, index) {
                 change += values[index - 1];

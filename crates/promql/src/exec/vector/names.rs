@@ -1,14 +1,12 @@
 //! What a vector's rows are called: names removed, equal labels made one row.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
-
 use model::LabelSet;
 use model::labels::METRIC_NAME;
 
 use super::row::no_cells;
 use super::{ABSENT, SeriesMeta, Vector};
 use crate::error::QueryError;
+use crate::exec::label_ids::LabelIds;
 
 /// The labels that go when a metric's name goes.
 pub(in super::super) const NAME_LABELS: [&str; 3] = [METRIC_NAME, "__type__", "__unit__"];
@@ -42,7 +40,7 @@ impl Vector {
                 Some(first) => names_differ |= first != name,
                 None => first = Some(name.to_owned()),
             }
-            let extra = series.labels.iter().any(|(n, _)| n == NAME_LABELS[1] || n == NAME_LABELS[2]);
+            let extra = NAME_LABELS[1..].iter().any(|label| !series.labels.get(label).is_empty());
             names_differ |= extra;
             if !name.is_empty() || extra {
                 series.labels = series.labels.without(&NAME_LABELS);
@@ -54,17 +52,14 @@ impl Vector {
 
     /// Makes labels unique.
     pub(in super::super) fn join_equal(&mut self, collisions: Collisions) -> Result<(), QueryError> {
-        let mut first_of: HashMap<&LabelSet, usize> = HashMap::with_capacity(self.series.len());
+        let mut ids = LabelIds::default();
+        let mut firsts: Vec<usize> = Vec::with_capacity(self.series.len());
         let mut joins: Vec<(usize, usize)> = Vec::new();
         for (index, series) in self.series.iter().enumerate() {
-            match first_of.entry(&series.labels) {
-                Entry::Vacant(slot) => {
-                    slot.insert(index);
-                }
-                Entry::Occupied(_) if collisions == Collisions::Refuse => {
-                    return Err(QueryError::same_labelset());
-                }
-                Entry::Occupied(first) => joins.push((*first.get(), index)),
+            match firsts.get(ids.id(&series.labels) as usize) {
+                None => firsts.push(index),
+                Some(_) if collisions == Collisions::Refuse => return Err(QueryError::same_labelset()),
+                Some(first) => joins.push((*first, index)),
             }
         }
         if joins.is_empty() {
