@@ -155,6 +155,10 @@ pub(in crate::exec) fn interpolate(
     counter: bool,
     notes: &mut Notes,
 ) -> Option<FloatHistogram> {
+    if from.1.uses_custom_buckets() != to.1.uses_custom_buckets() {
+        notes.add(Note::MixedBuckets);
+        return None;
+    }
     let fraction = (time_ms - from.0) as f64 / (to.0 - from.0) as f64;
     let mut between = to.1.clone();
     if counter && to.1.detect_reset(from.1) {
