@@ -5,6 +5,7 @@
 //! and evaluates it in buffers of its own, and checks the [`Budget`] once. The order of results, and of floating point
 //! sums, does not depend on how many workers there are.
 
+mod accumulate;
 mod aggregate;
 mod binary;
 mod budget;
@@ -12,7 +13,6 @@ mod function;
 mod histogram;
 mod kahan;
 mod label_ids;
-#[expect(dead_code, reason = "operations on histograms come next")]
 mod note;
 mod quantile;
 mod range;
@@ -27,7 +27,7 @@ use rayon::prelude::*;
 use storage::SeriesSet;
 
 pub(crate) use self::budget::{Budget, StopReason};
-use self::vector::{Collisions, Vector};
+use self::vector::{Collisions, Vector, changed};
 use crate::annotation::{Annotations, Level};
 use crate::ast::{Expr, NodeId, NodeKind, Span, UnaryOp, ValueType};
 use crate::engine::EngineConfig;
@@ -107,18 +107,18 @@ impl Context<'_> {
             }
             NodeKind::Binary(binary) => {
                 let (lhs, rhs) = (self.take(binary.lhs, grid, results), self.take(binary.rhs, grid, results));
-                self.binary(binary, lhs, rhs)?
+                self.binary(binary, node.span, lhs, rhs)?
             }
             NodeKind::Aggregate(aggregate)
                 if self.plan.inlined[self.expr.unwrap_parens(aggregate.expr).index()] =>
             {
                 let operand = self.expr.unwrap_parens(aggregate.expr);
-                Data::Vector(self.streamed(aggregate, operand, results)?.spread(grid.steps))
+                Data::Vector(self.streamed(aggregate, node.span, operand, results)?.spread(grid.steps))
             }
             NodeKind::Aggregate(aggregate) => {
                 let param = aggregate.param.map(|param| self.take(param, grid, results));
                 let input = self.take_vector(aggregate.expr, grid, results);
-                Data::Vector(self.aggregate(aggregate, param, input, grid)?)
+                Data::Vector(self.aggregate(aggregate, node.span, param, input, grid)?)
             }
             NodeKind::Call(function, args) if function.kind == FunctionKind::Info => {
                 Data::Vector(self.info_call(id, args, grid, results)?)
@@ -185,6 +185,8 @@ impl Context<'_> {
             }
             Data::Vector(mut vector) => {
                 vector.map(|value| -value);
+                vector
+                    .map_histograms(|_, histogram| Some(changed(histogram, |negative| negative.scale(-1.0))));
                 self.drop_names(&mut vector, Collisions::Merge)?;
                 Data::Vector(vector)
             }

@@ -5,6 +5,7 @@
 
 mod count_values;
 mod fold;
+mod histograms;
 mod rank;
 mod ratio;
 mod state;
@@ -14,9 +15,10 @@ use model::LabelSet;
 use model::labels::METRIC_NAME;
 
 use super::label_ids::LabelIds;
+use super::note::Note;
 use super::vector::{SeriesMeta, Vector};
 use super::{Context, Data, quantile};
-use crate::ast::{Aggregate, AggregateOp};
+use crate::ast::{Aggregate, AggregateOp, Span};
 use crate::error::QueryError;
 use crate::plan::Grid;
 
@@ -66,8 +68,9 @@ impl Context<'_> {
     pub(super) fn aggregate(
         &self,
         aggregate: &Aggregate,
+        span: Span,
         param: Option<Data>,
-        input: Vector,
+        mut input: Vector,
         grid: Grid,
     ) -> Result<Vector, QueryError> {
         let groups = if aggregate.grouping.is_empty() && !aggregate.without {
@@ -75,6 +78,16 @@ impl Context<'_> {
         } else {
             Groups::new(&input, |name| keeps(aggregate, name))
         };
+        let operand_span = self.expr.node(aggregate.expr).span;
+        let ignored = match aggregate.op {
+            AggregateOp::Quantile => Some(operand_span),
+            AggregateOp::TopK | AggregateOp::BottomK => Some(span),
+            _ => None,
+        };
+        if let Some(span) = ignored.filter(|_| input.has_histograms()) {
+            self.note(span, Note::IgnoredInAggregation(aggregate.op.as_str()), "");
+            input.histograms.clear();
+        }
         match (aggregate.op, param) {
             (AggregateOp::CountValues, Some(Data::Text(label))) => self.count_values(&label, &input, groups),
             (AggregateOp::Quantile, Some(Data::Scalar(q))) => {
@@ -89,7 +102,7 @@ impl Context<'_> {
                 let param = aggregate.param.expect("the parser gives this operator a parameter");
                 self.limit_ratio(&ratios, self.expr.node(param).span, input)
             }
-            (op, _) => self.fold(op, &input, groups),
+            (op, _) => self.fold(op, operand_span, &input, groups),
         }
     }
 

@@ -1,11 +1,13 @@
 //! Binary operators: between scalars, between a vector and a scalar, and between vectors.
 
+mod histogram;
 mod matching;
 mod set;
 
+use self::histogram::Operator;
 use super::vector::{ABSENT, Collisions, Vector};
 use super::{Context, Data};
-use crate::ast::{Binary, BinaryOp};
+use crate::ast::{Binary, BinaryOp, Span};
 use crate::error::QueryError;
 
 /// Computes arithmetic; comparisons yield 0 or 1.
@@ -45,7 +47,13 @@ fn element(binary: &Binary, left: f64, right: f64, kept: f64) -> f64 {
 
 impl Context<'_> {
     /// Evaluates a binary operator.
-    pub(super) fn binary(&self, binary: &Binary, lhs: Data, rhs: Data) -> Result<Data, QueryError> {
+    pub(super) fn binary(
+        &self,
+        binary: &Binary,
+        span: Span,
+        lhs: Data,
+        rhs: Data,
+    ) -> Result<Data, QueryError> {
         Ok(match (lhs, rhs) {
             (Data::Scalar(left), Data::Scalar(right)) => {
                 let pairs = left.iter().zip(&right);
@@ -53,21 +61,36 @@ impl Context<'_> {
             }
             (Data::Vector(mut vector), Data::Scalar(scalar)) => {
                 vector.map_steps(|step, value| element(binary, value, scalar[step], value));
-                Data::Vector(self.after_scalar(binary, vector)?)
+                Data::Vector(self.after_scalar(binary, span, vector, &scalar, false)?)
             }
             (Data::Scalar(scalar), Data::Vector(mut vector)) => {
                 vector.map_steps(|step, value| element(binary, scalar[step], value, value));
-                Data::Vector(self.after_scalar(binary, vector)?)
+                Data::Vector(self.after_scalar(binary, span, vector, &scalar, true)?)
             }
             (Data::Vector(left), Data::Vector(right)) if binary.op.is_set() => {
                 Data::Vector(self.set_operator(binary, left, right)?)
             }
-            (Data::Vector(left), Data::Vector(right)) => Data::Vector(self.matched(binary, left, right)?),
+            (Data::Vector(left), Data::Vector(right)) => {
+                Data::Vector(self.matched(binary, span, left, right)?)
+            }
             _ => unreachable!("the type check lets only numbers stand here"),
         })
     }
 
-    fn after_scalar(&self, binary: &Binary, mut vector: Vector) -> Result<Vector, QueryError> {
+    /// Ends an operator between a vector, whose floats are computed, and a scalar.
+    fn after_scalar(
+        &self,
+        binary: &Binary,
+        span: Span,
+        mut vector: Vector,
+        scalar: &[f64],
+        scalar_left: bool,
+    ) -> Result<Vector, QueryError> {
+        if vector.has_histograms() {
+            let operator = Operator::new(binary);
+            operator.with_scalar(&mut vector, scalar, scalar_left);
+            self.notes(span, operator.into_notes(), "");
+        }
         vector.remove_empty_rows();
         if binary.op.drops_name() || binary.return_bool {
             self.drop_names(&mut vector, Collisions::Merge)?;

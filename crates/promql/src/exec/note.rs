@@ -46,13 +46,21 @@ pub(super) enum Note {
     /// One histogram follows a reset, another one does not.
     ResetCollision(Operation),
     /// A native histogram and classic buckets have the same labels.
+    #[expect(dead_code, reason = "quantiles come next")]
     ClassicAndNative,
+    /// The kinds of samples left and right of an operator.
+    IncompatibleTypes(&'static str, &'static str, &'static str),
+    /// Exponential and custom buckets meet at an operator.
+    IncompatibleBuckets(&'static str),
 }
 
 impl Note {
     fn level(self) -> Level {
         match self {
-            Self::IgnoredInWindow | Self::IgnoredInAggregation(_) | Self::Reconciled(_) => Level::Info,
+            Self::IgnoredInWindow
+            | Self::IgnoredInAggregation(_)
+            | Self::Reconciled(_)
+            | Self::IncompatibleTypes(..) => Level::Info,
             _ => Level::Warning,
         }
     }
@@ -79,6 +87,15 @@ impl Note {
             }
             Self::ResetCollision(operation) => {
                 format!("conflicting counter resets during histogram {}", operation.name())
+            }
+            Self::IncompatibleTypes(left, op, right) => {
+                let quoted = model::labels::quote(op);
+                format!(
+                    "incompatible sample types encountered for binary operator {quoted}: {left} {op} {right}"
+                )
+            }
+            Self::IncompatibleBuckets(op) => {
+                format!("incompatible bucket layout encountered for binary operator {op}")
             }
             Self::ClassicAndNative => {
                 let named =
@@ -117,10 +134,6 @@ impl Notes {
                 false
             }
         }
-    }
-
-    pub(super) fn merge(&mut self, other: Self) {
-        other.0.into_iter().for_each(|note| self.add(note));
     }
 }
 

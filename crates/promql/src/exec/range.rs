@@ -7,6 +7,7 @@
 mod counter;
 mod cursor;
 pub(super) mod extended;
+mod histogram;
 mod mixed;
 mod over_time;
 mod regression;
@@ -88,13 +89,22 @@ impl RangeCall {
             }
         });
         if matches!(self.kind, FunctionKind::Rate | FunctionKind::Increase)
-            && start_time::overlap_within(buffer, &self.reference, &self.grid)
+            && start_time::overlap_within(
+                &buffer.timestamps,
+                &buffer.start_timestamps,
+                &self.reference,
+                &self.grid,
+            )
         {
-            let name = model::labels::quote(self.source.metric_name(context, index));
-            let text = "sample has start time that overlaps with previous sample timestamp for metric";
-            context.warn(self.matrix_span, format!("{text} {name}"));
+            self.warn_of_overlap(context, self.source.metric_name(context, index));
         }
         Ok(())
+    }
+
+    fn warn_of_overlap(&self, context: &Context<'_>, metric: &str) {
+        let name = model::labels::quote(metric);
+        let text = "sample has start time that overlaps with previous sample timestamp for metric";
+        context.warn(self.matrix_span, format!("{text} {name}"));
     }
 }
 
@@ -169,7 +179,8 @@ impl Context<'_> {
             |index| call.source.meta(self, index),
             |index, buffer, row| call.fill(self, index, buffer, row),
         )?;
-        self.annotate_range(&call, vector.series.iter().map(|series| series.labels.metric_name()));
+        let floats = (0..vector.series.len()).filter(|row| vector.has_floats(*row));
+        self.annotate_range(&call, floats.map(|row| vector.series[row].labels.metric_name()));
         if drops_name(function.kind) {
             self.drop_names(&mut vector, Collisions::Refuse)?;
         }
@@ -226,7 +237,7 @@ impl Context<'_> {
         })
     }
 
-    /// Adds the annotations of a call, given the metric names of the series that have a result.
+    /// Adds the annotations of a call, given the metric names of the series that have a float for a result.
     pub(super) fn annotate_range<'a>(&self, call: &RangeCall, names: impl Iterator<Item = &'a str>) {
         let mut names = names.peekable();
         if names.peek().is_none() {

@@ -9,7 +9,7 @@ use model::is_stale;
 use storage::{Samples, Series, SeriesSet};
 
 use super::range::{extended, split};
-use super::vector::{Cells, Row, SeriesMeta, Vector, histogram_samples, is_stale_histogram};
+use super::vector::{Cells, Row, SeriesMeta, Vector, histogram_samples, is_absent};
 use super::{Context, SERIES_BLOCK};
 use crate::ast::{NodeId, RangeMode};
 use crate::error::QueryError;
@@ -189,6 +189,23 @@ pub(super) struct FilledRows {
 }
 
 impl FilledRows {
+    /// Returns the indexes of the rows that have a float.
+    pub(super) fn with_floats(&self, steps: usize) -> impl Iterator<Item = u32> {
+        let rows = self.indexes.iter().enumerate();
+        rows.filter(move |(row, _)| {
+            let values = || &self.values[row * steps..(row + 1) * steps];
+            self.histograms.get(*row).is_none_or(Option::is_none)
+                || values().iter().any(|value| !is_absent(*value))
+        })
+        .map(|(_, index)| *index)
+    }
+
+    /// Returns as how many samples the rows count: every cell, and histograms by their size.
+    pub(super) fn samples(&self) -> usize {
+        let cells = self.histograms.iter().flatten().flat_map(|cells| cells.iter().flatten());
+        self.values.len() + cells.map(|histogram| histogram_samples(histogram)).sum::<usize>()
+    }
+
     fn push(&mut self, index: usize, row: &mut Row) {
         if row.is_empty() {
             return;
@@ -236,7 +253,7 @@ fn fill_mixed(samples: &Samples, reference: &Reference, grid: &Grid, what: Yield
         let found = samples.histograms.binary_search_by_key(&(newest as u32), |(position, _)| *position);
         let histogram = found.ok().map(|index| &samples.histograms[index].1);
         let value = samples.floats[newest];
-        if histogram.map_or_else(|| is_stale(value), |histogram| is_stale_histogram(histogram)) {
+        if histogram.map_or_else(|| is_stale(value), |histogram| histogram.is_stale()) {
             return;
         }
         match (time_of(samples, newest, what), histogram) {

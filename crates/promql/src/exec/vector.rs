@@ -13,7 +13,7 @@ use std::sync::Arc;
 use model::{FloatHistogram, LabelSet};
 
 pub(super) use self::names::{Collisions, NAME_LABELS, labels_text};
-pub(super) use self::row::{Cell, Cells, Row, histogram_samples, is_present, is_stale_histogram, normalized};
+pub(super) use self::row::{Cell, Cells, Row, changed, histogram_samples, is_present, no_cells, normalized};
 
 /// What a cell without a float holds.
 pub(super) const ABSENT: f64 = f64::from_bits(model::STALE_NAN_BITS);
@@ -68,6 +68,11 @@ impl Vector {
     /// Returns the histogram of a row at a step.
     pub(super) fn histogram(&self, index: usize, step: usize) -> Option<&Arc<FloatHistogram>> {
         self.cells(index).and_then(|cells| cells[step].as_ref())
+    }
+
+    /// Tells whether a row, which is not empty, has a float.
+    pub(super) fn has_floats(&self, index: usize) -> bool {
+        self.cells(index).is_none() || self.row(index).iter().any(|value| !is_absent(*value))
     }
 
     pub(super) fn has_histograms(&self) -> bool {
@@ -176,7 +181,6 @@ impl Vector {
     }
 
     /// Changes or removes every histogram, given its step.
-    #[expect(dead_code, reason = "operations on histograms come next")]
     pub(super) fn map_histograms(&mut self, mut change: impl FnMut(usize, &Arc<FloatHistogram>) -> Cell) {
         for cells in self.histograms.iter_mut().flatten() {
             for (step, cell) in cells.iter_mut().enumerate() {

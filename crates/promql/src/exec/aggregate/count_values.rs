@@ -24,6 +24,7 @@ impl Context<'_> {
             self.budget.check()?;
             // All NaNs print alike, zero and minus zero do not.
             let mut row_of: HashMap<u64, usize> = HashMap::new();
+            let mut row_of_text: HashMap<String, usize> = HashMap::new();
             for row in rows {
                 for (step, value) in input.row(*row as usize).iter().enumerate() {
                     if is_absent(*value) {
@@ -31,19 +32,34 @@ impl Context<'_> {
                     }
                     let key = if value.is_nan() { f64::NAN.to_bits() } else { value.to_bits() };
                     let index = *row_of.entry(key).or_insert_with(|| {
-                        let mut labels = series.labels.to_builder();
-                        labels.set(label, model::float::format_plain(*value));
-                        let meta = SeriesMeta { labels: labels.build(), drop_name: series.drop_name };
-                        vector.series.push(meta);
-                        vector.values.resize(vector.values.len() + vector.steps, ABSENT);
-                        vector.series.len() - 1
+                        new_row(&mut vector, &series, label, model::float::format_plain(*value))
                     });
-                    let cell = &mut vector.row_mut(index)[step];
-                    *cell = if is_absent(*cell) { 1.0 } else { *cell + 1.0 };
+                    count(&mut vector, index, step);
+                }
+                for (step, cell) in input.cells(*row as usize).unwrap_or_default().iter().enumerate() {
+                    let Some(text) = cell.as_ref().map(ToString::to_string) else { continue };
+                    let index = *row_of_text
+                        .entry(text)
+                        .or_insert_with_key(|text| new_row(&mut vector, &series, label, text.clone()));
+                    count(&mut vector, index, step);
                 }
             }
             self.budget.cells(vector.series.len(), vector.steps)?;
         }
         Ok(vector.sorted())
     }
+}
+
+/// Appends an empty row for a value of a group.
+fn new_row(vector: &mut Vector, group: &SeriesMeta, label: &str, value: String) -> usize {
+    let mut labels = group.labels.to_builder();
+    labels.set(label, value);
+    vector.series.push(SeriesMeta { labels: labels.build(), drop_name: group.drop_name });
+    vector.values.resize(vector.values.len() + vector.steps, ABSENT);
+    vector.series.len() - 1
+}
+
+fn count(vector: &mut Vector, row: usize, step: usize) {
+    let cell = &mut vector.row_mut(row)[step];
+    *cell = if is_absent(*cell) { 1.0 } else { *cell + 1.0 };
 }

@@ -8,7 +8,7 @@ use super::super::{Context, quantile};
 use super::Groups;
 use super::state::{Count, Deviation, Group, Max, Min, State, Variance};
 use super::stream::add_row;
-use crate::ast::AggregateOp;
+use crate::ast::{AggregateOp, Span};
 use crate::error::QueryError;
 
 /// How many cells of input a worker takes at a time, at least.
@@ -21,8 +21,16 @@ struct Task {
 }
 
 impl Context<'_> {
-    pub(super) fn fold(&self, op: AggregateOp, input: &Vector, groups: Groups) -> Result<Vector, QueryError> {
-        match op {
+    /// Folds a table; `span` is the operand's.
+    pub(super) fn fold(
+        &self,
+        op: AggregateOp,
+        span: Span,
+        input: &Vector,
+        groups: Groups,
+    ) -> Result<Vector, QueryError> {
+        let histograms = self.fold_histograms(op, span, input, &groups)?;
+        let mut vector = match op {
             AggregateOp::Sum => self.fold_as::<Kahan>(input, groups),
             AggregateOp::Avg => self.fold_as::<Mean>(input, groups),
             AggregateOp::Min => self.fold_as::<Min>(input, groups),
@@ -32,7 +40,12 @@ impl Context<'_> {
             AggregateOp::Stdvar => self.fold_as::<Variance>(input, groups),
             AggregateOp::Stddev => self.fold_as::<Deviation>(input, groups),
             other => Err(QueryError::Unsupported(format!("the aggregation {other}"))),
+        }?;
+        if let Some(histograms) = histograms {
+            histograms.finish(self, span, &mut vector);
         }
+        vector.remove_empty_rows();
+        Ok(vector)
     }
 
     fn fold_as<S: State>(&self, input: &Vector, groups: Groups) -> Result<Vector, QueryError> {
@@ -48,7 +61,7 @@ impl Context<'_> {
     }
 
     pub(super) fn quantiles(&self, q: &[f64], input: &Vector, groups: Groups) -> Result<Vector, QueryError> {
-        self.per_group(input, groups, |rows, steps, out| {
+        let mut vector = self.per_group(input, groups, |rows, steps, out| {
             let mut values = Vec::with_capacity(rows.len());
             for (step, cell) in steps.zip(out) {
                 values.clear();
@@ -58,10 +71,12 @@ impl Context<'_> {
                     *cell = quantile::quantile(q[step], &mut values);
                 }
             }
-        })
+        })?;
+        vector.remove_empty_rows();
+        Ok(vector)
     }
 
-    /// Computes one row for each group; `compute` gets the group's rows, a stretch of steps and where the results go.
+    /// Computes one row for each group, empty ones too; `compute` gets the group's rows, a stretch of steps and where the results go.
     fn per_group(
         &self,
         input: &Vector,
@@ -87,7 +102,6 @@ impl Context<'_> {
             }
         }
         vector.series = groups.series;
-        vector.remove_empty_rows();
         Ok(vector)
     }
 }

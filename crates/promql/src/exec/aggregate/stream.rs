@@ -10,13 +10,15 @@ use storage::{Samples, Series};
 
 use super::super::kahan::{Kahan, Mean};
 use super::super::label_ids::LabelIds;
+use super::super::note::Note;
 use super::super::range::{RangeCall, drops_name};
 use super::super::selector::FilledRows;
 use super::super::vector::{ABSENT, NAME_LABELS, Row, SeriesMeta, Vector, is_absent};
 use super::super::{Context, Data};
+use super::histograms::HistogramFold;
 use super::keeps;
 use super::state::{Count, Deviation, Group, Max, Min, State, Variance};
-use crate::ast::{Aggregate, AggregateOp, NodeId, NodeKind};
+use crate::ast::{Aggregate, AggregateOp, NodeId, NodeKind, Span};
 use crate::error::QueryError;
 
 /// About how many cells one wave has.
@@ -36,6 +38,8 @@ enum Operand {
 struct SeriesGroups {
     of_series: Vec<u32>,
     metas: Vec<SeriesMeta>,
+    /// Series have lost their names before they are grouped.
+    names_removed: bool,
 }
 
 impl Context<'_> {
@@ -43,6 +47,7 @@ impl Context<'_> {
     pub(in super::super) fn streamed(
         &self,
         aggregate: &Aggregate,
+        span: Span,
         operand: NodeId,
         results: &mut [Option<Data>],
     ) -> Result<Vector, QueryError> {
@@ -67,7 +72,7 @@ impl Context<'_> {
                 NodeKind::Call(function, args) => self.range_call(function, args, grid, results)?,
                 _ => self.selector(operand)?,
             };
-            return self.aggregate(aggregate, None, table, grid);
+            return self.aggregate(aggregate, span, None, table, grid);
         }
         let operand = match &self.expr.node(operand).kind {
             NodeKind::Call(function, args) => {
@@ -76,14 +81,14 @@ impl Context<'_> {
             _ => Operand::Selector(operand),
         };
         let mut vector = match aggregate.op {
-            AggregateOp::Sum => self.stream::<Kahan>(&operand, series, groups, grid.steps),
-            AggregateOp::Avg => self.stream::<Mean>(&operand, series, groups, grid.steps),
-            AggregateOp::Min => self.stream::<Min>(&operand, series, groups, grid.steps),
-            AggregateOp::Max => self.stream::<Max>(&operand, series, groups, grid.steps),
-            AggregateOp::Count => self.stream::<Count>(&operand, series, groups, grid.steps),
-            AggregateOp::Group => self.stream::<Group>(&operand, series, groups, grid.steps),
-            AggregateOp::Stdvar => self.stream::<Variance>(&operand, series, groups, grid.steps),
-            AggregateOp::Stddev => self.stream::<Deviation>(&operand, series, groups, grid.steps),
+            AggregateOp::Sum => self.stream::<Kahan>(aggregate, &operand, series, groups, grid.steps),
+            AggregateOp::Avg => self.stream::<Mean>(aggregate, &operand, series, groups, grid.steps),
+            AggregateOp::Min => self.stream::<Min>(aggregate, &operand, series, groups, grid.steps),
+            AggregateOp::Max => self.stream::<Max>(aggregate, &operand, series, groups, grid.steps),
+            AggregateOp::Count => self.stream::<Count>(aggregate, &operand, series, groups, grid.steps),
+            AggregateOp::Group => self.stream::<Group>(aggregate, &operand, series, groups, grid.steps),
+            AggregateOp::Stdvar => self.stream::<Variance>(aggregate, &operand, series, groups, grid.steps),
+            AggregateOp::Stddev => self.stream::<Deviation>(aggregate, &operand, series, groups, grid.steps),
             other => Err(QueryError::Internal(format!("{other} does not stream"))),
         }?;
         vector.series.iter_mut().for_each(|series| series.drop_name = drops && !removed);
@@ -92,6 +97,7 @@ impl Context<'_> {
 
     fn stream<S: State>(
         &self,
+        aggregate: &Aggregate,
         operand: &Operand,
         series: &[Series],
         groups: SeriesGroups,
@@ -99,7 +105,9 @@ impl Context<'_> {
     ) -> Result<Vector, QueryError> {
         self.budget.cells(groups.metas.len(), steps)?;
         let mut states: Vec<Option<S>> = vec![None; groups.metas.len() * steps];
-        let mut rows_of: Vec<Vec<usize>> = vec![Vec::new(); groups.metas.len()];
+        let operand_span = self.expr.node(aggregate.expr).span;
+        let mut histograms = HistogramFold::new(aggregate.op, groups.metas.len(), steps);
+        let mut rows_of: Vec<Vec<u32>> = vec![Vec::new(); groups.metas.len()];
         let mut present: Vec<u32> = Vec::new();
         let wave = (WAVE_CELLS / steps).clamp(*WAVE_SERIES.start(), *WAVE_SERIES.end());
         for start in (0..series.len()).step_by(wave) {
@@ -108,15 +116,22 @@ impl Context<'_> {
                 Operand::Selector(id) => self.instant_row(*id, &series[index], buffer, row),
                 Operand::Call(call) => call.fill(self, index, buffer, row),
             };
-            let FilledRows { indexes, values, .. } = self.filled_rows(start..end, steps, fill)?;
-            self.budget.hold(values.len())?;
+            let filled = self.filled_rows(start..end, steps, fill)?;
+            let samples = filled.samples();
+            present.extend(filled.with_floats(steps));
+            let FilledRows { indexes, values, histograms: cells } = filled;
+            self.budget.hold(samples)?;
             rows_of.iter_mut().for_each(Vec::clear);
             for (row, index) in indexes.iter().enumerate() {
-                rows_of[groups.of_series[*index as usize] as usize].push(row);
+                rows_of[groups.of_series[*index as usize] as usize].push(row as u32);
             }
             add_wave(&mut states, &rows_of, &values, steps);
-            self.budget.release(values.len());
-            present.extend(indexes);
+            histograms.add(&rows_of, &cells, |row| {
+                let labels = &series[indexes[row] as usize].labels;
+                let name = if groups.names_removed { "" } else { labels.metric_name() };
+                self.note(operand_span, Note::MixedBuckets, name);
+            });
+            self.budget.release(samples);
         }
         if let Operand::Call(call) = operand {
             self.annotate_range(
@@ -126,25 +141,28 @@ impl Context<'_> {
         }
         let values = states.into_iter().map(|state| state.map_or(ABSENT, S::finish)).collect();
         let mut vector = Vector { series: groups.metas, steps, values, histograms: Vec::new() };
+        histograms.finish(self, operand_span, &mut vector);
         vector.remove_empty_rows();
         Ok(vector)
     }
 }
 
 /// Adds rows to the states of their groups: groups side by side, or the stretches of a single one.
-fn add_wave<S: State>(states: &mut [Option<S>], rows_of: &[Vec<usize>], values: &[f64], steps: usize) {
+fn add_wave<S: State>(states: &mut [Option<S>], rows_of: &[Vec<u32>], values: &[f64], steps: usize) {
     if let [rows] = rows_of {
         states.par_chunks_mut(STEPS_TILE).enumerate().for_each(|(tile, states)| {
             let first = tile * STEPS_TILE;
             for row in rows {
-                add_row(states, &values[row * steps + first..row * steps + first + states.len()]);
+                let start = *row as usize * steps + first;
+                add_row(states, &values[start..start + states.len()]);
             }
         });
         return;
     }
     states.par_chunks_mut(steps).zip(rows_of).for_each(|(states, rows)| {
         for row in rows {
-            add_row(states, &values[row * steps..(row + 1) * steps]);
+            let start = *row as usize * steps;
+            add_row(states, &values[start..start + steps]);
         }
     });
 }
@@ -162,7 +180,7 @@ pub(super) fn add_row<S: State>(states: &mut [Option<S>], row: &[f64]) {
 }
 
 fn series_groups(aggregate: &Aggregate, series: &[Series], names_removed: bool) -> SeriesGroups {
-    let mut groups = SeriesGroups { of_series: vec![0; series.len()], metas: Vec::new() };
+    let mut groups = SeriesGroups { of_series: vec![0; series.len()], metas: Vec::new(), names_removed };
     if aggregate.grouping.is_empty() && !aggregate.without {
         groups.metas.push(SeriesMeta::new(LabelSet::empty()));
         return groups;

@@ -11,11 +11,12 @@ use model::labels::METRIC_NAME;
 use super::super::Context;
 use super::super::label_ids::LabelIds;
 use super::super::vector::{
-    ABSENT, Cell, Collisions, NAME_LABELS, SeriesMeta, Vector, is_absent, is_present, labels_text,
+    ABSENT, Cell, Collisions, NAME_LABELS, Row, SeriesMeta, Vector, is_absent, is_present, labels_text,
 };
 use super::element;
+use super::histogram::{Operand, Operator};
 use super::set::presence;
-use crate::ast::{Binary, Cardinality, Matching};
+use crate::ast::{Binary, Cardinality, Matching, Span};
 use crate::error::QueryError;
 
 /// How many match groups a worker takes at a time.
@@ -52,6 +53,7 @@ pub(super) fn match_groups(matching: &Matching, left: &Vector, right: &Vector) -
 /// One match group being computed: `many` are the rows of the side that may repeat.
 struct Matcher<'a> {
     binary: &'a Binary,
+    operator: &'a Operator<'a>,
     many: &'a Vector,
     one: &'a Vector,
     /// The right side is the many side.
@@ -99,12 +101,19 @@ fn rows_of<'a>(
 }
 
 impl Context<'_> {
-    pub(super) fn matched(&self, binary: &Binary, left: Vector, right: Vector) -> Result<Vector, QueryError> {
+    pub(super) fn matched(
+        &self,
+        binary: &Binary,
+        span: Span,
+        left: Vector,
+        right: Vector,
+    ) -> Result<Vector, QueryError> {
         let groups = match_groups(&binary.matching, &left, &right);
         let swapped = binary.matching.cardinality == Cardinality::OneToMany;
         let (many, one) = if swapped { (&right, &left) } else { (&left, &right) };
         let delayed = self.config.delayed_name_removal;
-        let matcher = Matcher { binary, many, one, swapped, delayed };
+        let operator = Operator::new(binary);
+        let matcher = Matcher { binary, operator: &operator, many, one, swapped, delayed };
         let parts = self.blocks(groups.len(), GROUPS_BLOCK, |block| {
             let mut part = Vector::new(left.steps);
             for group in &groups[block] {
@@ -116,6 +125,7 @@ impl Context<'_> {
         for part in parts {
             vector.extend(part);
         }
+        self.notes(span, operator.into_notes(), "");
         vector.join_equal(Collisions::Merge)?;
         Ok(vector)
     }
@@ -136,7 +146,7 @@ impl Matcher<'_> {
         let steps = self.many.steps;
         let mut taken = vec![false; if many.len() > 1 { steps } else { 0 }];
         let mut taken_by_labels: HashMap<LabelSet, Vec<bool>> = HashMap::new();
-        let mut row = vec![ABSENT; steps];
+        let mut row = Row::new(steps);
         for many_row in &many_rows {
             for one_row in one_rows.iter().filter(|one_row| many_row.is_real || one_row.is_real) {
                 let labels = self.result_labels(many_row.labels, one_row.labels);
@@ -147,22 +157,39 @@ impl Matcher<'_> {
                     };
                     self.take_steps(many_row, one_row, taken)?;
                 }
-                self.compute(many_row.values, one_row.values, &mut row);
+                self.compute(many_row, one_row, &mut row);
                 let drops = self.delayed && (self.binary.op.drops_name() || self.binary.return_bool);
-                out.push(SeriesMeta { labels, drop_name: drops || many_row.drop_name }, &row);
+                let meta = SeriesMeta { labels, drop_name: drops || many_row.drop_name };
+                out.push_with(meta, &row.values, row.cells.take());
             }
         }
         Ok(())
     }
 
-    fn compute(&self, many: &[f64], one: &[f64], row: &mut [f64]) {
-        for ((cell, many), one) in row.iter_mut().zip(many).zip(one) {
+    fn compute(&self, many: &SideRow<'_>, one: &SideRow<'_>, row: &mut Row) {
+        if many.cells.is_some() || one.cells.is_some() {
+            return self.compute_mixed(many, one, row);
+        }
+        for ((cell, many), one) in row.values.iter_mut().zip(many.values).zip(one.values) {
             *cell = if is_absent(*many) || is_absent(*one) {
                 ABSENT
             } else {
                 let (left, right) = if self.swapped { (*one, *many) } else { (*many, *one) };
                 element(self.binary, left, right, left)
             };
+        }
+    }
+
+    /// The same where either row has histograms.
+    fn compute_mixed(&self, many: &SideRow<'_>, one: &SideRow<'_>, row: &mut Row) {
+        row.clear();
+        let (left, right) = if self.swapped { (one, many) } else { (many, one) };
+        for step in 0..row.values.len() {
+            let left = Operand::of(left.values[step], left.cells, step);
+            let right = Operand::of(right.values[step], right.cells, step);
+            if let (Some(left), Some(right)) = (left, right) {
+                self.operator.compute(left, right, step, row);
+            }
         }
     }
 

@@ -30,12 +30,14 @@ fn extrapolated(window: &Window<'_>, counter: bool) -> Option<f64> {
 /// Returns the change between the first and the last sample, and by how much it grows to cover the whole range.
 fn extrapolated_factor(window: &Window<'_>, counter: bool) -> Option<(f64, f64)> {
     let (times, values) = (window.times, window.values);
-    let (first, last) = (0, times.len() - 1);
-    let start_ms = if counter { start_time::of_first(times, window.starts, window.start_ms) } else { None };
-    if last == 0 && start_ms.is_none() {
+    let last = times.len() - 1;
+    let counts_from_ms =
+        if counter { start_time::of_first(times, window.starts, window.start_ms) } else { None };
+    if last == 0 && counts_from_ms.is_none() {
         return None;
     }
-    let mut change = values[last] - values[first];
+    let first = values[0];
+    let mut change = values[last] - first;
     if counter && (window.falls || !window.starts.is_empty()) {
         for index in 1..values.len() {
             if values[index] < values[index - 1] || start_time::is_reset(times, window.starts, index) {
@@ -43,27 +45,50 @@ fn extrapolated_factor(window: &Window<'_>, counter: bool) -> Option<(f64, f64)>
             }
         }
     }
+    if counts_from_ms.is_some() {
+        // It was zero then.
+        change += first;
+    }
+    let falls_short = counter && counts_from_ms.is_none() && change > 0.0 && first >= 0.0;
+    let to_zero = falls_short.then(|| first / change);
+    let sampled = Sampled { first_ms: times[0], last_ms: times[last], gaps: last, counts_from_ms };
+    Some((change, growth(window, &sampled, to_zero)))
+}
+
+/// What part of a window its samples cover.
+pub(super) struct Sampled {
+    pub(super) first_ms: i64,
+    pub(super) last_ms: i64,
+    /// One less than there are samples.
+    pub(super) gaps: usize,
+    /// When the first sample was zero, if that is known and in the window.
+    pub(super) counts_from_ms: Option<i64>,
+}
+
+/// Returns by how much a change between samples grows to cover the whole range.
+///
+/// A counter is never below zero, so it is not followed further back than to where it was zero: `to_zero` of what the
+/// samples cover, before the first.
+pub(super) fn growth(window: &Window<'_>, sampled: &Sampled, to_zero: Option<f64>) -> f64 {
     let seconds = |from: i64, to: i64| (to - from) as f64 / 1000.0;
-    let mut to_start = seconds(window.start_ms, times[first]);
-    let mut to_end = seconds(times[last], window.end_ms);
-    let mut sampled = seconds(times[first], times[last]);
-    let gap = if last == 0 { 0.0 } else { sampled / last as f64 };
-    if let Some(start_ms) = start_ms {
-        // It was zero then, so there is nothing to guess.
-        change += values[first];
-        sampled = seconds(start_ms, times[last]);
+    let mut to_start = seconds(window.start_ms, sampled.first_ms);
+    let mut to_end = seconds(sampled.last_ms, window.end_ms);
+    let mut covered = seconds(sampled.first_ms, sampled.last_ms);
+    let gap = if sampled.gaps == 0 { 0.0 } else { covered / sampled.gaps as f64 };
+    if let Some(from_ms) = sampled.counts_from_ms {
+        // There is nothing to guess.
+        covered = seconds(from_ms, sampled.last_ms);
         to_start = 0.0;
     } else if to_start >= gap * EXTRAPOLATION_GAPS_MAX {
         to_start = gap / 2.0;
     }
-    if counter && start_ms.is_none() && change > 0.0 && values[first] >= 0.0 {
-        // A counter is never below zero: do not go further back than to where it was zero.
-        to_start = to_start.min(sampled * (values[first] / change));
+    if let Some(share) = to_zero {
+        to_start = to_start.min(covered * share);
     }
     if to_end >= gap * EXTRAPOLATION_GAPS_MAX {
         to_end = gap / 2.0;
     }
-    Some((change, (sampled + to_start + to_end) / sampled))
+    (covered + to_start + to_end) / covered
 }
 
 pub(super) fn irate(window: &Window<'_>) -> Option<f64> {

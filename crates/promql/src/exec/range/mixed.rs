@@ -10,7 +10,7 @@ use super::super::note::{Note, Notes};
 use super::super::vector::Row;
 use super::samples::{Histograms, HistogramsSeen};
 use super::transitions::{self, Started};
-use super::{RangeCall, Window, each_window};
+use super::{RangeCall, Window, each_window, histogram, start_time};
 use crate::function::FunctionKind as K;
 
 /// The result of a function of a window.
@@ -54,17 +54,6 @@ impl<'a> Window<'a> {
         points.sort_by_key(|point| point.time_ms);
         points
     }
-
-    /// Returns all samples with their times, in time order.
-    pub(super) fn points(&self) -> impl DoubleEndedIterator<Item = (i64, Point<'a>)> + use<'a> {
-        let floats =
-            self.times.iter().zip(self.values).map(|(time_ms, value)| (*time_ms, Point::Float(*value)));
-        let histograms = self.histograms.times.iter().zip(self.histograms.values);
-        let histograms = histograms.map(|(time_ms, histogram)| (*time_ms, Point::Histogram(histogram)));
-        let mut points: Vec<_> = floats.chain(histograms).collect();
-        points.sort_by_key(|(time_ms, _)| *time_ms);
-        points.into_iter()
-    }
 }
 
 impl RangeCall {
@@ -100,22 +89,38 @@ impl RangeCall {
             _ => self.matrix_span,
         };
         context.notes(span, notes, metric);
+        let starts =
+            [(&floats.timestamps, &floats.start_timestamps), (&histograms.times, &histograms.starts)];
+        if matches!(self.kind, K::Rate | K::Increase)
+            && starts
+                .iter()
+                .any(|(times, starts)| start_time::overlap_within(times, starts, &self.reference, &self.grid))
+        {
+            self.warn_of_overlap(context, metric);
+        }
     }
 
     /// Evaluates the function for a window that holds a histogram.
     fn sample(&self, window: &Window<'_>, notes: &mut Notes) -> Option<Sample> {
         let seconds = |time_ms: i64| Some(Sample::Float(time_ms as f64 / 1000.0));
-        let (first, last) = (|| window.points().next(), || window.points().next_back());
         match self.kind {
+            K::Rate | K::Increase | K::Delta => histogram::extrapolated(self.kind, window, notes),
+            K::Irate | K::Idelta => match window.started().last_chunk()? {
+                [Started { point: Point::Float(_), .. }, Started { point: Point::Float(_), .. }] => {
+                    (self.compute)(window).map(Sample::Float)
+                }
+                pair => histogram::instant(self.kind, pair, notes),
+            },
+            K::SumOverTime | K::AvgOverTime => histogram::accumulated(self.kind, window, notes),
             K::CountOverTime => {
                 Some(Sample::Float((window.values.len() + window.histograms.values.len()) as f64))
             }
             K::Resets | K::Changes => Some(Sample::Float(transitions::count(self.kind, &window.started()))),
             K::PresentOverTime | K::AbsentOverTime => Some(Sample::Float(1.0)),
-            K::FirstOverTime => first().map(|(_, point)| point.sample()),
-            K::LastOverTime => last().map(|(_, point)| point.sample()),
-            K::TsOfFirstOverTime => seconds(first()?.0),
-            K::TsOfLastOverTime => seconds(last()?.0),
+            K::FirstOverTime => window.started().first().map(|first| first.point.sample()),
+            K::LastOverTime => window.started().last().map(|last| last.point.sample()),
+            K::TsOfFirstOverTime => seconds(window.started().first()?.time_ms),
+            K::TsOfLastOverTime => seconds(window.started().last()?.time_ms),
             _ if window.values.is_empty() => None,
             _ => {
                 notes.add(Note::IgnoredInWindow);

@@ -7,7 +7,7 @@ use model::histogram::CounterResetHint;
 use model::{FloatHistogram, is_stale};
 use storage::Samples;
 
-use super::super::vector::{Cell, is_stale_histogram};
+use super::super::vector::Cell;
 use crate::plan::Grid;
 
 /// The native histograms of a series, in time order.
@@ -16,7 +16,7 @@ pub(in super::super) struct Histograms {
     pub(in super::super) times: Vec<i64>,
     pub(in super::super) values: Vec<Arc<FloatHistogram>>,
     /// Since when each has been counting, 0 for unknown; empty when that is unknown for all.
-    starts: Vec<i64>,
+    pub(super) starts: Vec<i64>,
 }
 
 /// Those that a window sees.
@@ -54,7 +54,7 @@ pub(in super::super) fn split(samples: &mut Samples) -> Histograms {
         let time_ms = samples.timestamps[index];
         let start_ms = samples.start_timestamps.get(index).copied();
         if let Some((_, histogram)) = found.next_if(|(position, _)| *position as usize == index) {
-            if !is_stale_histogram(&histogram) {
+            if !histogram.is_stale() {
                 histograms.times.push(time_ms);
                 histograms.values.push(histogram);
                 histograms.starts.extend(start_ms);

@@ -1,7 +1,5 @@
 //! Start timestamps: since when a sample has been counting (Prometheus, `promql/functions.go`).
 
-use storage::Samples;
-
 use super::cursor::Cursor;
 use crate::plan::{Grid, Reference};
 
@@ -30,8 +28,7 @@ pub(super) fn overlaps(times: &[i64], starts: &[i64], index: usize) -> bool {
 }
 
 /// Tells whether any window holds two samples that overlap.
-pub(super) fn overlap_within(samples: &Samples, reference: &Reference, grid: &Grid) -> bool {
-    let (times, starts) = (&samples.timestamps, &samples.start_timestamps);
+pub(super) fn overlap_within(times: &[i64], starts: &[i64], reference: &Reference, grid: &Grid) -> bool {
     let overlaps = |index: usize| overlaps(times, starts, index);
     if reference.mode.is_some() || !(1..starts.len()).any(overlaps) {
         return false;

@@ -17,15 +17,17 @@ const BYTES_PER_SAMPLE: usize = 16;
 
 /// Returns as how many samples a native histogram counts.
 pub(in super::super) fn histogram_samples(histogram: &FloatHistogram) -> usize {
-    let spans = histogram.positive_spans.len() + histogram.negative_spans.len();
-    let buckets = histogram.positive_buckets.len() + histogram.negative_buckets.len();
-    let fixed = std::mem::size_of::<FloatHistogram>();
-    (fixed + 8 * (spans + buckets + histogram.custom_bounds.len())).div_ceil(BYTES_PER_SAMPLE)
+    histogram.size_bytes().div_ceil(BYTES_PER_SAMPLE)
 }
 
-/// Tells whether a histogram ends its series.
-pub(in super::super) fn is_stale_histogram(histogram: &FloatHistogram) -> bool {
-    model::is_stale(histogram.sum)
+/// Returns a histogram with something done to it.
+pub(in super::super) fn changed(
+    histogram: &FloatHistogram,
+    change: impl FnOnce(&mut FloatHistogram),
+) -> Arc<FloatHistogram> {
+    let mut changed = histogram.clone();
+    change(&mut changed);
+    Arc::new(changed)
 }
 
 /// Tells whether there is a sample of either kind.
