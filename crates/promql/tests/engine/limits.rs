@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::ErrorKind;
-use promql::{Engine, EngineConfig, QueryError, QueryOptions, QueryResult, Value};
+use promql::{Engine, EngineConfig, ParserOptions, QueryError, QueryOptions, QueryResult, Value};
 use storage::{Queryable, StorageError};
 
 use crate::data::answers;
@@ -126,6 +126,24 @@ async fn annotations_are_counted_beyond_the_limit() {
     assert_eq!(infos.len(), 11);
     assert!(infos[0].starts_with("PromQL info: metric might not be a counter"), "{}", infos[0]);
     assert_eq!(infos[10], "3 more info annotations omitted");
+}
+
+#[tokio::test]
+async fn start_timestamps_are_heeded_only_when_asked_for() {
+    let line = parse_series("m_total _ 7").expect("a series line").expect("values");
+    let mut memory = Memory::default();
+    memory.load(vec![LoadedSeries { line, interval_ms: 60_000, starts: vec![None, Some(-30_000)] }]);
+    let data = memory.snapshot();
+    let config = |use_start_timestamps| EngineConfig {
+        use_start_timestamps,
+        parser: ParserOptions::everything(),
+        ..EngineConfig::default()
+    };
+    for (query, expected) in [("increase(m_total[1m])", 7.0), ("start_timestamp(m_total)", 30.0)] {
+        assert_eq!(single_value(instant(config(true), data.clone(), query).await), expected, "{query}");
+        let result = instant(config(false), data.clone(), query).await.expect(query);
+        assert_eq!(result.value, Value::Vector(Vec::new()), "{query}");
+    }
 }
 
 #[tokio::test]

@@ -196,11 +196,8 @@ impl Matcher<'_> {
     /// Returns what `fill` puts where one side is missing and the other is not.
     fn stand_ins(&self, many: &[u32], one: &[u32]) -> StandIns {
         let matching = &self.binary.matching;
-        let (many_fill, one_fill) = if self.swapped {
-            (matching.fill_right, matching.fill_left)
-        } else {
-            (matching.fill_left, matching.fill_right)
-        };
+        // With `group_right` the sides are the other way round and their stand-ins are not, as in Prometheus.
+        let (many_fill, one_fill) = (matching.fill_left, matching.fill_right);
         let fill = |value: Option<f64>, side: &Vector, rows: &[u32]| {
             value.map(|value| {
                 presence(side, rows).into_iter().map(|present| if present { ABSENT } else { value }).collect()
