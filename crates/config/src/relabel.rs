@@ -2,11 +2,11 @@
 
 use std::sync::LazyLock;
 
+use model::Regexp;
 use model::labels::quote;
 
 use crate::check::{Faults, Place, Text};
 use crate::labels::is_label_name;
-use crate::pattern::Pattern;
 use crate::raw;
 use crate::scrape_types::NameValidation;
 
@@ -77,7 +77,7 @@ pub struct RelabelRule {
     /// What stands between them.
     pub separator: String,
     /// What the joined text, or the label's name, must match.
-    pub regex: Pattern,
+    pub regex: Regexp,
     /// The divisor of `hashmod`.
     pub modulus: u64,
     /// The label that is set; a template for `replace`.
@@ -95,8 +95,8 @@ const DEFAULT_REGEX: &str = "(.*)";
 const DEFAULT_REPLACEMENT: &str = "$1";
 
 /// The pattern of a rule that gives none, compiled once.
-static MATCH_ALL: LazyLock<Pattern> =
-    LazyLock::new(|| Pattern::new(DEFAULT_REGEX).expect("a constant that is a valid pattern"));
+static MATCH_ALL: LazyLock<Regexp> =
+    LazyLock::new(|| Regexp::new(DEFAULT_REGEX).expect("a constant that is a valid pattern"));
 
 impl Default for RelabelRule {
     fn default() -> Self {
@@ -216,6 +216,12 @@ pub(crate) fn build_all(
     rules
 }
 
+/// Compiles a rule's expression. Prometheus compiles it between its anchors, and where a fault is the whole's, says so.
+fn regexp(text: &str) -> Result<Regexp, String> {
+    Regexp::new(text)
+        .map_err(|error| Regexp::new(&format!("^(?s:{text})$")).err().unwrap_or(error).to_string())
+}
+
 fn build(
     raw: raw::Relabel,
     validation: NameValidation,
@@ -229,7 +235,7 @@ fn build(
         None => RelabelAction::Replace,
     };
     let regex = match &raw.regex {
-        Some(_) => faults.convert(&place.key("regex"), raw.regex.as_ref(), Pattern::new)?,
+        Some(_) => faults.convert(&place.key("regex"), raw.regex.as_ref(), regexp)?,
         None => default.regex,
     };
     let mut source_labels = Vec::new();

@@ -96,7 +96,7 @@ scrape_configs:
         "global.scrape_interval: not a valid duration string: \"10\" (line 3, column 20)",
         "global.external_labels.: \"\" is not a valid label name (line 4, column 25)",
         "scrape_configs[0].scrape_timeout: scrape timeout greater than scrape interval for scrape config with job name \"a\" (20s > 10s) (line 8, column 21)",
-        "scrape_configs[0].relabel_configs[0].regex: error parsing regexp: unclosed group: `(` (line 10, column 37)",
+        "scrape_configs[0].relabel_configs[0].regex: error parsing regexp: missing closing ): `^(?s:()$` (line 10, column 37)",
         "scrape_configs[0].relabel_configs[1].action: unknown relabel action \"rename\" (line 11, column 18)",
         "scrape_configs[0].relabel_configs[2]: relabel configuration for hashmod requires non-zero modulus (line 12, column 18)",
         "scrape_configs[1].job_name: found multiple scrape configs with job name \"a\" (line 13, column 15)",

@@ -2,7 +2,7 @@
 //!
 //! Every crate imports this one, so it holds data and pure functions only: no I/O, no async, no wire types.
 //!
-//! Read in this order: [`labels`], [`matcher`], [`time`], [`sample`], [`ids`]. [`varint`] is what stored bytes are made of.
+//! Read in this order: [`labels`], [`matcher`], [`regexp`], [`time`], [`sample`], [`ids`]. [`varint`] is what stored bytes are made of.
 
 pub mod block_meta;
 pub mod error;
@@ -12,6 +12,7 @@ pub mod ids;
 pub mod labels;
 pub mod matcher;
 pub mod metadata;
+pub mod regexp;
 pub mod sample;
 pub mod time;
 pub mod varint;
@@ -23,5 +24,6 @@ pub use ids::{BlockId, Epoch, NodeId, SeriesRef, ShardId, Slot};
 pub use labels::{LabelSet, LabelSetBuilder};
 pub use matcher::{MatchOp, Matcher};
 pub use metadata::{MetricMetadata, MetricType};
+pub use regexp::{Regexp, RegexpError};
 pub use sample::{STALE_NAN_BITS, is_stale, stale_nan};
 pub use time::{BlockRange, TimeRange, TimestampMs};

@@ -1,20 +1,12 @@
 //! Matchers: one label name, one of four operators, one value.
 //!
-//! Regular expressions are anchored and a dot matches a newline, as `^(?s:PATTERN)$` in Prometheus 3. A literal, an
-//! alternation of literals and a literal prefix are recognised, so that indexes can look values up instead of scanning.
+//! Patterns are those of [`crate::regexp`], for the whole value. Indexes ask a matcher for its literal values or their
+//! beginning, so that they can look values up instead of scanning.
 
 use std::fmt;
 use std::sync::Arc;
 
-use regex_automata::meta::Regex;
-use regex_syntax::hir::{Class, Hir, HirKind, Literal};
-
-/// How much memory one compiled pattern may take; a larger one is refused as too complex.
-const REGEX_SIZE_BYTES_MAX: usize = 10 << 20;
-/// How many literals an alternation may expand to and still be looked up one by one.
-const SET_LITERALS_MAX: usize = 1024;
-/// How many characters a class may have and still count as an alternation of literals.
-const CLASS_LITERALS_MAX: usize = 16;
+use crate::regexp::{Regexp, RegexpError};
 
 /// The four operators.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -41,13 +33,6 @@ impl MatchOp {
     }
 }
 
-/// Why a matcher cannot be made.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("error parsing regexp: {message}")]
-pub struct MatcherError {
-    message: String,
-}
-
 /// A condition on one label. An absent label has the value `""`.
 #[derive(Clone)]
 pub struct Matcher {
@@ -57,31 +42,23 @@ pub struct Matcher {
     pub op: MatchOp,
     /// The value or the pattern, as written.
     pub value: Arc<str>,
-    pattern: Option<Arc<Pattern>>,
-}
-
-struct Pattern {
-    regex: Regex,
-    /// All values that can match, when they are few.
-    set: Option<Vec<String>>,
-    /// What every matching value begins with.
-    prefix: String,
+    pattern: Option<Regexp>,
 }
 
 impl Matcher {
     /// Makes a matcher.
     ///
     /// # Errors
-    /// [`MatcherError`] when a pattern is not a regular expression or compiles to more than 10 MiB.
+    /// [`RegexpError`] when a pattern is not a regular expression or is too large.
     pub fn new(
         op: MatchOp,
         name: impl Into<Arc<str>>,
         value: impl Into<Arc<str>>,
-    ) -> Result<Self, MatcherError> {
+    ) -> Result<Self, RegexpError> {
         let (name, value) = (name.into(), value.into());
         let pattern = match op {
             MatchOp::Equal | MatchOp::NotEqual => None,
-            MatchOp::Regex | MatchOp::NotRegex => Some(Arc::new(Pattern::new(&value)?)),
+            MatchOp::Regex | MatchOp::NotRegex => Some(Regexp::for_matching(&value)?),
         };
         Ok(Self { name, op, value, pattern })
     }
@@ -95,7 +72,7 @@ impl Matcher {
     pub fn matches(&self, value: &str) -> bool {
         match (&self.pattern, self.op) {
             (None, op) => (*self.value == *value) == (op == MatchOp::Equal),
-            (Some(pattern), op) => pattern.matches(value) == (op == MatchOp::Regex),
+            (Some(pattern), op) => pattern.is_match(value) == (op == MatchOp::Regex),
         }
     }
 
@@ -111,93 +88,17 @@ impl Matcher {
 
     /// Returns the values that the positive form of this matcher can match, when they are few and known.
     ///
-    /// For `=` and `!=` that is the value itself; for patterns the alternation's literals. Unsorted, may repeat.
+    /// For `=` and `!=` that is the value itself; for patterns what [`Regexp::set_matches`] says. Sorted, each once.
     pub fn literal_values(&self) -> Option<Vec<&str>> {
         match &self.pattern {
             None => Some(vec![&self.value]),
-            Some(pattern) => pattern.set.as_ref().map(|set| set.iter().map(String::as_str).collect()),
+            Some(pattern) => pattern.set_matches().map(|set| set.iter().map(String::as_str).collect()),
         }
     }
 
     /// Returns what every value begins with that the positive form of this matcher matches; may be empty.
     pub fn literal_prefix(&self) -> &str {
-        self.pattern.as_ref().map_or(&self.value, |pattern| &pattern.prefix)
-    }
-}
-
-impl Pattern {
-    fn new(pattern: &str) -> Result<Self, MatcherError> {
-        let fail = |message: String| MatcherError { message };
-        let anchored = format!("^(?s:{pattern})$");
-        // The pattern alone must parse, or `)(` would balance the anchors.
-        regex_syntax::Parser::new().parse(pattern).map_err(|e| fail(short_message(&e)))?;
-        let config = Regex::config().nfa_size_limit(Some(REGEX_SIZE_BYTES_MAX)).utf8_empty(true);
-        let regex = Regex::builder().configure(config).build(&anchored);
-        let regex =
-            regex.map_err(|e| fail(format!("expression too complex or invalid: `{pattern}`: {e}")))?;
-        let hir = regex_syntax::parse(&format!("(?s:{pattern})")).map_err(|e| fail(short_message(&e)))?;
-        let set = literals(&hir);
-        let prefix = literal_prefix(&hir);
-        Ok(Self { regex, set, prefix })
-    }
-
-    fn matches(&self, value: &str) -> bool {
-        match &self.set {
-            Some(set) => set.iter().any(|literal| literal == value),
-            None => value.starts_with(&self.prefix) && self.regex.is_match(value),
-        }
-    }
-}
-
-fn short_message(error: &regex_syntax::Error) -> String {
-    match error {
-        regex_syntax::Error::Parse(e) => format!("{}: `{}`", e.kind(), e.pattern()),
-        regex_syntax::Error::Translate(e) => format!("{}: `{}`", e.kind(), e.pattern()),
-        other => other.to_string(),
-    }
-}
-
-/// Returns all texts that an expression matches, when they are at most [`SET_LITERALS_MAX`].
-fn literals(hir: &Hir) -> Option<Vec<String>> {
-    match hir.kind() {
-        HirKind::Empty => Some(vec![String::new()]),
-        HirKind::Literal(Literal(bytes)) => Some(vec![String::from_utf8(bytes.to_vec()).ok()?]),
-        HirKind::Capture(capture) => literals(&capture.sub),
-        HirKind::Alternation(parts) => {
-            let mut all = Vec::new();
-            for part in parts {
-                all.extend(literals(part)?);
-                if all.len() > SET_LITERALS_MAX {
-                    return None;
-                }
-            }
-            Some(all)
-        }
-        HirKind::Concat(parts) => parts.iter().try_fold(vec![String::new()], |heads, part| {
-            let tails = literals(part)?;
-            if heads.len() * tails.len() > SET_LITERALS_MAX {
-                return None;
-            }
-            Some(
-                heads.iter().flat_map(|head| tails.iter().map(move |tail| format!("{head}{tail}"))).collect(),
-            )
-        }),
-        // The parser folds alternations of single characters into a class.
-        HirKind::Class(Class::Unicode(class)) => {
-            let count: usize = class.iter().map(|range| range.len()).sum();
-            let chars = class.iter().flat_map(|range| range.start()..=range.end());
-            (count <= CLASS_LITERALS_MAX).then(|| chars.map(String::from).collect())
-        }
-        HirKind::Class(Class::Bytes(_)) | HirKind::Look(_) | HirKind::Repetition(_) => None,
-    }
-}
-
-fn literal_prefix(hir: &Hir) -> String {
-    match hir.kind() {
-        HirKind::Literal(Literal(bytes)) => String::from_utf8(bytes.to_vec()).unwrap_or_default(),
-        HirKind::Capture(capture) => literal_prefix(&capture.sub),
-        HirKind::Concat(parts) => parts.first().map(literal_prefix).unwrap_or_default(),
-        _ => String::new(),
+        self.pattern.as_ref().map_or(&self.value, Regexp::prefix)
     }
 }
 
@@ -255,12 +156,5 @@ mod tests {
         assert_eq!(matcher("a.*").literal_values(), None);
         assert_eq!(matcher("pod-7-.*").literal_prefix(), "pod-7-");
         assert_eq!(matcher("(?i)abc").literal_prefix(), "");
-    }
-
-    #[test]
-    fn refuses_what_is_not_a_pattern() {
-        for pattern in ["(", ")(", "a**b(", "[", "(a{1000}){1000}{1000}"] {
-            assert!(Matcher::new(MatchOp::Regex, "l", pattern).is_err(), "{pattern}");
-        }
     }
 }

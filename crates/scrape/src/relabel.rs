@@ -55,7 +55,7 @@ fn change(labels: &mut LabelSetBuilder, rule: &RelabelRule, value: &str) {
                 .map(|(n, v)| (n.to_owned(), v.to_owned()))
                 .collect();
             for (name, value) in present {
-                if let Some(found) = rule.regex.matched(&name) {
+                if let Some(found) = rule.regex.captures(&name) {
                     labels.set(found.expand(&rule.replacement), value);
                 }
             }
@@ -69,7 +69,7 @@ fn change(labels: &mut LabelSetBuilder, rule: &RelabelRule, value: &str) {
 }
 
 fn replace(labels: &mut LabelSetBuilder, rule: &RelabelRule, value: &str) {
-    let Some(found) = rule.regex.matched(value) else { return };
+    let Some(found) = rule.regex.captures(value) else { return };
     let target = found.expand(&rule.target_label);
     if rule.is_label_name(&target) {
         // An empty result removes the label.

@@ -1,7 +1,7 @@
 //! Selectors: a metric's name, matchers in braces.
 
 use model::labels::METRIC_NAME;
-use model::{MatchOp, Matcher};
+use model::{MatchOp, Matcher, RegexpError};
 
 use super::Parser;
 use super::text;
@@ -76,7 +76,13 @@ impl Parser<'_> {
             TokenKind::String => self.utf8(label)?,
             _ => self.text(label.span).to_owned(),
         };
-        Matcher::new(op, name, self.utf8(value)?).or_else(|error| self.fail(label.span, error.to_string()))
+        let matcher = match (op, text::unquote(self.text(value.span))) {
+            (MatchOp::Regex | MatchOp::NotRegex, bytes) => String::from_utf8(bytes)
+                .map_err(|error| RegexpError::not_utf8(error.as_bytes()))
+                .and_then(|pattern| Matcher::new(op, name, pattern)),
+            _ => Matcher::new(op, name, self.utf8(value)?),
+        };
+        matcher.or_else(|error| self.fail(label.span, error.to_string()))
     }
 
     /// Decodes a string token that must be UTF-8, as all label names and values are.

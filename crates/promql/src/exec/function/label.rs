@@ -2,18 +2,14 @@
 
 use std::collections::HashMap;
 
-use model::LabelSet;
 use model::labels::METRIC_NAME;
-use regex_automata::meta::Regex;
+use model::{LabelSet, Regexp};
 
 use super::{Collisions, Context, Data, Vector};
 use crate::ast::NodeId;
 use crate::error::QueryError;
 use crate::parser::text::quote_bytes;
 use crate::plan::Grid;
-
-/// How much memory a compiled pattern may take.
-const REGEX_SIZE_BYTES_MAX: usize = 10 << 20;
 
 fn label_name<'a>(bytes: &'a [u8], role: &str, function: &str) -> Result<&'a str, QueryError> {
     match std::str::from_utf8(bytes) {
@@ -42,14 +38,9 @@ impl Context<'_> {
         let mut vector = self.take_vector(args[0], grid, results);
         let texts: Vec<Box<[u8]>> = args[1..].iter().map(|arg| self.take_text(*arg, results)).collect();
         let pattern = utf8(&texts[3], NAME)?;
-        let config = Regex::config().nfa_size_limit(Some(REGEX_SIZE_BYTES_MAX));
-        // The pattern alone must be one, or `)(` would balance the anchors.
-        let valid = Regex::builder().configure(config.clone()).build(pattern).is_ok();
-        let regex = Regex::builder().configure(config).build(&format!("^(?s:{pattern})$"));
-        let Some(regex) = regex.ok().filter(|_| valid) else {
-            let message = format!("invalid regular expression in label_replace(): {pattern}");
-            return Err(QueryError::Execution(message));
-        };
+        let regexp = Regexp::new(pattern).map_err(|_| {
+            QueryError::Execution(format!("invalid regular expression in label_replace(): {pattern}"))
+        })?;
         let target = label_name(&texts[0], "destination", NAME)?;
         let (template, source) = (utf8(&texts[1], NAME)?, utf8(&texts[2], NAME)?);
         let mut expanded: HashMap<String, Option<String>> = HashMap::new();
@@ -58,7 +49,7 @@ impl Context<'_> {
             let replacement = match expanded.get(value) {
                 Some(known) => known.clone(),
                 None => {
-                    let replacement = expand(&regex, value, template);
+                    let replacement = regexp.captures(value).map(|found| found.expand(template));
                     expanded.insert(value.to_owned(), replacement.clone());
                     replacement
                 }
@@ -101,11 +92,4 @@ fn with_label(labels: &LabelSet, name: &str, value: String) -> LabelSet {
     let mut builder = labels.to_builder();
     builder.set(name, value);
     builder.build()
-}
-
-/// Returns the template with the groups of a match, `None` when the value does not match.
-fn expand(regex: &Regex, value: &str, template: &str) -> Option<String> {
-    let mut captures = regex.create_captures();
-    regex.captures(value, &mut captures);
-    captures.is_match().then(|| captures.interpolate_string(value, template))
 }
