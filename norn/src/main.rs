@@ -13,6 +13,7 @@ mod fault;
 mod features;
 mod launcher;
 mod listen;
+mod memory;
 mod process;
 mod roles;
 mod settings;

@@ -16,7 +16,7 @@ use proto::store::scope::Of;
 use proto::store::store_client::StoreClient;
 use proto::store::{BlockScope, Scope, ShardScope};
 use session::Session;
-use storage::StorageError;
+use storage::{MemoryError, StorageError};
 use tokio::time::Instant;
 use tonic::Status;
 
@@ -271,7 +271,11 @@ fn gateways(state: &ControlState, failed: &BTreeSet<NodeId>) -> Vec<NodeId> {
 fn allow_missing<T>(answer: Result<Vec<T>, StorageError>, partial: bool) -> PartResult<T> {
     match answer {
         Ok(parts) => Ok(Ok(parts)),
-        Err(error) if partial && matches!(error.kind, ErrorKind::Unavailable | ErrorKind::Timeout) => {
+        Err(error)
+            if partial
+                && matches!(error.kind, ErrorKind::Unavailable | ErrorKind::Timeout)
+                && !MemoryError::caused(&error) =>
+        {
             Ok(Err(format!("partial result: {error}")))
         }
         Err(error) => Err(error),

@@ -12,7 +12,6 @@
 //!
 //! Not here: parsing and evaluating PromQL (`promql`), HTTP and JSON (`api`).
 
-mod budget;
 mod config;
 mod error;
 mod external;
@@ -27,6 +26,6 @@ mod source;
 mod targets;
 mod view;
 
-pub use config::{QuerierConfig, SelectLimits};
+pub use config::QuerierConfig;
 pub use error::QuerierError;
 pub use role::Querier;

@@ -45,8 +45,9 @@ impl Querier {
     ) -> Result<Self, QuerierError> {
         let limits = [
             ("query.max-concurrency", config.queries.concurrency_max as u64),
-            ("query.max-series", config.select.series_max as u64),
-            ("query.max-select-bytes", config.select.bytes_max),
+            ("query.max-series", config.series_max as u64),
+            ("query.max-memory-bytes", config.engine.memory_bytes_max),
+            ("query.max-total-memory-bytes", config.engine.memory_bytes_total_max),
             ("query.max-samples", config.engine.samples_max),
         ];
         if let Some((name, _)) = limits.into_iter().find(|(_, limit)| *limit == 0) {
@@ -58,7 +59,7 @@ impl Querier {
         let fleet = Arc::new(Fleet::new(Arc::clone(&session), metrics.clone(), config.leader_patience));
         Ok(Self {
             engine: Arc::new(Engine::new(config.engine.clone())),
-            views: Arc::new(Views { fleet, limits: config.select.clone() }),
+            views: Arc::new(Views { fleet, series_max: config.series_max }),
             context: context.clone(),
             config,
             session,

@@ -1,4 +1,4 @@
-//! One select request at one peer: the stream of frames into series, within the byte budget and the time for silence.
+//! One select request at one peer: the stream of frames into series, within the query's memory and the time for silence.
 
 use chunk::EncodedChunk;
 use model::{ErrorKind, LabelSet};
@@ -6,34 +6,37 @@ use proto::connect::Channel;
 use proto::error::status;
 use proto::store::store_client::StoreClient;
 use proto::store::{SelectRequest, SelectedSeries};
-use storage::StorageError;
+use storage::{QueryMemory, Reservation, StorageError};
 use tonic::Status;
 
-use crate::budget::Budget;
 use crate::fleet::{CallError, SILENCE_MAX};
 use crate::merge::PartSeries;
+use crate::source::ChunkSource;
 
-/// What a chunk takes besides its bytes, as received.
-const CHUNK_OVERHEAD_BYTES: usize = 32;
+/// What one peer answered, and the memory it takes.
+pub(crate) struct Selected {
+    pub(crate) series: Vec<PartSeries>,
+    pub(crate) memory: Reservation,
+}
 
 /// Selects at one peer.
 pub(crate) async fn select(
     mut client: StoreClient<Channel>,
     request: SelectRequest,
-    budget: Budget,
-) -> Result<Vec<PartSeries>, CallError> {
+    memory: QueryMemory,
+) -> Result<Selected, CallError> {
     let mut frames = in_time(client.select(request)).await?.into_inner();
-    let mut share = budget.share();
-    let mut series = Vec::new();
+    // An attempt that fails gives back what it took.
+    let (mut memory, mut series) = (memory.empty(), Vec::new());
     while let Some(frame) = in_time(frames.message()).await? {
-        share.take(frame.series.iter().map(size_bytes).sum()).map_err(CallError::Local)?;
-        series.reserve(frame.series.len());
+        let refused = |error: storage::MemoryError| CallError::Local(error.into());
+        memory.grow(frame.series.iter().map(size_bytes).sum()).map_err(refused)?;
+        memory.make_room(&mut series, frame.series.len()).map_err(refused)?;
         for selected in frame.series {
             series.push(convert(selected).map_err(CallError::Local)?);
         }
     }
-    share.keep();
-    Ok(series)
+    Ok(Selected { series, memory })
 }
 
 /// Waits for an answer; a peer that is silent for too long counts as away.
@@ -50,9 +53,10 @@ pub(crate) fn labels_from_wire(bytes: &[u8]) -> Result<LabelSet, StorageError> {
     })
 }
 
+/// Returns what a series takes, from its frame until the query ends.
 fn size_bytes(series: &SelectedSeries) -> u64 {
-    let chunks: usize = series.chunks.iter().map(|chunk| chunk.data.len() + CHUNK_OVERHEAD_BYTES).sum();
-    (series.labels.len() + chunks) as u64
+    let chunks: usize = series.chunks.iter().map(|chunk| chunk.data.len() + size_of::<EncodedChunk>()).sum();
+    (series.labels.len() + chunks + size_of::<ChunkSource>() + size_of::<storage::Series>()) as u64
 }
 
 fn convert(series: SelectedSeries) -> Result<PartSeries, StorageError> {

@@ -11,15 +11,13 @@ use proto::connect::Channel;
 use proto::convert::{matchers_to_wire, metadata_from_wire};
 use proto::store::store_client::StoreClient;
 use proto::store::{self as wire, LabelsRequest, MetadataRequest};
-use storage::{LabelRequest, Labelled, Queryable, SelectRequest, SeriesSet, StorageError};
+use storage::{LabelRequest, Labelled, QueryMemory, Queryable, SelectRequest, SeriesSet, StorageError};
 
-use crate::SelectLimits;
-use crate::budget::Budget;
 use crate::external::External;
 use crate::fleet::{Answers, CallError, Fleet};
 use crate::merge::{PartSeries, merge_series, merge_values, truncate};
 use crate::plan::{metadata_plan, plan};
-use crate::select::{in_time, labels_from_wire, select};
+use crate::select::{Selected, in_time, labels_from_wire, select};
 
 /// Answers of more series are merged off the async threads.
 const INLINE_SERIES_MAX: usize = 1000;
@@ -27,7 +25,7 @@ const INLINE_SERIES_MAX: usize = 1000;
 /// Pins the control state as it is when a query asks for a view.
 pub(crate) struct Views {
     pub(crate) fleet: Arc<Fleet>,
-    pub(crate) limits: SelectLimits,
+    pub(crate) series_max: usize,
 }
 
 impl ViewSource for Views {
@@ -40,7 +38,7 @@ impl ViewSource for Views {
             .unwrap_or_default();
         Arc::new(View {
             fleet: Arc::clone(&self.fleet),
-            limits: self.limits.clone(),
+            series_max: self.series_max,
             state,
             external: Arc::new(external),
             partial: completeness == Completeness::Partial,
@@ -51,7 +49,7 @@ impl ViewSource for Views {
 /// One pinned view.
 struct View {
     fleet: Arc<Fleet>,
-    limits: SelectLimits,
+    series_max: usize,
     state: Arc<ControlState>,
     external: Arc<External>,
     partial: bool,
@@ -184,9 +182,8 @@ impl View {
 
 #[async_trait]
 impl Queryable for View {
-    async fn select(&self, request: &SelectRequest) -> Result<SeriesSet, StorageError> {
-        let series_max = request.series_limit.unwrap_or(usize::MAX).min(self.limits.series_max);
-        let budget = Budget::new(self.limits.bytes_max);
+    async fn select(&self, request: &SelectRequest, memory: &QueryMemory) -> Result<SeriesSet, StorageError> {
+        let series_max = request.series_limit.unwrap_or(usize::MAX).min(self.series_max);
         let base = wire::SelectRequest {
             scope: None,
             matchers: matchers_to_wire(&self.external.localize(&request.matchers)),
@@ -195,22 +192,28 @@ impl Queryable for View {
             series_limit: series_max as u64,
         };
         let call = |client: StoreClient<Channel>, scope| {
-            select(client, wire::SelectRequest { scope: Some(scope), ..base.clone() }, budget.clone())
+            select(client, wire::SelectRequest { scope: Some(scope), ..base.clone() }, memory.clone())
         };
         let plan = plan(&self.state, request.range)?;
         let answer = self.fleet.ask(self.state.version, &plan, self.partial, call).await;
         let Answers { parts, warnings } = self.settle(answer).await?;
-        let series = self.merge(parts, &request.matchers).await?;
-        self.fleet.metrics.select_bytes.inc_by(budget.used());
+        let mut held = memory.empty();
+        let mut lists = Vec::with_capacity(parts.len());
+        for Selected { series, memory } in parts {
+            held.absorb(memory);
+            lists.push(series);
+        }
+        let series = self.merge(lists, &request.matchers).await?;
+        self.fleet.metrics.select_bytes.inc_by(held.bytes());
         self.fleet.metrics.select_series.inc_by(series.len() as u64);
         if series.len() > series_max {
             let text = format!(
-                "a selector matches {} series, more than the {series_max} that query.max-series allows",
+                "a selector matches {} series, more than the {series_max} that --query.max-series allows",
                 series.len()
             );
             return Err(StorageError::new(ErrorKind::LimitExceeded, text));
         }
-        Ok(SeriesSet { series, warnings })
+        Ok(SeriesSet { series, warnings, memory: Some(Arc::new(held)) })
     }
 
     async fn label_names(&self, request: &LabelRequest) -> Result<Labelled<String>, StorageError> {

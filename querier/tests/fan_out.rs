@@ -12,7 +12,7 @@ use proto::query::InstantRequest;
 use proto::query::query_client::QueryClient;
 use proto::scrape::scrape_server::Scrape;
 use proto::scrape::{Target, TargetsRequest, TargetsResponse};
-use querier::{QuerierConfig, SelectLimits};
+use querier::QuerierConfig;
 use serde_json::json;
 use support::peer::{Part, Peer};
 use support::{Cluster, block};
@@ -177,13 +177,26 @@ async fn a_query_whose_catalogue_is_too_old_starts_again_with_a_newer_one() {
 
 #[tokio::test]
 async fn limits_are_named() {
-    for (select, text) in [
-        (SelectLimits { series_max: 1, ..SelectLimits::default() }, "query.max-series"),
-        (SelectLimits { bytes_max: 50, ..SelectLimits::default() }, "query.max-select-bytes"),
+    let with = |change: fn(&mut QuerierConfig)| {
+        let mut config = QuerierConfig::default();
+        change(&mut config);
+        config
+    };
+    for (config, status, error_type, text) in [
+        (with(|c| c.series_max = 1), 422, "execution", "--query.max-series"),
+        (with(|c| c.engine.samples_max = 1), 422, "execution", "--query.max-samples"),
+        (with(|c| c.engine.memory_bytes_max = 50), 422, "execution", "--query.max-memory-bytes"),
+        (
+            with(|c| c.engine.memory_bytes_total_max = 50),
+            503,
+            "unavailable",
+            "--query.max-total-memory-bytes",
+        ),
     ] {
-        let (cluster, ..) = two_shards(&[], QuerierConfig { select, ..QuerierConfig::default() }).await;
-        let (status, body) = cluster.fetch("query?query=up&time=110").await;
-        assert_eq!((status, body["errorType"].as_str()), (422, Some("execution")));
+        let (cluster, ..) = two_shards(&[], config).await;
+        // What this process lacks is not a part that others failed to answer.
+        let (actual, body) = cluster.fetch("query?query=up&time=110&partial_response=true").await;
+        assert_eq!((actual, body["errorType"].as_str()), (status, Some(error_type)), "{body}");
         assert!(body["error"].as_str().unwrap().contains(text), "{body}");
     }
 }

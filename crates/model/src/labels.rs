@@ -15,6 +15,8 @@ pub const METRIC_NAME: &str = "__name__";
 
 /// How many bytes the length of a text may take in stored bytes: enough for 4 GiB.
 const LENGTH_BYTES_MAX: usize = 5;
+/// What a shared allocation takes beside its bytes: two counts.
+const ARC_HEADER_BYTES: usize = 16;
 
 /// An immutable set of labels, the identity of a series.
 ///
@@ -113,6 +115,11 @@ impl LabelSet {
                 out.extend_from_slice(&self.0[start..labels.0.offset()]);
             }
         }
+    }
+
+    /// Returns how many bytes are freed when this clone goes: none while another clone shares them.
+    pub fn unshared_bytes(&self) -> usize {
+        if Arc::strong_count(&self.0) > 1 { 0 } else { self.0.len() + ARC_HEADER_BYTES }
     }
 
     /// Returns the stored form: stable, usable as a key and on the wire.

@@ -2,7 +2,7 @@
 //!
 //! 1. Parse and plan: no data yet; what cannot be evaluated is refused here.
 //! 2. Select: every distinct selector once, all at the same time, labels and encoded samples.
-//! 3. Execute on the CPU pool: [`crate::exec`] reads and evaluates.
+//! 3. Execute on a thread of its own and the CPU pool: [`crate::exec`] reads and evaluates.
 //! 4. Convert the root's result; annotations get their positions.
 //!
 //! The deadline covers all four. When it passes, or the caller drops the future, a flag stops the workers at their
@@ -12,10 +12,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use storage::{Queryable, SeriesSet};
+use storage::{MemoryPool, Queryable, SeriesSet};
 use tokio::sync::oneshot;
 
 use crate::ast::{Expr, ValueType};
+use crate::control::QueryControl;
 use crate::error::QueryError;
 use crate::exec::{self, Budget, StopReason};
 use crate::parser::{ParserOptions, parse_with};
@@ -32,6 +33,10 @@ pub struct EngineConfig {
     pub lookback_ms: i64,
     /// How many samples a query may hold at a time.
     pub samples_max: u64,
+    /// How many bytes a query may hold at a time.
+    pub memory_bytes_max: u64,
+    /// How many bytes all queries of the engine together may hold at a time.
+    pub memory_bytes_total_max: u64,
     /// How long a query may take.
     pub timeout: Duration,
     /// The step of subqueries that name none, in milliseconds: Prometheus's global evaluation interval.
@@ -47,11 +52,13 @@ pub struct EngineConfig {
 }
 
 impl Default for EngineConfig {
-    /// Returns what a stock Prometheus 3 has.
+    /// Returns what a stock Prometheus 3 has, and 1 GiB for a query and 4 GiB for all.
     fn default() -> Self {
         Self {
             lookback_ms: 300_000,
             samples_max: 50_000_000,
+            memory_bytes_max: 1 << 30,
+            memory_bytes_total_max: 4 << 30,
             timeout: Duration::from_secs(120),
             subquery_step_ms: 60_000,
             delayed_name_removal: false,
@@ -69,12 +76,15 @@ pub struct QueryOptions {
     pub lookback_ms: Option<i64>,
     /// Shortens the engine's timeout.
     pub timeout: Option<Duration>,
+    /// By what the caller watches the query and stops it, made by [`Engine::control`] for this one query.
+    pub control: Option<QueryControl>,
 }
 
 /// Evaluates queries. Cheap to clone; all clones are the same.
 #[derive(Clone, Debug)]
 pub struct Engine {
     config: Arc<EngineConfig>,
+    memory: Arc<MemoryPool>,
 }
 
 /// Tells the workers of a query to stop when the caller goes away.
@@ -89,7 +99,19 @@ impl Drop for StopOnDrop {
 impl Engine {
     /// Makes an engine.
     pub fn new(config: EngineConfig) -> Self {
-        Self { config: Arc::new(config) }
+        Self { memory: MemoryPool::new(config.memory_bytes_total_max), config: Arc::new(config) }
+    }
+
+    /// Returns the memory of all queries of the engine.
+    pub fn memory(&self) -> &MemoryPool {
+        &self.memory
+    }
+
+    /// Makes what watches and stops one query, to be given with its options.
+    pub fn control(&self, timeout: Option<Duration>) -> QueryControl {
+        let timeout = timeout.unwrap_or(self.config.timeout).min(self.config.timeout);
+        let memory = self.memory.query(self.config.memory_bytes_max);
+        QueryControl(Arc::new(Budget::new(self.config.samples_max, timeout, memory)))
     }
 
     /// Returns what the engine was made with.
@@ -172,15 +194,16 @@ impl Engine {
         plan: Plan,
         options: &QueryOptions,
     ) -> Result<QueryResult, QueryError> {
-        let budget = Arc::new(Budget::new(self.config.samples_max));
+        let budget = options.control.clone().unwrap_or_else(|| self.control(options.timeout)).0;
         let stop = StopOnDrop(Arc::clone(&budget));
         let timeout = options.timeout.unwrap_or(self.config.timeout).min(self.config.timeout);
-        let work = self.select_and_execute(data, query, expr, plan, budget);
-        match tokio::time::timeout(timeout, work).await {
-            Ok(result) => result,
-            Err(_) => {
+        let work = self.select_and_execute(data, query, expr, plan, Arc::clone(&budget));
+        tokio::select! {
+            result = work => result,
+            error = budget.stopped() => Err(error),
+            () = tokio::time::sleep(timeout) => {
                 stop.0.stop(StopReason::Timeout);
-                Err(QueryError::Timeout)
+                Err(budget.stopped().await)
             }
         }
     }
@@ -193,7 +216,7 @@ impl Engine {
         plan: Plan,
         budget: Arc<Budget>,
     ) -> Result<QueryResult, QueryError> {
-        let selects = plan.selects.iter().map(|request| data.select(request));
+        let selects = plan.selects.iter().map(|request| data.select(request, &budget.memory));
         let sets: Vec<SeriesSet> = futures::future::try_join_all(selects).await?;
         let series = sets.iter().map(|set| set.series.len() as u64).sum();
         let mut warnings: Vec<String> = sets.iter().flat_map(|set| set.warnings.iter().cloned()).collect();
@@ -201,17 +224,31 @@ impl Engine {
         warnings.dedup();
         let (sender, receiver) = oneshot::channel();
         let config = Arc::clone(&self.config);
-        rayon::spawn(move || {
-            let work = AssertUnwindSafe(|| exec::execute(&expr, &plan, &sets, &config, &budget));
+        // A thread for each query, so that the system shares the processors between a small query and a big one. Its
+        // blocks of series go to the CPU pool besides.
+        tokio::task::spawn_blocking(move || {
+            let work = AssertUnwindSafe(|| {
+                let (value, mut memory, annotations) = exec::execute(&expr, &plan, &sets, &config, &budget)?;
+                // From here on the value does not share its labels any more.
+                drop(sets);
+                memory.resize(value.size_bytes())?;
+                Ok((value, memory, annotations))
+            });
             let result = catch_unwind(work).unwrap_or_else(|panic| Err(panic_error(&*panic)));
+            let stats = QueryStats {
+                series,
+                samples_read: budget.samples_read(),
+                samples_peak: budget.samples_peak(),
+                memory_bytes_peak: budget.memory.peak(),
+            };
             // Nobody waits any more when the caller went away.
-            let _ = sender.send((result, budget.samples_read()));
+            let _ = sender.send((result, stats));
         });
-        let (result, samples_read) = receiver.await.map_err(|_| QueryError::Cancelled)?;
-        let (value, annotations) = result?;
+        let (result, stats) = receiver.await.map_err(|_| QueryError::Cancelled)?;
+        let (value, memory, annotations) = result?;
         let (notes, infos) = annotations.into_texts(query, self.config.annotations_max);
         warnings.extend(notes);
-        Ok(QueryResult { value, warnings, infos, stats: QueryStats { series, samples_read } })
+        Ok(QueryResult { value, warnings, infos, stats, memory: Arc::new(memory) })
     }
 }
 

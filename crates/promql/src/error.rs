@@ -1,7 +1,9 @@
 //! What can go wrong with a query.
 
+use std::time::Duration;
+
 use model::ErrorKind;
-use storage::StorageError;
+use storage::{MemoryError, StorageError};
 
 /// A text that is not a query, with the place.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -47,11 +49,26 @@ pub enum QueryError {
     #[error("{0} is not supported")]
     Unsupported(String),
     /// More samples at a time than allowed.
-    #[error("query processing would load too many samples into memory in query execution")]
-    TooManySamples,
+    #[error(
+        "query processing would load too many samples into memory in query execution: more than the {samples_max} that \
+         --query.max-samples allows"
+    )]
+    TooManySamples {
+        /// The limit.
+        samples_max: u64,
+    },
+    /// More bytes at a time than allowed.
+    #[error(transparent)]
+    Memory(#[from] MemoryError),
     /// The deadline passed.
-    #[error("query timed out in query execution")]
-    Timeout,
+    #[error(
+        "query timed out in query execution: it took longer than the {} that --query.timeout or the parameter timeout allows",
+        model::time::format_duration_ms(limit.as_millis() as u64)
+    )]
+    Timeout {
+        /// The limit.
+        limit: Duration,
+    },
     /// The caller went away.
     #[error("query was canceled in query execution")]
     Cancelled,
@@ -68,8 +85,11 @@ impl QueryError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Parse(_) | Self::Invalid(_) => ErrorKind::Invalid,
-            Self::Execution(_) | Self::Unsupported(_) | Self::TooManySamples => ErrorKind::LimitExceeded,
-            Self::Timeout => ErrorKind::Timeout,
+            Self::Execution(_) | Self::Unsupported(_) | Self::TooManySamples { .. } => {
+                ErrorKind::LimitExceeded
+            }
+            Self::Memory(error) => error.kind(),
+            Self::Timeout { .. } => ErrorKind::Timeout,
             Self::Cancelled => ErrorKind::Cancelled,
             Self::Storage(error) => error.kind,
             Self::Internal(_) => ErrorKind::Internal,

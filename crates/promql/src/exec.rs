@@ -13,6 +13,7 @@ mod function;
 mod histogram;
 mod kahan;
 mod label_ids;
+mod ledger;
 mod note;
 mod quantile;
 mod range;
@@ -24,9 +25,10 @@ use std::ops::Range;
 use std::sync::Mutex;
 
 use rayon::prelude::*;
-use storage::SeriesSet;
+use storage::{Reservation, SeriesSet};
 
 pub(crate) use self::budget::{Budget, StopReason};
+use self::ledger::Ledger;
 use self::vector::{Collisions, Vector, changed};
 use crate::annotation::{Annotations, Level};
 use crate::ast::{Expr, NodeId, NodeKind, Span, UnaryOp, ValueType};
@@ -57,18 +59,20 @@ struct Context<'a> {
     sets: &'a [SeriesSet],
     config: &'a EngineConfig,
     budget: &'a Budget,
+    ledger: Ledger,
     annotations: Mutex<Annotations>,
 }
 
-/// Evaluates a query whose series are selected.
+/// Evaluates a query whose series are selected; returns with the value what was reserved for it.
 pub(crate) fn execute(
     expr: &Expr,
     plan: &Plan,
     sets: &[SeriesSet],
     config: &EngineConfig,
     budget: &Budget,
-) -> Result<(Value, Annotations), QueryError> {
-    let context = Context { expr, plan, sets, config, budget, annotations: Mutex::default() };
+) -> Result<(Value, Reservation, Annotations), QueryError> {
+    let ledger = Ledger::new(&budget.memory, expr.nodes.len());
+    let context = Context { expr, plan, sets, config, budget, ledger, annotations: Mutex::default() };
     let mut results: Vec<Option<Data>> = Vec::with_capacity(expr.nodes.len());
     for (id, _) in expr.nodes() {
         let data = if plan.inlined[id.index()] { None } else { context.node(id, &mut results)? };
@@ -76,8 +80,9 @@ pub(crate) fn execute(
     }
     let root = results.pop().flatten().expect("the root is evaluated");
     let value = context.value(root)?;
+    let memory = context.ledger.finish();
     let annotations = context.annotations.into_inner().expect("no worker panics while it holds the lock");
-    Ok((value, annotations))
+    Ok((value, memory, annotations))
 }
 
 impl Context<'_> {
@@ -86,12 +91,17 @@ impl Context<'_> {
         self.budget.check()?;
         let grid = self.grid(id);
         let node = self.expr.node(id);
+        self.charge(grid.steps.saturating_mul(size_of::<f64>()))?;
+        self.charge_operands(id, node, grid, results)?;
         let data = match &node.kind {
             NodeKind::Number(value) => Data::Scalar(vec![*value; grid.steps]),
             NodeKind::String(bytes) => Data::Text(bytes.clone()),
             // A subquery's table has steps of its own, so nothing is repeated here.
             NodeKind::Paren(child) => match results[child.index()].take() {
-                Some(data) => self.release(data),
+                Some(data) => {
+                    self.ledger.use_operand(*child);
+                    self.release(data)
+                }
                 None => return Ok(None),
             },
             NodeKind::Unary(UnaryOp::Plus, child) => self.take(*child, grid, results),
@@ -113,7 +123,9 @@ impl Context<'_> {
                 if self.plan.inlined[self.expr.unwrap_parens(aggregate.expr).index()] =>
             {
                 let operand = self.expr.unwrap_parens(aggregate.expr);
-                Data::Vector(self.streamed(aggregate, node.span, operand, results)?.spread(grid.steps))
+                let vector = self.streamed(aggregate, node.span, operand, results)?;
+                self.charge_spread(&vector, grid.steps)?;
+                Data::Vector(vector.spread(grid.steps))
             }
             NodeKind::Aggregate(aggregate) => {
                 let param = aggregate.param.map(|param| self.take(param, grid, results));
@@ -128,6 +140,7 @@ impl Context<'_> {
         if let Data::Vector(vector) = &data {
             self.budget.hold(vector.samples())?;
         }
+        self.ledger.keep(id, &self.budget.memory, data.size_bytes())?;
         Ok(Some(data))
     }
 
@@ -142,6 +155,7 @@ impl Context<'_> {
     /// Takes a child's result, repeated over the parent's grid when it has one step only.
     fn take(&self, id: NodeId, grid: Grid, results: &mut [Option<Data>]) -> Data {
         let data = results[id.index()].take().expect("children are evaluated before parents, and used once");
+        self.ledger.use_operand(id);
         self.spread(data, grid)
     }
 
@@ -236,6 +250,11 @@ impl Context<'_> {
     fn value(&self, root: Data) -> Result<Value, QueryError> {
         let grid = self.plan.query;
         let instant = grid.step_ms == 0;
+        self.ledger.use_operand(self.expr.root());
+        if let Data::Vector(vector) = &root {
+            self.charge_spread(vector, grid.steps)?;
+            self.charge(result::size_bytes(vector))?;
+        }
         Ok(match self.spread(root, grid) {
             Data::Scalar(values) if instant => Value::Scalar { time_ms: grid.start_ms, value: values[0] },
             Data::Scalar(values) => result::scalar_matrix(&values, grid),

@@ -9,6 +9,7 @@
 
 mod annotation;
 pub mod ast;
+mod control;
 mod engine;
 mod error;
 mod exec;
@@ -19,6 +20,7 @@ mod print;
 mod value;
 
 pub use ast::Expr;
+pub use control::QueryControl;
 pub use engine::{Engine, EngineConfig, QueryOptions};
 pub use error::{ParseError, QueryError};
 pub use parser::{Gate, NESTING_MAX, ParserOptions, parse, parse_selector, parse_with};

@@ -245,7 +245,8 @@ impl Plan {
         }
         let steps = end.saturating_sub(start_ms) / step_ms + 1;
         if steps > SUBQUERY_STEPS_MAX {
-            return Err(QueryError::TooManySamples);
+            let text = "query processing would load too many samples into memory in query execution: a subquery may have";
+            return Err(QueryError::Execution(format!("{text} {SUBQUERY_STEPS_MAX} steps at most")));
         }
         Ok(Grid { start_ms, step_ms, steps: steps as usize })
     }

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use model::{FloatHistogram, LabelSet};
+use storage::Reservation;
 
 /// What a query yields.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct QueryResult {
     /// The value.
     pub value: Value,
@@ -15,6 +16,8 @@ pub struct QueryResult {
     pub infos: Vec<String>,
     /// What it took.
     pub stats: QueryStats,
+    /// The memory that the value takes, held until the last clone of the result is gone.
+    pub memory: Arc<Reservation>,
 }
 
 /// What a query took.
@@ -24,6 +27,10 @@ pub struct QueryStats {
     pub series: u64,
     /// Samples decoded.
     pub samples_read: u64,
+    /// The most samples held at a time.
+    pub samples_peak: u64,
+    /// The most bytes reserved at a time.
+    pub memory_bytes_peak: u64,
 }
 
 /// A value of one of the four types.
@@ -49,6 +56,18 @@ pub enum Value {
     Matrix(Vec<MatrixSeries>),
 }
 
+impl Value {
+    /// Returns what the value takes, labels and histograms that it shares left out.
+    pub fn size_bytes(&self) -> u64 {
+        match self {
+            Self::Scalar { .. } => 0,
+            Self::String { value, .. } => value.len() as u64,
+            Self::Vector(samples) => samples.iter().map(VectorSample::size_bytes).sum(),
+            Self::Matrix(series) => series.iter().map(MatrixSeries::size_bytes).sum(),
+        }
+    }
+}
+
 /// One sample with its labels.
 #[derive(Clone, Debug, PartialEq)]
 pub struct VectorSample {
@@ -71,4 +90,26 @@ pub struct MatrixSeries {
     pub points: Vec<(i64, f64)>,
     /// `(ms, histogram)` in time order.
     pub histograms: Vec<(i64, Arc<FloatHistogram>)>,
+}
+
+impl VectorSample {
+    fn size_bytes(&self) -> u64 {
+        let histogram: usize = self.histogram.iter().map(unshared_bytes).sum();
+        (size_of::<Self>() + self.labels.unshared_bytes() + histogram) as u64
+    }
+}
+
+impl MatrixSeries {
+    /// Returns what the series takes, labels that it shares left out.
+    pub(crate) fn size_bytes(&self) -> u64 {
+        let points = self.points.capacity() * size_of::<(i64, f64)>();
+        let histograms = self.histograms.capacity() * size_of::<(i64, Arc<FloatHistogram>)>();
+        let heap: usize = self.histograms.iter().map(|(_, histogram)| unshared_bytes(histogram)).sum();
+        (size_of::<Self>() + self.labels.unshared_bytes() + points + histograms + heap) as u64
+    }
+}
+
+/// Returns what is freed when this clone of a histogram goes: nothing while there is another.
+pub(crate) fn unshared_bytes(histogram: &Arc<FloatHistogram>) -> usize {
+    if Arc::strong_count(histogram) > 1 { 0 } else { histogram.size_bytes() }
 }

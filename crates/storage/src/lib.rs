@@ -8,8 +8,10 @@
 
 pub mod append;
 pub mod error;
+pub mod memory;
 pub mod query;
 
 pub use append::{AppendOutcome, Appender, SeriesWrite, WriteRequest};
 pub use error::StorageError;
+pub use memory::{MemoryError, MemoryPool, QueryMemory, Reservation};
 pub use query::{LabelRequest, Labelled, Queryable, SampleSource, Samples, SelectRequest, Series, SeriesSet};

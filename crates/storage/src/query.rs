@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use model::{FloatHistogram, LabelSet, Matcher, MetricMetadata, TimeRange};
 
-use crate::StorageError;
+use crate::{QueryMemory, Reservation, StorageError};
 
 /// Decoded samples of one series, column by column, in time order.
 ///
@@ -104,6 +104,8 @@ pub struct SeriesSet {
     pub series: Vec<Series>,
     /// What is missing, by name, when partial results were allowed.
     pub warnings: Vec<String>,
+    /// The memory that labels and encoded samples take, where the port counts it.
+    pub memory: Option<Arc<Reservation>>,
 }
 
 /// What a selector asks for.
@@ -143,8 +145,8 @@ pub struct Labelled<T> {
 /// the query again; with kind `Unavailable` naming the shard, gateway or cluster that did not answer. Cancel-safe.
 #[async_trait]
 pub trait Queryable: Send + Sync {
-    /// Returns the series that match, with their samples.
-    async fn select(&self, request: &SelectRequest) -> Result<SeriesSet, StorageError>;
+    /// Returns the series that match, with their samples. What it receives is reserved from `memory` as it comes.
+    async fn select(&self, request: &SelectRequest, memory: &QueryMemory) -> Result<SeriesSet, StorageError>;
 
     /// Returns label names.
     async fn label_names(&self, request: &LabelRequest) -> Result<Labelled<String>, StorageError>;

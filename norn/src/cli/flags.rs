@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use model::time::parse_duration_ms;
+use config::units::parse_size_bytes;
+use model::time::{format_duration_ms, parse_duration_ms};
 
 /// How the process logs.
 #[derive(Args, Clone, Debug)]
@@ -84,12 +85,41 @@ pub(crate) struct QueryFlags {
     /// Maximum number of samples a single query can load into memory
     #[arg(long = "query.max-samples", value_name = "COUNT", default_value_t = 50_000_000)]
     pub(crate) samples_max: u64,
+    /// Maximum number of series a single selector can match
+    #[arg(long = "query.max-series", value_name = "COUNT", default_value_t = 1_000_000)]
+    pub(crate) series_max: usize,
+    /// Maximum memory a single query can hold, as 500MB or in bytes [default: half of what all queries can hold]
+    #[arg(long = "query.max-memory-bytes", value_name = "SIZE", value_parser = size_bytes)]
+    pub(crate) memory_bytes_max: Option<u64>,
+    /// Maximum memory all queries of this process can hold [default: 40 % of the memory this process may use]
+    #[arg(long = "query.max-total-memory-bytes", value_name = "SIZE", value_parser = size_bytes)]
+    pub(crate) memory_bytes_total_max: Option<u64>,
     /// Maximum number of queries executed concurrently
     #[arg(long = "query.max-concurrency", value_name = "COUNT", default_value_t = 20)]
     pub(crate) concurrency_max: usize,
     /// How far back an instant looks for the latest sample
     #[arg(long = "query.lookback-delta", value_name = "DURATION", value_parser = duration, default_value = "5m")]
     pub(crate) lookback: Duration,
+}
+
+impl QueryFlags {
+    /// Returns the flags that hand this over to another process.
+    pub(crate) fn arguments(&self) -> Vec<String> {
+        let ms = |duration: Duration| format_duration_ms(duration.as_millis() as u64);
+        let mut arguments = vec![
+            format!("--query.timeout={}", ms(self.timeout)),
+            format!("--query.max-samples={}", self.samples_max),
+            format!("--query.max-series={}", self.series_max),
+            format!("--query.max-concurrency={}", self.concurrency_max),
+            format!("--query.lookback-delta={}", ms(self.lookback)),
+        ];
+        let sizes = [
+            ("query.max-memory-bytes", self.memory_bytes_max),
+            ("query.max-total-memory-bytes", self.memory_bytes_total_max),
+        ];
+        arguments.extend(sizes.iter().filter_map(|(name, size)| Some(format!("--{name}={}", (*size)?))));
+        arguments
+    }
 }
 
 /// What every command that runs a process takes.
@@ -172,6 +202,11 @@ pub(crate) struct RoleFlags {
     /// Set by `norn cluster`: die with the process of this id
     #[arg(long = "launcher.pid", hide = true)]
     pub(crate) launcher_pid: Option<u32>,
+}
+
+/// Reads a size: a number of bytes, or a number with a unit.
+fn size_bytes(text: &str) -> Result<u64, String> {
+    text.parse().or_else(|_| parse_size_bytes(text))
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

@@ -153,11 +153,7 @@ fn node(
         format!("--log.format={}", flags.process.logs.format.as_str()),
     ];
     if matches!(role, Role::Querier | Role::Ruler) {
-        let ms = |duration: std::time::Duration| format_duration_ms(duration.as_millis() as u64);
-        arguments.push(format!("--query.timeout={}", ms(flags.process.query.timeout)));
-        arguments.push(format!("--query.max-samples={}", flags.process.query.samples_max));
-        arguments.push(format!("--query.max-concurrency={}", flags.process.query.concurrency_max));
-        arguments.push(format!("--query.lookback-delta={}", ms(flags.process.query.lookback)));
+        arguments.extend(flags.process.query.arguments());
         arguments.extend(Features::new(&flags.process.features).flag());
     }
     Node {

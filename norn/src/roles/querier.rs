@@ -10,6 +10,7 @@ use promql::EngineConfig;
 
 use super::{Builder, Part};
 use crate::fault::Fault;
+use crate::memory;
 use crate::settings::Settings;
 
 pub(super) async fn build(builder: &Builder<'_>) -> Result<Part, Fault> {
@@ -23,6 +24,7 @@ pub(super) async fn build(builder: &Builder<'_>) -> Result<Part, Fault> {
             queue_timeout: query.timeout,
             ..QueryLimits::default()
         },
+        series_max: query.series_max,
         status: status(settings),
         ..QuerierConfig::default()
     };
@@ -39,9 +41,12 @@ pub(super) async fn build(builder: &Builder<'_>) -> Result<Part, Fault> {
 /// Returns what holds for all queries of this process.
 pub(super) fn engine(settings: &Settings) -> EngineConfig {
     let query = &settings.query;
+    let memory_bytes_total_max = query.memory_bytes_total_max.unwrap_or_else(memory::for_queries_bytes);
     EngineConfig {
         lookback_ms: query.lookback.as_millis() as i64,
         samples_max: query.samples_max,
+        memory_bytes_max: query.memory_bytes_max.unwrap_or(memory_bytes_total_max / 2),
+        memory_bytes_total_max,
         timeout: query.timeout,
         subquery_step_ms: settings.config.global.evaluation_interval_ms as i64,
         delayed_name_removal: settings.features.delayed_name_removal(),

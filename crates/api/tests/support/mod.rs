@@ -13,7 +13,7 @@ use axum::Router;
 use axum::body::Body;
 use model::{ErrorKind, LabelSet, Matcher, MetricMetadata, MetricType, TimeRange};
 use storage::{
-    LabelRequest, Labelled, Queryable, SampleSource, Samples, SelectRequest, Series, SeriesSet, StorageError,
+    LabelRequest, Labelled, Queryable, QueryMemory, SampleSource, Samples, SelectRequest, Series, SeriesSet, StorageError,
 };
 use tower::ServiceExt;
 
@@ -93,14 +93,14 @@ fn limited<T: Ord>(values: impl IntoIterator<Item = T>, limit: Option<usize>) ->
 
 #[async_trait]
 impl Queryable for Memory {
-    async fn select(&self, request: &SelectRequest) -> Result<SeriesSet, StorageError> {
+    async fn select(&self, request: &SelectRequest, _: &QueryMemory) -> Result<SeriesSet, StorageError> {
         if self.hangs {
             return std::future::pending().await;
         }
         self.check()?;
         let selectors = [request.matchers.clone()];
         let series = self.matching(&selectors, request.range).into_iter().cloned().collect();
-        Ok(SeriesSet { series, warnings: Vec::new() })
+        Ok(SeriesSet { series, ..SeriesSet::default() })
     }
 
     async fn label_names(&self, request: &LabelRequest) -> Result<Labelled<String>, StorageError> {

@@ -1,6 +1,10 @@
-//! How much a query may hold, and whether it should go on.
+//! What a query may hold, what it did, and whether it should go on.
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::time::Duration;
+
+use storage::QueryMemory;
+use tokio::sync::Notify;
 
 use crate::error::QueryError;
 
@@ -11,38 +15,65 @@ pub(crate) enum StopReason {
     Cancelled = 2,
 }
 
-/// The samples that a query holds at the moment, and a flag that stops it. Shared by all of its workers.
+/// What a query holds at the moment, and a flag that stops it. Shared by all of its workers.
 #[derive(Debug)]
 pub(crate) struct Budget {
     samples_max: u64,
+    timeout: Duration,
     held: AtomicU64,
+    held_peak: AtomicU64,
     read: AtomicU64,
     stopped: AtomicU8,
+    woken: Notify,
+    pub(crate) memory: QueryMemory,
 }
 
 impl Budget {
-    pub(crate) fn new(samples_max: u64) -> Self {
-        Self { samples_max, held: AtomicU64::new(0), read: AtomicU64::new(0), stopped: AtomicU8::new(0) }
+    pub(crate) fn new(samples_max: u64, timeout: Duration, memory: QueryMemory) -> Self {
+        Self {
+            samples_max,
+            timeout,
+            held: AtomicU64::new(0),
+            held_peak: AtomicU64::new(0),
+            read: AtomicU64::new(0),
+            stopped: AtomicU8::new(0),
+            woken: Notify::new(),
+            memory,
+        }
     }
 
     /// Stops the query; the first reason counts.
     pub(crate) fn stop(&self, reason: StopReason) {
-        let _ = self.stopped.compare_exchange(0, reason as u8, Ordering::Relaxed, Ordering::Relaxed);
+        let _ = self.stopped.compare_exchange(0, reason as u8, Ordering::SeqCst, Ordering::SeqCst);
+        self.woken.notify_waiters();
+    }
+
+    /// Waits until the query is stopped.
+    pub(crate) async fn stopped(&self) -> QueryError {
+        loop {
+            let mut woken = std::pin::pin!(self.woken.notified());
+            // From here on a wake-up is not missed, so the flag is looked at after.
+            woken.as_mut().enable();
+            if let Err(error) = self.check() {
+                return error;
+            }
+            woken.await;
+        }
     }
 
     /// Fails when the query was stopped.
     pub(crate) fn check(&self) -> Result<(), QueryError> {
-        match self.stopped.load(Ordering::Relaxed) {
+        match self.stopped.load(Ordering::SeqCst) {
             0 => Ok(()),
-            1 => Err(QueryError::Timeout),
+            1 => Err(QueryError::Timeout { limit: self.timeout }),
             _ => Err(QueryError::Cancelled),
         }
     }
 
     /// Counts samples that are kept from now on.
     pub(crate) fn hold(&self, samples: usize) -> Result<(), QueryError> {
-        let before = self.held.fetch_add(samples as u64, Ordering::Relaxed);
-        if before + samples as u64 > self.samples_max { Err(QueryError::TooManySamples) } else { Ok(()) }
+        let held = self.held.fetch_add(samples as u64, Ordering::Relaxed) + samples as u64;
+        self.within_samples(held)
     }
 
     /// Gives samples back.
@@ -53,12 +84,25 @@ impl Budget {
     /// Counts decoded samples, and fails when they alone are too many at a time.
     pub(crate) fn read(&self, samples: usize) -> Result<(), QueryError> {
         self.read.fetch_add(samples as u64, Ordering::Relaxed);
-        let held = self.held.load(Ordering::Relaxed);
-        if held + samples as u64 > self.samples_max { Err(QueryError::TooManySamples) } else { Ok(()) }
+        self.within_samples(self.held.load(Ordering::Relaxed) + samples as u64)
     }
 
+    fn within_samples(&self, held: u64) -> Result<(), QueryError> {
+        self.held_peak.fetch_max(held, Ordering::Relaxed);
+        if held > self.samples_max {
+            return Err(QueryError::TooManySamples { samples_max: self.samples_max });
+        }
+        Ok(())
+    }
+
+    /// Returns how many samples were decoded so far.
     pub(crate) fn samples_read(&self) -> u64 {
         self.read.load(Ordering::Relaxed)
+    }
+
+    /// Returns the most samples that were held at a time.
+    pub(crate) fn samples_peak(&self) -> u64 {
+        self.held_peak.load(Ordering::Relaxed)
     }
 
     /// Fails when a dense table of so many cells cannot be worth its memory.
@@ -67,6 +111,6 @@ impl Budget {
         const CELLS_PER_SAMPLE_MAX: u64 = 8;
         let cells = (series as u64).saturating_mul(steps as u64);
         let max = self.samples_max.saturating_mul(CELLS_PER_SAMPLE_MAX);
-        if cells > max { Err(QueryError::TooManySamples) } else { Ok(()) }
+        if cells > max { Err(QueryError::TooManySamples { samples_max: self.samples_max }) } else { Ok(()) }
     }
 }

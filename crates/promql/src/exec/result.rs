@@ -6,6 +6,12 @@ use super::vector::{Vector, is_absent};
 use crate::plan::Grid;
 use crate::value::{MatrixSeries, Value, VectorSample};
 
+/// Returns what the result of a table takes.
+pub(super) fn size_bytes(vector: &Vector) -> usize {
+    let points = vector.samples() * size_of::<(i64, f64)>();
+    points + vector.series.len() * size_of::<MatrixSeries>().max(size_of::<VectorSample>())
+}
+
 /// Returns the result of an instant query, in the table's order.
 pub(super) fn vector(vector: Vector, time_ms: i64) -> Value {
     let present = (0..vector.series.len()).filter(|row| vector.has(*row, 0));

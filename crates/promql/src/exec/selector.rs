@@ -6,10 +6,11 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use model::is_stale;
-use storage::{Samples, Series, SeriesSet};
+use storage::{Reservation, Samples, Series, SeriesSet};
 
+use super::ledger::samples_bytes;
 use super::range::{extended, split};
-use super::vector::{Cells, Row, SeriesMeta, Vector, histogram_samples, is_absent};
+use super::vector::{Cells, Row, SeriesMeta, Vector, cells_bytes, histogram_samples, is_absent};
 use super::{Context, SERIES_BLOCK};
 use crate::ast::{NodeId, RangeMode};
 use crate::error::QueryError;
@@ -75,18 +76,28 @@ impl Context<'_> {
         let parts = self.blocks(range.len(), SERIES_BLOCK, |block| {
             let mut part = FilledRows { indexes: Vec::with_capacity(block.len()), ..FilledRows::default() };
             let mut buffer = Samples::default();
+            let (mut kept, mut passing) = (self.block_memory(), self.block_memory());
             let mut row = Row::new(steps);
             for index in block {
                 let index = range.start + index;
                 row.clear();
                 fill(index, &mut buffer, &mut row)?;
-                part.push(index, &mut row);
+                passing.resize(samples_bytes(&buffer))?;
+                part.push(index, &mut row, &mut kept)?;
             }
+            self.keep_block(kept);
             Ok(part)
         })?;
         let mut parts = parts.into_iter();
         let mut all = parts.next().unwrap_or_default();
-        parts.for_each(|part| all.append(part));
+        let rest = parts.as_slice().iter().map(|part| part.values.len()).sum::<usize>();
+        self.charge(rest * size_of::<f64>())?;
+        all.values.reserve_exact(rest);
+        for part in parts {
+            let freed = part.values.capacity() * size_of::<f64>();
+            all.append(part);
+            self.give_back(freed);
+        }
         Ok(all)
     }
 
@@ -136,6 +147,7 @@ impl Context<'_> {
     ) -> Result<(), QueryError> {
         out.clear();
         let request = &self.plan.selects[self.plan.select_of[selector.index()]];
+        self.room_to_read(series, out)?;
         series.samples.read(request.range, out)?;
         if !self.config.use_start_timestamps {
             out.start_timestamps.clear();
@@ -149,6 +161,7 @@ impl Context<'_> {
         let series = &self.set_of(selector).series;
         let parts = self.blocks(series.len(), SERIES_BLOCK, |block| {
             let mut buffer = Samples::default();
+            let mut kept = self.block_memory();
             let mut part = Vec::new();
             for one in &series[block] {
                 self.read(selector, one, &mut buffer)?;
@@ -162,9 +175,12 @@ impl Context<'_> {
                 let samples = histograms.iter().map(|(_, histogram)| histogram_samples(histogram));
                 self.budget.hold(points.len() + samples.sum::<usize>())?;
                 if !points.is_empty() || !histograms.is_empty() {
-                    part.push(MatrixSeries { labels: one.labels.clone(), points, histograms });
+                    let one = MatrixSeries { labels: one.labels.clone(), points, histograms };
+                    kept.grow(one.size_bytes())?;
+                    part.push(one);
                 }
             }
+            self.keep_block(kept);
             Ok(part)
         })?;
         Ok(parts.into_iter().flatten().collect())
@@ -206,17 +222,27 @@ impl FilledRows {
         self.values.len() + cells.map(|histogram| histogram_samples(histogram)).sum::<usize>()
     }
 
-    fn push(&mut self, index: usize, row: &mut Row) {
+    /// Appends a row, unless it is empty, after its bytes are reserved.
+    fn push(&mut self, index: usize, row: &mut Row, memory: &mut Reservation) -> Result<(), QueryError> {
         if row.is_empty() {
-            return;
+            return Ok(());
         }
+        memory.make_room(&mut self.values, row.values.len())?;
         let cells = row.cells.take();
+        memory.grow(cells_bytes(&cells))?;
         if cells.is_some() || !self.histograms.is_empty() {
             self.histograms.resize(self.indexes.len(), None);
             self.histograms.push(cells);
         }
         self.indexes.push(index as u32);
         self.values.extend_from_slice(&row.values);
+        Ok(())
+    }
+
+    /// Returns what was charged for the rows.
+    pub(super) fn charged_bytes(&self) -> usize {
+        let cells: u64 = self.histograms.iter().map(cells_bytes).sum();
+        self.values.capacity() * size_of::<f64>() + cells as usize
     }
 
     fn append(&mut self, other: Self) {

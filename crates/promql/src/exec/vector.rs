@@ -13,7 +13,10 @@ use std::sync::Arc;
 use model::{FloatHistogram, LabelSet};
 
 pub(super) use self::names::{Collisions, NAME_LABELS, labels_text};
-pub(super) use self::row::{Cell, Cells, Row, changed, histogram_samples, is_present, no_cells, normalized};
+pub(super) use self::row::{
+    Cell, Cells, Row, cells_bytes, changed, histogram_samples, is_present, no_cells, normalized,
+    unshared_bytes,
+};
 
 /// What a cell without a float holds.
 pub(super) const ABSENT: f64 = f64::from_bits(model::STALE_NAN_BITS);
@@ -149,6 +152,15 @@ impl Vector {
             self.histograms.clear();
             self.remove_empty_rows();
         }
+    }
+
+    /// Returns what the table takes, labels and histograms that it shares left out.
+    pub(super) fn size_bytes(&self) -> u64 {
+        let labels: usize = self.series.iter().map(|series| series.labels.unshared_bytes()).sum();
+        let rows =
+            self.values.capacity() * size_of::<f64>() + self.histograms.capacity() * size_of::<Cells>();
+        let histograms: usize = self.histograms.iter().map(unshared_bytes).sum();
+        (labels + rows + histograms + self.series.capacity() * size_of::<SeriesMeta>()) as u64
     }
 
     /// Changes every float.

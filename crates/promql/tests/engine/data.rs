@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use model::{LabelSet, MetricMetadata};
-use storage::{LabelRequest, Labelled, Queryable, SelectRequest, SeriesSet, StorageError};
+use storage::{LabelRequest, Labelled, QueryMemory, Queryable, SelectRequest, SeriesSet, StorageError};
 
 /// Answers selections with a function. The engine asks for nothing else, so all other answers are empty.
 struct Answers<F>(F);
@@ -24,7 +24,7 @@ where
     F: Fn(&SelectRequest) -> A + Send + Sync + 'static,
     A: Future<Output = Result<SeriesSet, StorageError>> + Send + 'static,
 {
-    async fn select(&self, request: &SelectRequest) -> Result<SeriesSet, StorageError> {
+    async fn select(&self, request: &SelectRequest, _: &QueryMemory) -> Result<SeriesSet, StorageError> {
         self.0(request).await
     }
 

@@ -20,7 +20,7 @@ fn data(series: usize, source: impl SampleSource + 'static) -> Arc<dyn Queryable
             |i: usize| LabelSet::from_pairs([("__name__", "m".to_owned()), ("i", format!("{i:06}"))]);
         let series =
             (0..series).map(|i| Series { labels: labels(i), samples: Arc::clone(&source) }).collect();
-        ready(Ok(SeriesSet { series, warnings: Vec::new() }))
+        ready(Ok(SeriesSet { series, ..SeriesSet::default() }))
     })
 }
 

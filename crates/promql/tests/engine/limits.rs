@@ -82,11 +82,82 @@ async fn equal_selectors_are_read_once_for_their_labels() {
 async fn too_many_samples_are_refused() {
     let config = EngineConfig { samples_max: 99, ..EngineConfig::default() };
     let error = instant(config.clone(), many(100), "m").await.expect_err("too many");
-    assert!(matches!(error, QueryError::TooManySamples));
+    assert!(matches!(error, QueryError::TooManySamples { samples_max: 99 }));
     assert_eq!(error.kind(), ErrorKind::LimitExceeded);
-    let text = "query processing would load too many samples into memory in query execution";
+    let text = "query processing would load too many samples into memory in query execution: more than the 99 that \
+                --query.max-samples allows";
     assert_eq!(error.to_string(), text);
     assert_eq!(single_value(instant(config, many(50), "count(m)").await), 50.0);
+}
+
+/// One query for each way in which the engine makes tables.
+const EVERY_WAY: [&str; 16] = [
+    "m",
+    "m[5m]",
+    "m[5m:1m]",
+    "rate(m[5m])",
+    "sum by (parity) (rate(m[5m]))",
+    "sum(m * 1)",
+    "topk(3, m)",
+    "quantile(0.5, m)",
+    "count_values(\"v\", m)",
+    "m + on (i) m",
+    "m and on (i) (m > 3)",
+    "label_replace(m, \"x\", \"$1\", \"i\", \"(.*)\")",
+    "sort_desc(-m)",
+    "absent(m) or vector(scalar(sum(m)))",
+    "sum_over_time((m @ 60)[5m:10s])",
+    "m @ 60 + time()",
+];
+
+#[tokio::test]
+async fn memory_is_counted_and_given_back() {
+    let engine = Engine::new(EngineConfig::default());
+    let options = QueryOptions::default();
+    let data = many(600);
+    for query in EVERY_WAY {
+        let result = engine.instant(data.clone(), query, 300_000, &options).await.expect(query);
+        let peak = result.stats.memory_bytes_peak;
+        assert_eq!(engine.memory().used(), result.value.size_bytes(), "{query}");
+        assert!(peak >= 600 * 8 && peak >= result.value.size_bytes(), "{query}: {peak}");
+        assert!(peak < 2_000_000, "{query}: {peak}");
+        drop(result);
+        assert_eq!(engine.memory().used(), 0, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn too_much_memory_is_refused_and_nobody_else_notices() {
+    let options = QueryOptions::default();
+    let engine = Engine::new(EngineConfig { memory_bytes_max: 4000, ..EngineConfig::default() });
+    for query in EVERY_WAY {
+        let error = engine.instant(many(600), query, 300_000, &options).await.expect_err(query);
+        assert_eq!(error.kind(), ErrorKind::LimitExceeded, "{query}: {error}");
+        assert!(
+            error.to_string().contains("than the 4000 bytes of memory that --query.max-memory-bytes"),
+            "{error}"
+        );
+        assert_eq!(engine.memory().used(), 0, "{query}");
+        assert!(engine.instant(many(2), query, 300_000, &options).await.is_ok(), "{query}");
+    }
+    let config = EngineConfig { memory_bytes_total_max: 100_000, ..EngineConfig::default() };
+    let error = instant(config, many(6000), "m + 1").await.expect_err("too much for the process");
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert!(error.to_string().contains("--query.max-total-memory-bytes"), "{error}");
+}
+
+#[tokio::test]
+async fn a_query_is_stopped_from_outside() {
+    let engine = Engine::new(EngineConfig::default());
+    let control = engine.control(None);
+    let options = QueryOptions { control: Some(control.clone()), ..QueryOptions::default() };
+    let data = answers(|_| pending());
+    let mut query = Box::pin(engine.instant(data, "up", 0, &options));
+    assert!(futures::poll!(&mut query).is_pending());
+    control.cancel();
+    let error = query.await.expect_err("stopped");
+    assert_eq!(error.kind(), ErrorKind::Cancelled);
+    assert_eq!(error.to_string(), "query was canceled in query execution");
 }
 
 #[tokio::test]
@@ -171,7 +242,9 @@ async fn the_deadline_covers_the_selection() {
     let start = tokio::time::Instant::now();
     let error = engine.instant(answers(|_| pending()), "up", 0, &options).await.expect_err("no answer");
     assert_eq!(error.kind(), ErrorKind::Timeout);
-    assert_eq!(error.to_string(), "query timed out in query execution");
+    let text = "query timed out in query execution: it took longer than the 7s that --query.timeout or the parameter \
+                timeout allows";
+    assert_eq!(error.to_string(), text);
     assert_eq!(start.elapsed(), Duration::from_secs(7));
 }
 

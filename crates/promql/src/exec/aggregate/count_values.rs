@@ -20,6 +20,7 @@ impl Context<'_> {
             .filter(|label| !label.is_empty())
             .ok_or_else(|| QueryError::Execution(format!("invalid label name {}", quote_bytes(label))))?;
         let mut vector = Vector::new(input.steps);
+        let mut kept = self.block_memory();
         for (rows, series) in groups.rows.iter().zip(groups.series) {
             self.budget.check()?;
             // All NaNs print alike, zero and minus zero do not.
@@ -31,6 +32,9 @@ impl Context<'_> {
                         continue;
                     }
                     let key = if value.is_nan() { f64::NAN.to_bits() } else { value.to_bits() };
+                    if !row_of.contains_key(&key) {
+                        kept.make_room(&mut vector.values, vector.steps)?;
+                    }
                     let index = *row_of.entry(key).or_insert_with(|| {
                         new_row(&mut vector, &series, label, model::float::format_plain(*value))
                     });
@@ -46,6 +50,8 @@ impl Context<'_> {
             }
             self.budget.cells(vector.series.len(), vector.steps)?;
         }
+        self.keep_block(kept);
+        self.charge(vector.values.len() * size_of::<f64>())?;
         Ok(vector.sorted())
     }
 }

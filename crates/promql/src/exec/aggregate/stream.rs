@@ -104,6 +104,7 @@ impl Context<'_> {
         steps: usize,
     ) -> Result<Vector, QueryError> {
         self.budget.cells(groups.metas.len(), steps)?;
+        self.charge(groups.metas.len().saturating_mul(steps).saturating_mul(size_of::<Option<S>>()))?;
         let mut states: Vec<Option<S>> = vec![None; groups.metas.len() * steps];
         let operand_span = self.expr.node(aggregate.expr).span;
         let mut histograms = HistogramFold::new(aggregate.op, groups.metas.len(), steps);
@@ -117,7 +118,7 @@ impl Context<'_> {
                 Operand::Call(call) => call.fill(self, index, buffer, row),
             };
             let filled = self.filled_rows(start..end, steps, fill)?;
-            let samples = filled.samples();
+            let (samples, charged) = (filled.samples(), filled.charged_bytes());
             present.extend(filled.with_floats(steps));
             let FilledRows { indexes, values, histograms: cells } = filled;
             self.budget.hold(samples)?;
@@ -132,6 +133,7 @@ impl Context<'_> {
                 self.note(operand_span, Note::MixedBuckets, name);
             });
             self.budget.release(samples);
+            self.give_back(charged);
         }
         if let Operand::Call(call) = operand {
             self.annotate_range(
@@ -139,6 +141,7 @@ impl Context<'_> {
                 present.iter().map(|index| series[*index as usize].labels.metric_name()),
             );
         }
+        self.charge(groups.metas.len().saturating_mul(steps).saturating_mul(size_of::<f64>()))?;
         let values = states.into_iter().map(|state| state.map_or(ABSENT, S::finish)).collect();
         let mut vector = Vector { series: groups.metas, steps, values, histograms: Vec::new() };
         histograms.finish(self, operand_span, &mut vector);

@@ -119,8 +119,10 @@ impl Context<'_> {
             for group in &groups[block] {
                 matcher.group(group, &mut part)?;
             }
+            self.charge(part.values.capacity() * size_of::<f64>())?;
             Ok(part)
         })?;
+        self.charge(parts.iter().map(|part| part.values.len()).sum::<usize>() * size_of::<f64>())?;
         let mut vector = Vector::new(left.steps);
         for part in parts {
             vector.extend(part);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use model::FloatHistogram;
 
 use super::{ABSENT, is_absent};
+use crate::value;
 
 /// A native histogram at a step, or none.
 pub(in super::super) type Cell = Option<Arc<FloatHistogram>>;
@@ -28,6 +29,20 @@ pub(in super::super) fn changed(
     let mut changed = histogram.clone();
     change(&mut changed);
     Arc::new(changed)
+}
+
+/// Returns what the cells of a row take.
+pub(in super::super) fn cells_bytes(cells: &Cells) -> u64 {
+    let histograms = cells.iter().flat_map(|cells| cells.iter().flatten());
+    let heap: usize = histograms.map(|histogram| histogram.size_bytes()).sum();
+    (heap + cells.as_ref().map_or(0, |cells| size_of_val(&**cells))) as u64
+}
+
+/// Returns what is freed when the cells of a row go.
+pub(in super::super) fn unshared_bytes(cells: &Cells) -> usize {
+    let histograms = cells.iter().flat_map(|cells| cells.iter().flatten());
+    let heap: usize = histograms.map(value::unshared_bytes).sum();
+    heap + cells.as_ref().map_or(0, |cells| size_of_val(&**cells))
 }
 
 /// Tells whether there is a sample of either kind.

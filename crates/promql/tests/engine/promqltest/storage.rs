@@ -55,7 +55,7 @@ impl Memory {
             let series = stored.iter().filter(|(labels, _)| matches(labels));
             let series =
                 series.map(|(labels, stored)| Series { labels: labels.clone(), samples: stored.clone() });
-            ready(Ok(SeriesSet { series: series.collect(), warnings: Vec::new() }))
+            ready(Ok(SeriesSet { series: series.collect(), ..SeriesSet::default() }))
         })
     }
 }
