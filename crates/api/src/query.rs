@@ -81,7 +81,7 @@ fn options(params: &Params) -> Result<QueryOptions, ApiError> {
         Some(parse_duration_ns(lookback).map_err(fault)? / NANOS_PER_MS).filter(|ms| *ms > 0)
     };
     let timeout = timeout_ns.map(|ns| Duration::from_nanos(u64::try_from(ns).unwrap_or(0)));
-    Ok(QueryOptions { lookback_ms, timeout })
+    Ok(QueryOptions { lookback_ms, timeout, control: None })
 }
 
 /// Reads `partial_response`, as Thanos has it.
