@@ -114,8 +114,8 @@ impl Context<'_> {
         Ok(())
     }
 
-    /// Fills the row of a series with the times, in seconds, of what an instant selector yields.
-    pub(super) fn timestamp_row(
+    /// Fills the row of an info series with the times, in seconds, of its samples, which must be floats.
+    pub(super) fn info_row(
         &self,
         id: NodeId,
         series: &Series,
@@ -123,7 +123,16 @@ impl Context<'_> {
         row: &mut Row,
     ) -> Result<(), QueryError> {
         self.read(id, series, buffer)?;
-        fill_instant(buffer, self.reference(id), &self.grid(id), Yield::Timestamp, row);
+        let (reference, grid) = (self.reference(id), self.grid(id));
+        if !buffer.histograms.is_empty() {
+            fill_mixed(buffer, reference, &grid, Yield::Value, row);
+            if row.cells.is_some() {
+                let labels = &series.labels;
+                let message = format!("this should be an info metric, with float samples: {labels}");
+                return Err(QueryError::Execution(message));
+            }
+        }
+        fill_instant(buffer, reference, &grid, Yield::Timestamp, row);
         Ok(())
     }
 

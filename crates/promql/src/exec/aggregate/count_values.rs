@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use model::LabelSet;
+
 use super::super::Context;
 use super::super::vector::{ABSENT, SeriesMeta, Vector, is_absent};
 use super::Groups;
@@ -20,6 +22,7 @@ impl Context<'_> {
             .filter(|label| !label.is_empty())
             .ok_or_else(|| QueryError::Execution(format!("invalid label name {}", quote_bytes(label))))?;
         let mut vector = Vector::new(input.steps);
+        let mut known: HashMap<LabelSet, usize> = HashMap::new();
         let mut kept = self.block_memory();
         for (rows, series) in groups.rows.iter().zip(groups.series) {
             self.budget.check()?;
@@ -36,15 +39,15 @@ impl Context<'_> {
                         kept.make_room(&mut vector.values, vector.steps)?;
                     }
                     let index = *row_of.entry(key).or_insert_with(|| {
-                        new_row(&mut vector, &series, label, model::float::format_plain(*value))
+                        row_for(&mut vector, &mut known, &series, label, model::float::format_plain(*value))
                     });
                     count(&mut vector, index, step);
                 }
                 for (step, cell) in input.cells(*row as usize).unwrap_or_default().iter().enumerate() {
                     let Some(text) = cell.as_ref().map(ToString::to_string) else { continue };
-                    let index = *row_of_text
-                        .entry(text)
-                        .or_insert_with_key(|text| new_row(&mut vector, &series, label, text.clone()));
+                    let index = *row_of_text.entry(text).or_insert_with_key(|text| {
+                        row_for(&mut vector, &mut known, &series, label, text.clone())
+                    });
                     count(&mut vector, index, step);
                 }
             }
@@ -56,13 +59,21 @@ impl Context<'_> {
     }
 }
 
-/// Appends an empty row for a value of a group.
-fn new_row(vector: &mut Vector, group: &SeriesMeta, label: &str, value: String) -> usize {
+/// Returns the row for a value of a group; groups that differ in the label alone share their rows.
+fn row_for(
+    vector: &mut Vector,
+    known: &mut HashMap<LabelSet, usize>,
+    group: &SeriesMeta,
+    label: &str,
+    value: String,
+) -> usize {
     let mut labels = group.labels.to_builder();
     labels.set(label, value);
-    vector.series.push(SeriesMeta { labels: labels.build(), drop_name: group.drop_name });
-    vector.values.resize(vector.values.len() + vector.steps, ABSENT);
-    vector.series.len() - 1
+    *known.entry(labels.build()).or_insert_with_key(|labels| {
+        vector.series.push(SeriesMeta { labels: labels.clone(), drop_name: group.drop_name });
+        vector.values.resize(vector.values.len() + vector.steps, ABSENT);
+        vector.series.len() - 1
+    })
 }
 
 fn count(vector: &mut Vector, row: usize, step: usize) {

@@ -93,7 +93,7 @@ impl Context<'_> {
             series.len(),
             grid.steps,
             |index| SeriesMeta::new(series[index].labels.clone()),
-            |index, buffer, row| self.timestamp_row(id, series[index], buffer, row),
+            |index, buffer, row| self.info_row(id, series[index], buffer, row),
         )
     }
 }
