@@ -258,7 +258,8 @@ async fn storage_faults_keep_their_kind() {
 
 #[tokio::test]
 async fn streamed_aggregations_equal_those_of_a_table_to_the_last_bit() {
-    let engine = Engine::new(EngineConfig::default());
+    let parser = ParserOptions::everything();
+    let engine = Engine::new(EngineConfig { parser, ..EngineConfig::default() });
     let options = QueryOptions::default();
     let lines: Vec<String> = (0..700)
         .map(|i| {
@@ -269,7 +270,10 @@ async fn streamed_aggregations_equal_those_of_a_table_to_the_last_bit() {
     let data = memory(&lines);
     for op in ["sum", "avg", "min", "max", "count", "group", "stddev", "stdvar"] {
         for grouping in ["", " by (g)", " without (i)"] {
-            for operand in ["m_total", "(rate(m_total[3m]))", "last_over_time(m_total[90s])"] {
+            let plain = ["m_total", "(rate(m_total[3m]))", "last_over_time(m_total[90s])"];
+            let extended =
+                ["m_total smoothed", "increase(m_total[90s] smoothed)", "resets(m_total[3m] anchored)"];
+            for operand in plain.into_iter().chain(extended) {
                 // Times one changes nothing, except that a table is built.
                 let streamed = format!("{op}{grouping} ({operand})");
                 let table = format!("{op}{grouping} ({operand} * 1)");

@@ -37,10 +37,25 @@ fn leaf() -> impl Strategy<Value = String> {
         "absent_over_time",
         "mad_over_time",
     ]);
-    let instant = (selector.clone(), at.clone()).prop_map(|(selector, at)| format!("{selector}{at}"));
-    let over_range = (function, selector, range, at)
+    let extended = prop::sample::select(vec![
+        ("rate", " anchored"),
+        ("increase", " anchored"),
+        ("delta", " anchored"),
+        ("resets", " anchored"),
+        ("changes", " anchored"),
+        ("rate", " smoothed"),
+        ("increase", " smoothed"),
+        ("delta", " smoothed"),
+    ]);
+    let mode = prop::sample::select(vec!["", "", " smoothed"]);
+    let instant =
+        (selector.clone(), mode, at.clone()).prop_map(|(selector, mode, at)| format!("{selector}{mode}{at}"));
+    let over_range = (function, selector.clone(), range, at.clone())
         .prop_map(|(function, selector, range, at)| format!("{function}({selector}{range}{at})"));
-    prop_oneof![instant, over_range]
+    let over_extended = (extended, selector, prop::sample::select(vec!["[1m]", "[15s]"]), at).prop_map(
+        |((function, mode), selector, range, at)| format!("{function}({selector}{range}{mode}{at})"),
+    );
+    prop_oneof![2 => instant, 2 => over_range, 1 => over_extended]
 }
 
 fn query() -> impl Strategy<Value = String> {
@@ -78,6 +93,7 @@ fn query() -> impl Strategy<Value = String> {
             "-",
             "abs",
             "timestamp",
+            "start_timestamp",
             "absent",
             "hour",
             "histogram_quantile(0.5, ",
@@ -119,12 +135,17 @@ fn points() -> impl Strategy<Value = Vec<Point>> {
     prop::collection::vec(point, 0..20)
 }
 
-fn load(series: Vec<Vec<Point>>) -> Memory {
+/// Start timestamps relative to their points.
+fn starts() -> impl Strategy<Value = Vec<Option<i64>>> {
+    prop::collection::vec(prop::option::of(-25_000..=1i64), 0..20)
+}
+
+fn load(series: Vec<(Vec<Point>, Vec<Option<i64>>)>) -> Memory {
     let names = [("m", "1", "1"), ("m", "1", "2"), ("m", "2", "1"), ("n", "1", "1"), ("n", "2", "2")];
     let mut memory = Memory::default();
-    let lines = names.iter().zip(series).map(|((name, x, y), points)| {
+    let lines = names.iter().zip(series).map(|((name, x, y), (points, starts))| {
         let labels = LabelSet::from_pairs([("__name__", *name), ("x", *x), ("y", *y)]);
-        LoadedSeries { line: SeriesLine { labels, points }, interval_ms: 10_000, starts: Vec::new() }
+        LoadedSeries { line: SeriesLine { labels, points }, interval_ms: 10_000, starts }
     });
     memory.load(lines.collect());
     memory
@@ -149,11 +170,12 @@ proptest! {
     #[test]
     fn each_step_of_a_range_query_is_an_instant_query(
         query in query(),
-        series in prop::collection::vec(points(), 5),
+        series in prop::collection::vec((points(), starts()), 5),
         start in -3..10i64,
     ) {
         // With names removed late, series that differ in that only are one over a range and two at an instant.
-        let config = EngineConfig { parser: ParserOptions::everything(), ..EngineConfig::default() };
+        let parser = ParserOptions::everything();
+        let config = EngineConfig { parser, use_start_timestamps: true, ..EngineConfig::default() };
         let (engine, options) = (Engine::new(config), QueryOptions::default());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
         let data = load(series).snapshot();

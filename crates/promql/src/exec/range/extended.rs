@@ -83,7 +83,7 @@ fn lost_by_resets(left: f64, inside: &[f64], right: f64) -> f64 {
 /// Returns the value between two points; a counter that fell in between began again at zero.
 pub(in super::super) fn interpolate(from: (i64, f64), to: (i64, f64), time_ms: i64, counter: bool) -> f64 {
     let start = if counter && to.1 < from.1 { 0.0 } else { from.1 };
-    start + (to.1 - start) * (time_ms - from.0) as f64 / (to.0 - from.0) as f64
+    start + (to.1 - start) * time_ms.saturating_sub(from.0) as f64 / to.0.saturating_sub(from.0) as f64
 }
 
 /// Returns the points of a range as a result: one on each border, and the samples between them.

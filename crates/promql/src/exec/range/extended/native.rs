@@ -159,7 +159,7 @@ pub(in crate::exec) fn interpolate(
         notes.add(Note::MixedBuckets);
         return None;
     }
-    let fraction = (time_ms - from.0) as f64 / (to.0 - from.0) as f64;
+    let fraction = time_ms.saturating_sub(from.0) as f64 / to.0.saturating_sub(from.0) as f64;
     let mut between = to.1.clone();
     if counter && to.1.detect_reset(from.1) {
         between.scale(fraction);
