@@ -18,6 +18,18 @@ pub struct Bucket {
     pub count: f64,
 }
 
+impl Bucket {
+    /// Returns the share of its observations below a value in it, when they are spread evenly by their logarithm.
+    pub fn logarithmic_share(&self, value: f64) -> f64 {
+        let [lower, upper, value_log] = [self.lower, self.upper, value].map(|bound| bound.abs().log2());
+        if value > 0.0 {
+            (value_log - lower) / (upper - lower)
+        } else {
+            1.0 - (value_log - upper) / (lower - upper)
+        }
+    }
+}
+
 /// The buckets of a histogram in ascending order: negative ones, the zero bucket if it is populated, positive ones.
 ///
 /// A bucket that overlaps with the zero bucket begins or ends at the zero threshold.

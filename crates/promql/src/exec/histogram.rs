@@ -1,5 +1,7 @@
 //! `histogram_quantile` and `histogram_fraction` over classic buckets: series that differ in `le` only (Prometheus, `promql/quantile.go`).
 
+pub(super) mod native;
+
 use super::quantile;
 use super::vector::{ABSENT, NAME_LABELS, Vector, is_absent};
 use super::{Context, Data, aggregate::Groups};
