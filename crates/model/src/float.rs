@@ -20,11 +20,44 @@ pub fn format_general(value: f64) -> String {
         return format_plain(value);
     }
     let text = format!("{value:e}");
-    let (digits, exponent) = text.split_once('e').expect("the format has an exponent");
-    let exponent: i32 = exponent.parse().expect("the exponent is a number");
+    let (digits, exponent) = split_exponent(&text);
     if (-4..GENERAL_EXPONENT_MIN).contains(&exponent) {
         return format_plain(value);
     }
+    with_exponent(digits, exponent)
+}
+
+/// Prints like Go's `%.<digits>g`: so many significant digits, trailing zeros left out, with an exponent when there are more
+/// digits before the point than are shown.
+pub fn format_general_digits(value: f64, digits: usize) -> String {
+    if value == 0.0 || !value.is_finite() {
+        return format_plain(value);
+    }
+    let text = format!("{value:.*e}", digits.saturating_sub(1));
+    let (shown, exponent) = split_exponent(&text);
+    let shown = if shown.contains('.') { shown.trim_end_matches('0').trim_end_matches('.') } else { shown };
+    if (-4..digits as i32).contains(&exponent) {
+        let rounded: f64 = text.parse().expect("it was printed from a float");
+        return format_plain(rounded);
+    }
+    with_exponent(shown, exponent)
+}
+
+/// Prints as OpenMetrics wants bounds and quantiles: like [`format_general`], with a `.0` behind whole numbers.
+pub fn format_open_metrics(value: f64) -> String {
+    let mut text = format_general(value);
+    if value.is_finite() && !text.contains(['.', 'e']) {
+        text.push_str(".0");
+    }
+    text
+}
+
+fn split_exponent(text: &str) -> (&str, i32) {
+    let (digits, exponent) = text.split_once('e').expect("the format has an exponent");
+    (digits, exponent.parse().expect("the exponent is a number"))
+}
+
+fn with_exponent(digits: &str, exponent: i32) -> String {
     let sign = if exponent < 0 { '-' } else { '+' };
     format!("{digits}e{sign}{:02}", exponent.abs())
 }
@@ -75,6 +108,36 @@ mod tests {
             (f64::NAN, "NaN"),
         ] {
             assert_eq!(format_general(value), text);
+        }
+    }
+
+    #[test]
+    fn prints_so_many_digits_like_go() {
+        for (value, text) in [
+            (10.0, "10"),
+            (7.5, "7.5"),
+            (7.449, "7.4"),
+            (99.6, "1e+02"),
+            (123.0, "1.2e+02"),
+            (0.000_012, "1.2e-05"),
+            (0.012_34, "0.012"),
+            (0.0, "0"),
+        ] {
+            assert_eq!(format_general_digits(value, 2), text);
+        }
+    }
+
+    #[test]
+    fn prints_quantiles_like_open_metrics() {
+        for (value, text) in [
+            (0.0, "0.0"),
+            (1.0, "1.0"),
+            (0.25, "0.25"),
+            (1e6, "1e+06"),
+            (f64::INFINITY, "+Inf"),
+            (f64::NAN, "NaN"),
+        ] {
+            assert_eq!(format_open_metrics(value), text);
         }
     }
 

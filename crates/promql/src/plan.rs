@@ -341,12 +341,8 @@ fn depends_on_time(kind: FunctionKind) -> bool {
 
 /// Refuses what the engine does not evaluate, by name.
 fn check_supported(node: &Node) -> Result<(), QueryError> {
-    use FunctionKind as K;
     let what = match &node.kind {
         NodeKind::Binary(binary) if binary.op.is_trim() => format!("the binary operator {}", binary.op),
-        NodeKind::Call(function, _) if matches!(function.kind, K::HistogramQuantiles) => {
-            format!("the function {}()", function.name)
-        }
         _ => return Ok(()),
     };
     Err(QueryError::Unsupported(what))

@@ -1,6 +1,6 @@
 //! Function calls: those of instant vectors and scalars; range vectors go to [`super::range`].
 
-mod date;
+pub(super) mod date;
 mod info;
 mod label;
 mod math;
@@ -46,6 +46,7 @@ impl Context<'_> {
                 self.sort(function.kind, args, grid, span, results)?
             }
             K::HistogramQuantile => self.histogram_quantile(args, grid, results)?,
+            K::HistogramQuantiles => self.histogram_quantiles(args, grid, results)?,
             K::HistogramFraction => self.histogram_fraction(args, grid, results)?,
             K::HistogramAvg
             | K::HistogramCount
@@ -186,7 +187,7 @@ impl Context<'_> {
     }
 
     /// Returns a text argument.
-    fn take_text(&self, id: NodeId, results: &mut [Option<Data>]) -> Box<[u8]> {
+    pub(super) fn take_text(&self, id: NodeId, results: &mut [Option<Data>]) -> Box<[u8]> {
         match results[id.index()].take() {
             Some(Data::Text(bytes)) => bytes,
             _ => unreachable!("the type check lets only strings stand here"),

@@ -1,29 +1,68 @@
-//! `histogram_quantile` and `histogram_fraction` over classic buckets: series that differ in `le` only (Prometheus, `promql/quantile.go`).
+//! `histogram_quantile`, `histogram_quantiles` and `histogram_fraction`.
+//!
+//! A histogram is a native one, or a classic one: series that differ in `le` only. Where both have the same labels at a step,
+//! nobody knows which is meant, and there is no result. Read [`native`] and [`classic`] for the mathematics.
 
+mod classic;
 pub(super) mod native;
+mod notes;
 
+use model::FloatHistogram;
+
+use self::classic::Bucket;
+use self::notes::Said;
+use super::label_ids::LabelIds;
+use super::note::Note;
 use super::quantile;
-use super::vector::{ABSENT, NAME_LABELS, Vector, is_absent};
-use super::{Context, Data, aggregate::Groups};
+use super::vector::{ABSENT, Collisions, SeriesMeta, Vector, is_absent};
+use super::{Context, Data};
 use crate::ast::{NodeId, Span};
 use crate::error::QueryError;
 use crate::plan::Grid;
 
-/// The label that holds a bucket's upper bound.
+/// The label that holds a classic bucket's upper bound.
 const BOUND_LABEL: &str = "le";
-/// Counts of neighbours that differ by less than this share are taken for equal: floats were added in another order.
-const SMALL_DIFFERENCE: f64 = 1e-12;
 
-#[derive(Clone, Copy, Debug)]
-struct Bucket {
-    upper_bound: f64,
-    /// Of all observations up to the bound.
-    count: f64,
+/// Where the samples of one histogram are.
+struct Histogram {
+    series: SeriesMeta,
+    /// Bounds and rows of classic buckets, in order of the bound.
+    classic: Vec<(f64, u32)>,
+    /// The row of native histograms.
+    native: Option<u32>,
 }
 
-/// The buckets of one histogram: row and bound, in order of the bound.
-struct Histogram {
-    rows: Vec<(f64, u32)>,
+/// A histogram at one step.
+enum Sample<'a> {
+    /// In order of distinct bounds.
+    Classic(&'a mut [Bucket]),
+    Native(&'a FloatHistogram),
+}
+
+impl Sample<'_> {
+    fn quantile(self, q: f64) -> (f64, Option<Said>) {
+        match self {
+            Self::Classic(buckets) => {
+                let mut raised = None;
+                let value = classic::quantile(q, buckets, &mut raised);
+                (value, raised.map(Said::Raised))
+            }
+            Self::Native(histogram) => {
+                let (value, note) = native::quantile(q, histogram);
+                (value, note.map(Said::Nan))
+            }
+        }
+    }
+
+    fn fraction(self, lower: f64, upper: f64) -> (f64, Option<Said>) {
+        match self {
+            Self::Classic(buckets) => (classic::fraction(lower, upper, buckets), None),
+            Self::Native(histogram) => {
+                let (value, note) = native::fraction(lower, upper, histogram);
+                (value, note.map(Said::Nan))
+            }
+        }
+    }
 }
 
 impl Context<'_> {
@@ -33,15 +72,38 @@ impl Context<'_> {
         grid: Grid,
         results: &mut [Option<Data>],
     ) -> Result<Vector, QueryError> {
-        let quantiles = self.take_scalar(args[0], grid, results);
+        let quantiles = self.take_quantile(args[0], grid, results);
         let input = self.take_vector(args[1], grid, results);
-        for q in quantiles.iter().filter(|q| quantile::is_unusual(**q)) {
-            self.warn(self.expr.node(args[0]).span, quantile::warning(*q));
-        }
         let span = self.expr.node(args[1]).span;
-        self.per_histogram(&input, span, |step, buckets, forced| {
-            bucket_quantile(quantiles[step], buckets, forced)
-        })
+        let mut vector =
+            self.per_histogram(&input, span, grid, |step, sample| sample.quantile(quantiles[step]))?;
+        self.drop_names(&mut vector, Collisions::Merge)?;
+        Ok(vector)
+    }
+
+    /// Evaluates `histogram_quantiles`: each quantile makes a series with a label that names it.
+    pub(super) fn histogram_quantiles(
+        &self,
+        args: &[NodeId],
+        grid: Grid,
+        results: &mut [Option<Data>],
+    ) -> Result<Vector, QueryError> {
+        let input = self.take_vector(args[0], grid, results);
+        let label = self.take_text(args[1], results);
+        let label = std::str::from_utf8(&label).map_err(|_| {
+            QueryError::Execution("histogram_quantiles() needs a label name in UTF-8".to_owned())
+        })?;
+        let span = self.expr.node(args[0]).span;
+        let mut vector = Vector::new(input.steps);
+        for arg in &args[2..] {
+            let quantiles = self.take_quantile(*arg, grid, results);
+            let part =
+                self.per_histogram(&input, span, grid, |step, sample| sample.quantile(quantiles[step]))?;
+            push_labelled(&mut vector, &part, label, &quantiles);
+        }
+        vector.join_equal(Collisions::Merge)?;
+        self.drop_names(&mut vector, Collisions::Merge)?;
+        Ok(vector)
     }
 
     pub(super) fn histogram_fraction(
@@ -54,73 +116,105 @@ impl Context<'_> {
         let upper = self.take_scalar(args[1], grid, results);
         let input = self.take_vector(args[2], grid, results);
         let span = self.expr.node(args[2]).span;
-        self.per_histogram(&input, span, |step, buckets, _| {
-            bucket_fraction(lower[step], upper[step], buckets)
-        })
+        let mut vector =
+            self.per_histogram(&input, span, grid, |step, sample| sample.fraction(lower[step], upper[step]))?;
+        self.drop_names(&mut vector, Collisions::Merge)?;
+        Ok(vector)
     }
 
-    /// Computes one row for each histogram. `compute` gets a step and its buckets, and may say that it had to raise counts.
+    fn take_quantile(&self, arg: NodeId, grid: Grid, results: &mut [Option<Data>]) -> Vec<f64> {
+        let quantiles = self.take_scalar(arg, grid, results);
+        for q in quantiles.iter().filter(|q| quantile::is_unusual(**q)) {
+            self.warn(self.expr.node(arg).span, quantile::warning(*q));
+        }
+        quantiles
+    }
+
+    /// Computes one row for each histogram, with its name.
     fn per_histogram(
         &self,
         input: &Vector,
         span: Span,
-        compute: impl Fn(usize, &mut [Bucket], &mut bool) -> f64,
+        grid: Grid,
+        compute: impl Fn(usize, Sample<'_>) -> (f64, Option<Said>),
     ) -> Result<Vector, QueryError> {
-        let delayed = self.config.delayed_name_removal;
-        let mut groups =
-            Groups::new(input, |name| name != BOUND_LABEL && (delayed || !NAME_LABELS.contains(&name)));
-        groups.series.iter_mut().for_each(|series| series.drop_name |= delayed);
         let mut vector = Vector::new(input.steps);
+        let mut notes = notes::Notes::default();
         let mut row = vec![ABSENT; input.steps];
-        for (rows, series) in groups.rows.iter().zip(&groups.series) {
+        for histogram in self.histograms(input, span) {
             self.budget.check()?;
-            let histogram = self.histogram(input, rows, span);
+            let name = histogram.series.labels.metric_name();
+            // What is said is said of a series whose name is gone, unless names go late.
+            let named = if self.config.delayed_name_removal { name } else { "" };
+            let mut is_mixed = false;
             row.fill(ABSENT);
-            let mut forced = false;
-            histogram.each_step(input, |step, buckets| row[step] = compute(step, buckets, &mut forced));
-            if forced {
-                let name = named(input.series[rows[0] as usize].labels.metric_name());
-                let link =
-                    "https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile";
-                let hint = "input to histogram_quantile needed to be fixed for monotonicity";
-                self.info(span, format!("{hint} (see {link}){name}"));
+            histogram.each_step(input, |step, sample| {
+                let Some(sample) = sample else {
+                    is_mixed = true;
+                    return;
+                };
+                let (value, said) = compute(step, sample);
+                row[step] = value;
+                if let Some(said) = said {
+                    notes.add(named, said, grid.time(step));
+                }
+            });
+            if is_mixed {
+                self.note(span, Note::ClassicAndNative, name);
             }
-            vector.push(series.clone(), &row);
+            vector.push(histogram.series, &row);
         }
+        notes.texts().into_iter().for_each(|text| self.info(span, text));
         Ok(vector)
     }
 
-    /// Orders the rows of a histogram by bound; rows without a readable one are left out, with a warning.
-    fn histogram(&self, input: &Vector, rows: &[u32], span: Span) -> Histogram {
-        let mut bounds = Vec::with_capacity(rows.len());
-        for row in rows {
-            let labels = &input.series[*row as usize].labels;
-            let bound = labels.get(BOUND_LABEL);
-            match model::float::parse(bound) {
-                Some(value) => bounds.push((value, *row)),
-                None => {
-                    let (bound, name) = (model::labels::quote(bound), named(labels.metric_name()));
-                    let problem = "bucket label \"le\" is missing or has a malformed value of";
-                    self.warn(span, format!("{problem} {bound}{name}"));
+    /// Finds the histograms of a vector; floats without a readable bound are left out, with a warning.
+    fn histograms(&self, input: &Vector, span: Span) -> Vec<Histogram> {
+        let mut ids = LabelIds::default();
+        let mut found: Vec<Histogram> = Vec::new();
+        for (row, series) in input.series.iter().enumerate() {
+            if input.row(row).iter().any(|value| !is_absent(*value)) {
+                let (bound, name) = (series.labels.get(BOUND_LABEL), series.labels.metric_name());
+                match model::float::parse(bound) {
+                    Some(value) => {
+                        let id = ids.project(&series.labels, |label| label != BOUND_LABEL);
+                        entry(&mut found, id, series).classic.push((value, row as u32));
+                    }
+                    None => self.warn(span, notes::bad_bound(bound, name)),
                 }
             }
+            if input.cells(row).is_some() {
+                let id = ids.id(&series.labels);
+                entry(&mut found, id, series).native = Some(row as u32);
+            }
         }
-        bounds.sort_by(|a, b| quantile::nan_first(&a.0, &b.0));
-        Histogram { rows: bounds }
+        for (histogram, labels) in found.iter_mut().zip(ids.into_sets()) {
+            histogram.series.labels = labels;
+            histogram.classic.sort_by(|a, b| quantile::nan_first(&a.0, &b.0));
+        }
+        found
     }
 }
 
-fn named(name: &str) -> String {
-    if name.is_empty() { String::new() } else { format!(" for metric name {}", model::labels::quote(name)) }
+/// Returns the histogram of an id, whose labels are set later.
+fn entry<'a>(found: &'a mut Vec<Histogram>, id: u32, series: &SeriesMeta) -> &'a mut Histogram {
+    let index = id as usize;
+    if index == found.len() {
+        let series = SeriesMeta::new(model::LabelSet::empty());
+        found.push(Histogram { series, classic: Vec::new(), native: None });
+    }
+    found[index].series.drop_name |= series.drop_name;
+    &mut found[index]
 }
 
 impl Histogram {
-    /// Calls `visit` for each step that has a bucket, with the buckets in order of distinct bounds.
-    fn each_step(&self, input: &Vector, mut visit: impl FnMut(usize, &mut [Bucket])) {
-        let mut buckets: Vec<Bucket> = Vec::with_capacity(self.rows.len());
+    /// Calls `visit` for each step that has a sample; `None` where it has both a classic and a native one.
+    fn each_step(&self, input: &Vector, mut visit: impl FnMut(usize, Option<Sample<'_>>)) {
+        let native = self.native.and_then(|row| input.cells(row as usize));
+        let mut buckets: Vec<Bucket> = Vec::with_capacity(self.classic.len());
         for step in 0..input.steps {
             buckets.clear();
-            for (upper_bound, row) in &self.rows {
+            for (upper_bound, row) in &self.classic {
                 let count = input.values[*row as usize * input.steps + step];
                 if is_absent(count) {
                     continue;
@@ -130,95 +224,31 @@ impl Histogram {
                     _ => buckets.push(Bucket { upper_bound: *upper_bound, count }),
                 }
             }
-            if !buckets.is_empty() {
-                visit(step, &mut buckets);
+            match (native.and_then(|cells| cells[step].as_deref()), buckets.is_empty()) {
+                (Some(_), false) => visit(step, None),
+                (Some(histogram), true) => visit(step, Some(Sample::Native(histogram))),
+                (None, false) => visit(step, Some(Sample::Classic(&mut buckets))),
+                (None, true) => {}
             }
         }
     }
 }
 
-/// Returns the share of observations between two values; linear inside of a bucket.
-fn bucket_fraction(lower: f64, upper: f64, buckets: &[Bucket]) -> f64 {
-    let last = buckets[buckets.len() - 1];
-    if last.upper_bound != f64::INFINITY || last.count == 0.0 || lower.is_nan() || upper.is_nan() {
-        return f64::NAN;
-    }
-    if lower >= upper {
-        return 0.0;
-    }
-    (rank_of(upper, buckets) - rank_of(lower, buckets)) / last.count
-}
-
-/// Returns how many observations lie below a value.
-fn rank_of(value: f64, buckets: &[Bucket]) -> f64 {
-    let total = buckets[buckets.len() - 1].count;
-    // The first bucket begins at zero when it ends above it.
-    let mut start = if buckets[0].upper_bound > 0.0 { 0.0 } else { f64::NEG_INFINITY };
-    let mut rank = 0.0_f64;
-    for bucket in buckets {
-        if start >= value {
-            return rank.min(total);
-        }
-        if bucket.upper_bound > value {
-            // Nothing is known of where observations lie in a bucket without a lower bound: all below.
-            let share =
-                if start.is_infinite() { 1.0 } else { (value - start) / (bucket.upper_bound - start) };
-            return (rank + (bucket.count - rank) * share).min(total);
-        }
-        (start, rank) = (bucket.upper_bound, bucket.count);
-    }
-    total
-}
-
-/// Returns the quantile of buckets in order of distinct bounds; linear inside of a bucket.
-fn bucket_quantile(q: f64, buckets: &mut [Bucket], forced: &mut bool) -> f64 {
-    if q.is_nan() {
-        return f64::NAN;
-    }
-    if !(0.0..=1.0).contains(&q) {
-        return if q < 0.0 { f64::NEG_INFINITY } else { f64::INFINITY };
-    }
-    let last = buckets.len() - 1;
-    if buckets[last].upper_bound != f64::INFINITY {
-        return f64::NAN;
-    }
-    *forced |= make_monotonic(buckets);
-    if last == 0 || buckets[last].count == 0.0 {
-        return f64::NAN;
-    }
-    let mut rank = q * buckets[last].count;
-    // Written so that a NaN rank ends in the last bucket.
-    let found = buckets[..last].partition_point(|bucket| bucket.count < rank || rank.is_nan());
-    if found == last {
-        return buckets[last - 1].upper_bound;
-    }
-    let (end, mut count) = (buckets[found].upper_bound, buckets[found].count);
-    if found == 0 {
-        return if end <= 0.0 { end } else { end * (rank / count) };
-    }
-    let start = buckets[found - 1].upper_bound;
-    rank -= buckets[found - 1].count;
-    count -= buckets[found - 1].count;
-    start + (end - start) * (rank / count)
-}
-
-/// Raises counts that are below the one before them; tells whether any was by more than a rounding error.
-fn make_monotonic(buckets: &mut [Bucket]) -> bool {
-    let (mut forced, mut before) = (false, buckets[0].count);
-    for bucket in &mut buckets[1..] {
-        let count = bucket.count;
-        if count == before {
-            continue;
-        }
-        let scale = (count.abs() + before.abs()).min(f64::MAX);
-        if (count - before).abs() / scale < SMALL_DIFFERENCE {
-            bucket.count = before;
-        } else if count < before {
-            bucket.count = before;
-            forced = true;
-        } else {
-            before = count;
+/// Appends rows, each once for every value that the quantile has, under a label that says it.
+fn push_labelled(vector: &mut Vector, part: &Vector, label: &str, quantiles: &[f64]) {
+    let mut values: Vec<f64> = Vec::new();
+    for q in quantiles {
+        if !values.iter().any(|value| value.to_bits() == q.to_bits()) {
+            values.push(*q);
         }
     }
-    forced
+    for q in values {
+        let text = model::float::format_open_metrics(q);
+        for (row, series) in part.series.iter().enumerate() {
+            let mut labels = series.labels.to_builder();
+            labels.set(label, &text);
+            let series = SeriesMeta { labels: labels.build(), drop_name: series.drop_name };
+            vector.push_cells(series, part, row, |step| quantiles[step].to_bits() == q.to_bits());
+        }
+    }
 }

@@ -46,7 +46,6 @@ pub(super) enum Note {
     /// One histogram follows a reset, another one does not.
     ResetCollision(Operation),
     /// A native histogram and classic buckets have the same labels.
-    #[expect(dead_code, reason = "quantiles come next")]
     ClassicAndNative,
     /// The kinds of samples left and right of an operator.
     IncompatibleTypes(&'static str, &'static str, &'static str),

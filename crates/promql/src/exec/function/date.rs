@@ -47,6 +47,15 @@ fn day_of_year(date: &Date) -> i64 {
     (1..date.month).map(|month| days_in_month(&Date { month, ..*date })).sum::<i64>() + date.day
 }
 
+/// Prints a time as RFC 3339 has it, `2006-01-02T15:04:05Z`; milliseconds are cut off.
+pub(in crate::exec) fn text(time_ms: i64) -> String {
+    let seconds = time_ms / 1000;
+    let Date { year, month, day } = date(seconds.div_euclid(SECONDS_PER_DAY));
+    let second_of_day = seconds.rem_euclid(SECONDS_PER_DAY);
+    let (hour, minute, second) = (second_of_day / 3600, second_of_day / 60 % 60, second_of_day % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
 /// Returns the function of a kind, if it is one of these.
 pub(super) fn function(kind: K) -> Option<fn(f64) -> f64> {
     Some(match kind {

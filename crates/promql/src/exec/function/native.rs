@@ -5,6 +5,7 @@ use model::FloatHistogram;
 use super::{Context, Data, Vector};
 use crate::ast::NodeId;
 use crate::error::QueryError;
+use crate::exec::histogram::native;
 use crate::exec::vector::{ABSENT, Collisions};
 use crate::function::FunctionKind as K;
 use crate::plan::Grid;
@@ -22,6 +23,8 @@ impl Context<'_> {
         let read: fn(&FloatHistogram) -> f64 = match kind {
             K::HistogramCount => |histogram| histogram.count,
             K::HistogramSum => |histogram| histogram.sum,
+            K::HistogramStddev => native::deviation,
+            K::HistogramStdvar => native::variance,
             _ => |histogram| histogram.sum / histogram.count,
         };
         let mut vector = Vector::new(input.steps);

@@ -161,7 +161,7 @@ pub(in crate::exec) fn fraction(
     } else if count < histogram.count {
         note = Some(NanNote::NotInFraction);
     }
-    let at_most_all = |rank: Option<f64>| rank.filter(|rank| !(*rank > count)).unwrap_or(count);
+    let at_most_all = |rank: Option<f64>| rank.map_or(count, |rank| if rank > count { count } else { rank });
     ((at_most_all(below_upper) - at_most_all(below_lower)) / histogram.count, note)
 }
 
