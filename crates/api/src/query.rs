@@ -81,7 +81,15 @@ fn options(params: &Params) -> Result<QueryOptions, ApiError> {
         Some(parse_duration_ns(lookback).map_err(fault)? / NANOS_PER_MS).filter(|ms| *ms > 0)
     };
     let timeout = timeout_ns.map(|ns| Duration::from_nanos(u64::try_from(ns).unwrap_or(0)));
-    Ok(QueryOptions { lookback_ms, timeout, control: None })
+    Ok(QueryOptions { lookback_ms, timeout, pushdown: pushdown(params), control: None })
+}
+
+/// Reads `pushdown`, ours: whether parts of the query may be evaluated where the samples are.
+fn pushdown(params: &Params) -> Option<bool> {
+    match params.get("pushdown") {
+        "" => None,
+        value => Some(!matches!(value, "0" | "f" | "F" | "false" | "FALSE" | "False")),
+    }
 }
 
 /// Reads `partial_response`, as Thanos has it.

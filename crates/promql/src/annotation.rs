@@ -32,6 +32,16 @@ impl Annotations {
         *place = (*place).min(span);
     }
 
+    /// Adds all of another evaluation.
+    pub(crate) fn extend(&mut self, other: Self) {
+        other.found.into_iter().for_each(|((level, text), span)| self.add(level, text, span));
+    }
+
+    /// Returns all, in order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Level, &str, Span)> {
+        self.found.iter().map(|((level, text), span)| (*level, text.as_str(), *span))
+    }
+
     /// Returns warnings and infos, at most so many of each, and then how many more there were.
     pub(crate) fn into_texts(self, query: &str, max: usize) -> (Vec<String>, Vec<String>) {
         let (mut warnings, mut infos) = (Vec::new(), Vec::new());

@@ -21,10 +21,12 @@ use crate::error::QueryError;
 use crate::exec::{self, Budget, StopReason};
 use crate::parser::{ParserOptions, parse_with};
 use crate::plan::{Grid, Plan};
+use crate::push::fragment::{Fragment, Settings, hash_of};
+use crate::push::{self, Push};
 use crate::value::{QueryResult, QueryStats};
 
 /// The most steps of a range query, as Prometheus's API has it.
-const STEPS_MAX: i64 = 11_000;
+pub(crate) const STEPS_MAX: i64 = 11_000;
 
 /// What holds for all queries of an engine.
 #[derive(Clone, Debug)]
@@ -49,6 +51,8 @@ pub struct EngineConfig {
     pub parser: ParserOptions,
     /// At most so many warnings and so many infos in a result; the rest is counted.
     pub annotations_max: usize,
+    /// Whether parts of queries are evaluated by those who hold the data, where they can.
+    pub pushdown: bool,
 }
 
 impl Default for EngineConfig {
@@ -65,6 +69,7 @@ impl Default for EngineConfig {
             use_start_timestamps: false,
             parser: ParserOptions::default(),
             annotations_max: 10,
+            pushdown: true,
         }
     }
 }
@@ -76,6 +81,8 @@ pub struct QueryOptions {
     pub lookback_ms: Option<i64>,
     /// Shortens the engine's timeout.
     pub timeout: Option<Duration>,
+    /// Replaces the engine's choice.
+    pub pushdown: Option<bool>,
     /// By what the caller watches the query and stops it, made by [`Engine::control`] for this one query.
     pub control: Option<QueryControl>,
 }
@@ -83,12 +90,12 @@ pub struct QueryOptions {
 /// Evaluates queries. Cheap to clone; all clones are the same.
 #[derive(Clone, Debug)]
 pub struct Engine {
-    config: Arc<EngineConfig>,
-    memory: Arc<MemoryPool>,
+    pub(crate) config: Arc<EngineConfig>,
+    pub(crate) memory: Arc<MemoryPool>,
 }
 
 /// Tells the workers of a query to stop when the caller goes away.
-struct StopOnDrop(Arc<Budget>);
+pub(crate) struct StopOnDrop(pub(crate) Arc<Budget>);
 
 impl Drop for StopOnDrop {
     fn drop(&mut self) {
@@ -197,7 +204,23 @@ impl Engine {
         let budget = options.control.clone().unwrap_or_else(|| self.control(options.timeout)).0;
         let stop = StopOnDrop(Arc::clone(&budget));
         let timeout = options.timeout.unwrap_or(self.config.timeout).min(self.config.timeout);
-        let work = self.select_and_execute(data, query, expr, plan, Arc::clone(&budget));
+        let work = async {
+            let run = Run {
+                engine: self,
+                data,
+                query,
+                expr: Arc::new(expr),
+                plan,
+                budget: Arc::clone(&budget),
+                timeout,
+            };
+            if options.pushdown.unwrap_or(self.config.pushdown)
+                && let Some(result) = run.pushed().await?
+            {
+                return Ok(result);
+            }
+            run.central().await
+        };
         tokio::select! {
             result = work => result,
             error = budget.stopped() => Err(error),
@@ -207,49 +230,136 @@ impl Engine {
             }
         }
     }
+}
 
-    async fn select_and_execute(
+/// One query, planned.
+struct Run<'a> {
+    engine: &'a Engine,
+    data: Arc<dyn Queryable>,
+    query: &'a str,
+    expr: Arc<Expr>,
+    plan: Plan,
+    budget: Arc<Budget>,
+    timeout: Duration,
+}
+
+/// Series of all selectors of a plan.
+pub(crate) struct Selected {
+    pub(crate) sets: Vec<SeriesSet>,
+    pub(crate) warnings: Vec<String>,
+    pub(crate) series: u64,
+}
+
+impl Run<'_> {
+    /// Evaluates the query from samples alone.
+    async fn central(&self) -> Result<QueryResult, QueryError> {
+        let selected = select(self.data.as_ref(), &self.plan, &self.budget).await?;
+        self.execute(self.plan.clone(), selected, push::Answers::default()).await
+    }
+
+    /// Evaluates the query with the help of those who hold the data. `None` when they cannot help.
+    async fn pushed(&self) -> Result<Option<QueryResult>, QueryError> {
+        let nodes = push::pushable(&self.expr, &self.plan, &self.engine.config);
+        let divisions = if nodes.is_empty() { Vec::new() } else { self.data.divisions() };
+        if divisions.is_empty() {
+            return Ok(None);
+        }
+        let mut rest = self.plan.clone();
+        rest.leave_out(&self.expr, &nodes);
+        let push = Push {
+            engine: self.engine,
+            expr: &self.expr,
+            plan: &self.plan,
+            budget: &self.budget,
+            fragment: self.fragment(),
+        };
+        let selected = select(self.data.as_ref(), &rest, &self.budget);
+        let (answers, selected) = futures::future::try_join(push.run(divisions, &nodes), selected).await?;
+        match answers {
+            Some(answers) => self.execute(rest, selected, answers).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn fragment(&self) -> Fragment {
+        let config = &self.engine.config;
+        Fragment {
+            query: self.query.to_owned(),
+            settings: Settings::of(config, self.plan.lookback_ms),
+            grid: self.plan.query,
+            end_ms: self.plan.query_end_ms,
+            tasks: Vec::new(),
+            tree_hash: hash_of(&self.expr),
+            samples_max: config.samples_max,
+            memory_bytes_max: config.memory_bytes_max,
+            timeout_ms: u64::try_from(self.timeout.as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+
+    /// Executes a plan over what was selected and what others have evaluated.
+    async fn execute(
         &self,
-        data: Arc<dyn Queryable>,
-        query: &str,
-        expr: Expr,
         plan: Plan,
-        budget: Arc<Budget>,
+        selected: Selected,
+        answers: push::Answers,
     ) -> Result<QueryResult, QueryError> {
-        let selects = plan.selects.iter().map(|request| data.select(request, &budget.memory));
-        let sets: Vec<SeriesSet> = futures::future::try_join_all(selects).await?;
-        let series = sets.iter().map(|set| set.series.len() as u64).sum();
-        let mut warnings: Vec<String> = sets.iter().flat_map(|set| set.warnings.iter().cloned()).collect();
+        let Selected { sets, mut warnings, series } = selected;
+        let push::Answers { nodes, parts, report } = answers;
+        let (expr, config) = (Arc::clone(&self.expr), Arc::clone(&self.engine.config));
+        let budget = Arc::clone(&self.budget);
+        let (value, memory, mut annotations, parts) = on_thread(move || {
+            let (value, mut memory, notes) = exec::execute(&expr, &plan, &sets, nodes, &config, &budget)?;
+            // From here on the value does not share its labels any more.
+            drop(sets);
+            memory.resize(value.size_bytes())?;
+            Ok((value, memory, notes, parts))
+        })
+        .await?;
+        let mut stats = QueryStats {
+            series,
+            samples_read: self.budget.samples_read(),
+            samples_peak: self.budget.samples_peak(),
+            memory_bytes_peak: self.budget.memory.peak(),
+        };
+        for part in parts {
+            stats.series += part.stats.series;
+            stats.samples_read += part.stats.samples_read;
+            warnings.extend(part.warnings);
+            annotations.extend(part.annotations);
+        }
         warnings.sort();
         warnings.dedup();
-        let (sender, receiver) = oneshot::channel();
-        let config = Arc::clone(&self.config);
-        // A thread for each query, so that the system shares the processors between a small query and a big one. Its
-        // blocks of series go to the CPU pool besides.
-        tokio::task::spawn_blocking(move || {
-            let work = AssertUnwindSafe(|| {
-                let (value, mut memory, annotations) = exec::execute(&expr, &plan, &sets, &config, &budget)?;
-                // From here on the value does not share its labels any more.
-                drop(sets);
-                memory.resize(value.size_bytes())?;
-                Ok((value, memory, annotations))
-            });
-            let result = catch_unwind(work).unwrap_or_else(|panic| Err(panic_error(&*panic)));
-            let stats = QueryStats {
-                series,
-                samples_read: budget.samples_read(),
-                samples_peak: budget.samples_peak(),
-                memory_bytes_peak: budget.memory.peak(),
-            };
-            // Nobody waits any more when the caller went away.
-            let _ = sender.send((result, stats));
-        });
-        let (result, stats) = receiver.await.map_err(|_| QueryError::Cancelled)?;
-        let (value, memory, annotations) = result?;
-        let (notes, infos) = annotations.into_texts(query, self.config.annotations_max);
+        let (notes, infos) = annotations.into_texts(self.query, self.engine.config.annotations_max);
         warnings.extend(notes);
-        Ok(QueryResult { value, warnings, infos, stats, memory: Arc::new(memory) })
+        Ok(QueryResult { value, warnings, infos, stats, pushed: report, memory: Arc::new(memory) })
     }
+}
+
+/// Selects what a plan needs: all at the same time.
+pub(crate) async fn select(
+    data: &dyn Queryable,
+    plan: &Plan,
+    budget: &Budget,
+) -> Result<Selected, QueryError> {
+    let selects = plan.selects.iter().map(|request| data.select(request, &budget.memory));
+    let sets: Vec<SeriesSet> = futures::future::try_join_all(selects).await?;
+    let series = sets.iter().map(|set| set.series.len() as u64).sum();
+    let warnings = sets.iter().flat_map(|set| set.warnings.iter().cloned()).collect();
+    Ok(Selected { sets, warnings, series })
+}
+
+/// Runs an evaluation on a thread of its own, so that the system shares the processors between a small query and a big one;
+/// its blocks of series go to the CPU pool besides. A panic becomes an error.
+pub(crate) async fn on_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, QueryError> + Send + 'static,
+) -> Result<T, QueryError> {
+    let (sender, receiver) = oneshot::channel();
+    tokio::task::spawn_blocking(move || {
+        let result = catch_unwind(AssertUnwindSafe(work));
+        // Nobody waits any more when the caller went away.
+        let _ = sender.send(result.unwrap_or_else(|panic| Err(panic_error(&*panic))));
+    });
+    receiver.await.map_err(|_| QueryError::Cancelled)?
 }
 
 fn panic_error(panic: &(dyn std::any::Any + Send)) -> QueryError {

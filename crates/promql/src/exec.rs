@@ -15,6 +15,7 @@ mod kahan;
 mod label_ids;
 mod ledger;
 mod note;
+mod partial;
 mod quantile;
 mod range;
 mod result;
@@ -23,13 +24,16 @@ mod vector;
 
 use std::ops::Range;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rayon::prelude::*;
 use storage::{Reservation, SeriesSet};
 
+use self::aggregate::Output;
 pub(crate) use self::budget::{Budget, StopReason};
 use self::ledger::Ledger;
-use self::vector::{Collisions, Vector, changed};
+pub(crate) use self::partial::{FrameError, Part, Piece, Pushed, decode, encode, execute_part};
+use self::vector::{Collisions, NAME_LABELS, Vector, changed};
 use crate::annotation::{Annotations, Level};
 use crate::ast::{Expr, NodeId, NodeKind, Span, UnaryOp, ValueType};
 use crate::engine::EngineConfig;
@@ -61,28 +65,59 @@ struct Context<'a> {
     budget: &'a Budget,
     ledger: Ledger,
     annotations: Mutex<Annotations>,
+    /// What is evaluated here holds for this part of the series only: see [`Part::unmergeable`].
+    unmergeable: AtomicBool,
 }
 
-/// Evaluates a query whose series are selected; returns with the value what was reserved for it.
+/// Evaluates a query whose series are selected, and some of whose nodes others have evaluated; returns with the value what
+/// was reserved for it.
 pub(crate) fn execute(
     expr: &Expr,
     plan: &Plan,
     sets: &[SeriesSet],
+    pushed: Vec<Pushed>,
     config: &EngineConfig,
     budget: &Budget,
 ) -> Result<(Value, Reservation, Annotations), QueryError> {
-    let ledger = Ledger::new(&budget.memory, expr.nodes.len());
-    let context = Context { expr, plan, sets, config, budget, ledger, annotations: Mutex::default() };
+    let context = Context::new(expr, plan, sets, config, budget);
     let mut results: Vec<Option<Data>> = Vec::with_capacity(expr.nodes.len());
+    let mut pushed = pushed.into_iter().peekable();
     for (id, _) in expr.nodes() {
-        let data = if plan.inlined[id.index()] { None } else { context.node(id, &mut results)? };
+        let data = match pushed.next_if(|pushed| pushed.node == id) {
+            Some(pushed) => Some(context.merged(pushed, &mut results)?),
+            None if plan.wanted[id.index()] && !plan.inlined[id.index()] => context.node(id, &mut results)?,
+            None => None,
+        };
         results.push(data);
     }
     let root = results.pop().flatten().expect("the root is evaluated");
     let value = context.value(root)?;
-    let memory = context.ledger.finish();
-    let annotations = context.annotations.into_inner().expect("no worker panics while it holds the lock");
-    Ok((value, memory, annotations))
+    let (ledger, annotations) = context.finish();
+    Ok((value, ledger.finish(), annotations))
+}
+
+impl<'a> Context<'a> {
+    fn new(
+        expr: &'a Expr,
+        plan: &'a Plan,
+        sets: &'a [SeriesSet],
+        config: &'a EngineConfig,
+        budget: &'a Budget,
+    ) -> Self {
+        let ledger = Ledger::new(&budget.memory, expr.nodes.len());
+        let (annotations, unmergeable) = (Mutex::default(), AtomicBool::new(false));
+        Self { expr, plan, sets, config, budget, ledger, annotations, unmergeable }
+    }
+
+    fn finish(self) -> (Ledger, Annotations) {
+        let annotations = self.annotations.into_inner().expect("no worker panics while it holds the lock");
+        (self.ledger, annotations)
+    }
+
+    /// Notes that the result cannot be merged with that of other parts of the series.
+    fn note_unmergeable(&self) {
+        self.unmergeable.store(true, Ordering::Relaxed);
+    }
 }
 
 impl Context<'_> {
@@ -123,14 +158,14 @@ impl Context<'_> {
                 if self.plan.inlined[self.expr.unwrap_parens(aggregate.expr).index()] =>
             {
                 let operand = self.expr.unwrap_parens(aggregate.expr);
-                let vector = self.streamed(aggregate, node.span, operand, results)?;
+                let vector = self.streamed(aggregate, node.span, operand, Output::Values, results)?;
                 self.charge_spread(&vector, grid.steps)?;
                 Data::Vector(vector.spread(grid.steps))
             }
             NodeKind::Aggregate(aggregate) => {
                 let param = aggregate.param.map(|param| self.take(param, grid, results));
                 let input = self.take_vector(aggregate.expr, grid, results);
-                Data::Vector(self.aggregate(aggregate, node.span, param, input, grid)?)
+                Data::Vector(self.aggregate(aggregate, node.span, param, input, grid, Output::Values)?)
             }
             NodeKind::Call(function, args) if function.kind == FunctionKind::Info => {
                 Data::Vector(self.info_call(id, args, grid, results)?)
@@ -213,6 +248,10 @@ impl Context<'_> {
         if self.config.delayed_name_removal {
             vector.series.iter_mut().for_each(|series| series.drop_name = true);
             return Ok(());
+        }
+        let extra = |label: (&str, &str)| NAME_LABELS[1..].contains(&label.0);
+        if vector.series.iter().any(|series| series.labels.iter().any(extra)) {
+            self.note_unmergeable();
         }
         vector.remove_names(|_| true, collisions)
     }

@@ -17,6 +17,7 @@ pub mod function;
 mod parser;
 mod plan;
 mod print;
+mod push;
 mod value;
 
 pub use ast::Expr;
@@ -24,4 +25,5 @@ pub use control::QueryControl;
 pub use engine::{Engine, EngineConfig, QueryOptions};
 pub use error::{ParseError, QueryError};
 pub use parser::{Gate, NESTING_MAX, ParserOptions, parse, parse_selector, parse_with};
+pub use push::{PushReport, PushedRun};
 pub use value::{MatrixSeries, QueryResult, QueryStats, Value, VectorSample};

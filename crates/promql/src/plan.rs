@@ -39,6 +39,15 @@ impl Grid {
     }
 }
 
+/// A node to be evaluated at a stretch of its steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Task {
+    pub(crate) node: NodeId,
+    /// The first step, counted from that of the node's grid in the whole query.
+    pub(crate) first: usize,
+    pub(crate) steps: usize,
+}
+
 /// How the time of a selector or subquery follows from the time of a step.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Reference {
@@ -72,7 +81,7 @@ impl Reference {
 }
 
 /// See the module.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Plan {
     /// By node.
     pub(crate) grids: Vec<Grid>,
@@ -83,10 +92,14 @@ pub(crate) struct Plan {
     /// By node: which of `selects` holds a selector's series.
     pub(crate) select_of: Vec<usize>,
     pub(crate) selects: Vec<SelectRequest>,
+    /// By node: whether it is evaluated here.
+    pub(crate) wanted: Vec<bool>,
     /// The whole query's grid.
     pub(crate) query: Grid,
     /// The end that was asked for; the last step may lie before it.
     pub(crate) query_end_ms: i64,
+    /// How far back instant selectors look.
+    pub(crate) lookback_ms: i64,
 }
 
 impl Plan {
@@ -104,8 +117,10 @@ impl Plan {
             inlined: inlined(expr),
             select_of: vec![usize::MAX; count],
             selects: Vec::new(),
+            wanted: vec![true; count],
             query,
             query_end_ms,
+            lookback_ms,
         };
         let invariant = invariant(expr);
         for (id, node) in expr.nodes().rev() {
@@ -116,21 +131,91 @@ impl Plan {
         }
         let infos = info::Calls::find(expr);
         infos.data_selectors.iter().for_each(|id| plan.inlined[id.index()] = true);
+        for (id, args) in &infos.calls {
+            plan.references[id.index()] = infos.reference(expr, args[0], &plan.references, lookback_ms);
+        }
+        plan.select_wanted(expr);
+        Ok(plan)
+    }
+
+    /// Returns the plan of some nodes alone, each at a stretch of its steps, and of what lies under them.
+    ///
+    /// # Errors
+    /// As [`Plan::new`].
+    pub(crate) fn part(
+        &self,
+        expr: &Expr,
+        tasks: &[Task],
+        config: &EngineConfig,
+    ) -> Result<Self, QueryError> {
+        let count = expr.nodes.len();
+        let mut part = Self {
+            grids: self.grids.clone(),
+            references: self.references.clone(),
+            inlined: self.inlined.clone(),
+            select_of: vec![usize::MAX; count],
+            selects: Vec::new(),
+            wanted: vec![false; count],
+            query: self.query,
+            query_end_ms: self.query_end_ms,
+            lookback_ms: self.lookback_ms,
+        };
+        for task in tasks {
+            let grid = &mut part.grids[task.node.index()];
+            *grid = Grid { start_ms: grid.time(task.first), steps: task.steps, ..*grid };
+            part.wanted[task.node.index()] = true;
+        }
+        let invariant = invariant(expr);
+        for (id, node) in expr.nodes().rev() {
+            if part.wanted[id.index()] {
+                node.for_each_child(|child| part.wanted[child.index()] = true);
+                part.give_grids(expr, id, node, &invariant, config)?;
+            }
+        }
+        part.select_wanted(expr);
+        Ok(part)
+    }
+
+    /// Leaves out nodes that others evaluate, with what lies under them.
+    pub(crate) fn leave_out(&mut self, expr: &Expr, nodes: &[NodeId]) {
+        let mut under = vec![false; expr.nodes.len()];
+        nodes.iter().for_each(|node| under[node.index()] = true);
+        for (id, node) in expr.nodes().rev() {
+            if !under[id.index()] {
+                continue;
+            }
+            node.for_each_child(|child| under[child.index()] = true);
+            self.wanted[id.index()] = nodes.contains(&id);
+            if let NodeKind::Aggregate(aggregate) = &node.kind
+                && nodes.contains(&id)
+            {
+                // A ranking is repeated over what the others kept, and needs its parameter.
+                aggregate.param.iter().for_each(|param| under[param.index()] = false);
+            }
+        }
+        self.select_wanted(expr);
+    }
+
+    /// Notes what the wanted selectors need; equal needs are one.
+    fn select_wanted(&mut self, expr: &Expr) {
+        self.selects.clear();
+        let infos = info::Calls::find(expr);
         let mut known = HashMap::new();
         for (id, node) in expr.nodes() {
             match &node.kind {
-                NodeKind::Selector(selector) if !infos.data_selectors.contains(&id) => {
-                    plan.select(id, selector.matchers.clone(), &mut known);
+                NodeKind::Selector(selector)
+                    if self.wanted[id.index()] && !infos.data_selectors.contains(&id) =>
+                {
+                    self.select(id, selector.matchers.clone(), &mut known);
                 }
                 _ => {}
             }
         }
         for (id, args) in &infos.calls {
-            let reference = infos.reference(expr, args[0], &plan.references, lookback_ms);
-            plan.references[id.index()] = reference;
-            plan.select(*id, info::matchers(expr, args), &mut known);
+            if self.wanted[id.index()] {
+                self.select(*id, info::matchers(expr, args), &mut known);
+            }
         }
-        Ok(plan)
     }
 
     fn resolve(&self, duration: &DurationSpec) -> Result<i64, QueryError> {

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use model::{FloatHistogram, LabelSet};
 use storage::Reservation;
 
+use crate::push::PushReport;
+
 /// What a query yields.
 #[derive(Clone, Debug)]
 pub struct QueryResult {
@@ -16,6 +18,8 @@ pub struct QueryResult {
     pub infos: Vec<String>,
     /// What it took.
     pub stats: QueryStats,
+    /// What of it others evaluated.
+    pub pushed: PushReport,
     /// The memory that the value takes, held until the last clone of the result is gone.
     pub memory: Arc<Reservation>,
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use model::{FloatHistogram, LabelSet, Matcher, MetricMetadata, TimeRange};
 
-use crate::{QueryMemory, Reservation, StorageError};
+use crate::{Division, QueryMemory, Reservation, StorageError};
 
 /// Decoded samples of one series, column by column, in time order.
 ///
@@ -163,6 +163,11 @@ pub trait Queryable: Send + Sync {
 
     /// Returns metadata, of one family or of all; a family may have several entries when targets disagree.
     async fn metadata(&self, family: Option<&str>) -> Result<Vec<MetricMetadata>, StorageError>;
+
+    /// Returns who can evaluate parts of a query over this data, in an order that is always the same; none when nobody can.
+    fn divisions(&self) -> Vec<Division> {
+        Vec::new()
+    }
 }
 
 #[cfg(test)]

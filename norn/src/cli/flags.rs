@@ -100,6 +100,9 @@ pub(crate) struct QueryFlags {
     /// How far back an instant looks for the latest sample
     #[arg(long = "query.lookback-delta", value_name = "DURATION", value_parser = duration, default_value = "5m")]
     pub(crate) lookback: Duration,
+    /// Whether parts of queries are evaluated where the samples are; a request may set pushdown=false for itself
+    #[arg(long = "query.pushdown", value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
+    pub(crate) pushdown: bool,
 }
 
 impl QueryFlags {
@@ -112,6 +115,7 @@ impl QueryFlags {
             format!("--query.max-series={}", self.series_max),
             format!("--query.max-concurrency={}", self.concurrency_max),
             format!("--query.lookback-delta={}", ms(self.lookback)),
+            format!("--query.pushdown={}", self.pushdown),
         ];
         let sizes = [
             ("query.max-memory-bytes", self.memory_bytes_max),

@@ -51,6 +51,7 @@ pub(super) fn engine(settings: &Settings) -> EngineConfig {
         subquery_step_ms: settings.config.global.evaluation_interval_ms as i64,
         delayed_name_removal: settings.features.delayed_name_removal(),
         parser: settings.features.parser(),
+        pushdown: query.pushdown,
         ..EngineConfig::default()
     }
 }

@@ -13,7 +13,8 @@ use axum::Router;
 use axum::body::Body;
 use model::{ErrorKind, LabelSet, Matcher, MetricMetadata, MetricType, TimeRange};
 use storage::{
-    LabelRequest, Labelled, Queryable, QueryMemory, SampleSource, Samples, SelectRequest, Series, SeriesSet, StorageError,
+    LabelRequest, Labelled, QueryMemory, Queryable, SampleSource, Samples, SelectRequest, Series, SeriesSet,
+    StorageError,
 };
 use tower::ServiceExt;
 

@@ -8,12 +8,13 @@ mod fold;
 mod histograms;
 mod rank;
 mod ratio;
-mod state;
+pub(super) mod state;
 mod stream;
 
 use model::LabelSet;
 use model::labels::METRIC_NAME;
 
+use self::state::State;
 use super::label_ids::LabelIds;
 use super::note::Note;
 use super::vector::{SeriesMeta, Vector};
@@ -21,6 +22,32 @@ use super::{Context, Data, quantile};
 use crate::ast::{Aggregate, AggregateOp, Span};
 use crate::error::QueryError;
 use crate::plan::Grid;
+
+/// What becomes of the states of an aggregation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Output {
+    /// The result.
+    Values,
+    /// Themselves, [`State::CELLS`] cells a step, to be merged with those of other parts.
+    States,
+}
+
+impl Output {
+    pub(super) fn cells<S: State>(self) -> usize {
+        if self == Self::States { S::CELLS } else { 1 }
+    }
+
+    /// Puts states into cells; those of groups that have seen nothing stay as they are.
+    pub(super) fn put<S: State>(self, states: Vec<Option<S>>, out: &mut [f64]) {
+        for (state, cells) in states.into_iter().zip(out.chunks_exact_mut(self.cells::<S>())) {
+            match state {
+                Some(state) if self == Self::States => state.ship(cells),
+                Some(state) => cells[0] = state.finish(),
+                None => {}
+            }
+        }
+    }
+}
 
 /// How the rows of a vector fall into groups, in order of first appearance.
 pub(super) struct Groups {
@@ -72,6 +99,7 @@ impl Context<'_> {
         param: Option<Data>,
         mut input: Vector,
         grid: Grid,
+        output: Output,
     ) -> Result<Vector, QueryError> {
         let groups = if aggregate.grouping.is_empty() && !aggregate.without {
             Groups::all(&input)
@@ -102,7 +130,7 @@ impl Context<'_> {
                 let param = aggregate.param.expect("the parser gives this operator a parameter");
                 self.limit_ratio(&ratios, self.expr.node(param).span, input)
             }
-            (op, _) => self.fold(op, operand_span, &input, groups),
+            (op, _) => self.fold(op, operand_span, &input, groups, output),
         }
     }
 

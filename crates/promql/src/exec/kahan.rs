@@ -24,6 +24,23 @@ impl Kahan {
         self.sum = total;
     }
 
+    /// Adds another sum.
+    pub(super) fn merge(&mut self, other: Self) {
+        self.add(other.sum);
+        if !self.sum.is_infinite() {
+            self.compensation += other.compensation;
+        }
+    }
+
+    /// Returns sum and compensation, for [`Kahan::from_parts`].
+    pub(super) fn parts(self) -> [f64; 2] {
+        [self.sum, self.compensation]
+    }
+
+    pub(super) fn from_parts([sum, compensation]: [f64; 2]) -> Self {
+        Self { sum, compensation }
+    }
+
     /// Returns sum and compensation added, whatever they are.
     pub(super) fn raw(self) -> f64 {
         self.sum + self.compensation
@@ -67,6 +84,34 @@ impl Mean {
         self.kahan.add(term / self.count);
     }
 
+    /// Adds the terms of another mean.
+    pub(super) fn merge(&mut self, other: Self) {
+        let count = self.count + other.count;
+        let mut sum = self.kahan;
+        sum.merge(other.kahan);
+        if self.incremental || other.incremental || sum.sum.is_infinite() {
+            let share = |mean: &Self| {
+                let divisor = if mean.incremental { 1.0 } else { mean.count };
+                let weight = mean.count / count;
+                let scaled = |term: f64| term / divisor * weight;
+                Kahan { sum: scaled(mean.kahan.sum), compensation: scaled(mean.kahan.compensation) }
+            };
+            sum = share(self);
+            sum.merge(share(&other));
+            self.incremental = true;
+        }
+        (self.kahan, self.count) = (sum, count);
+    }
+
+    /// Returns sum, compensation, count, and 1 when the sum is a mean by now; for [`Mean::from_parts`].
+    pub(super) fn parts(self) -> [f64; 4] {
+        [self.kahan.sum, self.kahan.compensation, self.count, f64::from(u8::from(self.incremental))]
+    }
+
+    pub(super) fn from_parts([sum, compensation, count, incremental]: [f64; 4]) -> Self {
+        Self { kahan: Kahan { sum, compensation }, count, incremental: incremental != 0.0 }
+    }
+
     pub(super) fn value(self) -> f64 {
         if self.incremental {
             self.kahan.sum + self.kahan.compensation
@@ -105,5 +150,27 @@ mod tests {
             mean.add(f64::MAX);
         }
         assert!((mean.value() / f64::MAX - 1.0).abs() < 1e-12, "{}", mean.value());
+    }
+
+    #[test]
+    fn merged_means_are_those_of_all_terms() {
+        let mean = |terms: &[f64]| {
+            let mut mean = Mean::default();
+            terms.iter().for_each(|term| mean.add(*term));
+            mean
+        };
+        for terms in
+            [[1.0, 2.5, -7.0, 1e100, -1e100, 3.0], [f64::MAX; 6], [1.0, f64::INFINITY, 2.0, 3.0, 4.0, 5.0]]
+        {
+            for cut in 1..5 {
+                let (mut merged, rest) = (mean(&terms[..cut]), mean(&terms[cut..]));
+                merged.merge(Mean::from_parts(rest.parts()));
+                let (merged, all) = (merged.value(), mean(&terms).value());
+                assert!(
+                    merged == all || (merged / all - 1.0).abs() < 1e-12,
+                    "{terms:?} at {cut}: {merged} {all}"
+                );
+            }
+        }
     }
 }

@@ -57,6 +57,14 @@ impl Ledger {
         Ok(())
     }
 
+    /// Ends the evaluation of some nodes: returns what is kept for all results.
+    pub(super) fn finish_all(self) -> Reservation {
+        let State { mut working, results, .. } =
+            self.0.into_inner().expect("no worker panics while it holds the lock");
+        results.into_iter().flatten().for_each(|result| working.absorb(result));
+        working
+    }
+
     /// Ends the query: returns what was charged for its value.
     pub(super) fn finish(self) -> Reservation {
         self.0.into_inner().expect("no worker panics while it holds the lock").working

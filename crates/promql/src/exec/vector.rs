@@ -42,7 +42,7 @@ impl SeriesMeta {
 
 /// See the module.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Vector {
+pub(crate) struct Vector {
     pub(super) series: Vec<SeriesMeta>,
     pub(super) steps: usize,
     pub(super) values: Vec<f64>,

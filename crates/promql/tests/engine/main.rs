@@ -1,12 +1,13 @@
 //! The engine as its users see it.
 //!
 //! [`scripts`] evaluates scripts of cases, ours and Prometheus's; [`limits`] what bounds a query and what it reports.
-//! [`random`] asks whatever the grammar allows. [`isolation`] keeps queries apart. [`promqltest`] is the scripts' runner,
-//! [`data`] what all of them read from.
+//! [`random`] asks whatever the grammar allows, [`pushed`] the same of data in several places. [`isolation`] keeps queries
+//! apart. [`promqltest`] is the scripts' runner, [`data`] what all of them read from.
 
 mod data;
 mod isolation;
 mod limits;
 mod promqltest;
+mod pushed;
 mod random;
 mod scripts;

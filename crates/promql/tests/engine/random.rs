@@ -12,7 +12,7 @@ use crate::promqltest::values::{Point, SeriesLine};
 
 const STEP_MS: i64 = 20_000;
 
-fn leaf() -> impl Strategy<Value = String> {
+pub(crate) fn leaf() -> impl Strategy<Value = String> {
     let selector =
         prop::sample::select(vec!["m", "n", "{x=\"1\"}", "m{y!=\"1\"}", "{__name__=~\"m|n\",x=~\"1|2\"}"]);
     let at = prop::sample::select(vec!["", "", "", " offset 35s", " offset -1m", " @ 40"]);
@@ -58,7 +58,7 @@ fn leaf() -> impl Strategy<Value = String> {
     prop_oneof![2 => instant, 2 => over_range, 1 => over_extended]
 }
 
-fn query() -> impl Strategy<Value = String> {
+pub(crate) fn query() -> impl Strategy<Value = String> {
     leaf().prop_recursive(4, 24, 2, |inner| {
         let operators = prop::sample::select(vec![
             "+",
@@ -125,7 +125,7 @@ fn query() -> impl Strategy<Value = String> {
     })
 }
 
-fn points() -> impl Strategy<Value = Vec<Point>> {
+pub(crate) fn points() -> impl Strategy<Value = Vec<Point>> {
     let point = prop_oneof![
         4 => (0..20i32).prop_map(|v| Point::Float(f64::from(v))),
         1 => Just(Point::Absent),
@@ -136,11 +136,11 @@ fn points() -> impl Strategy<Value = Vec<Point>> {
 }
 
 /// Start timestamps relative to their points.
-fn starts() -> impl Strategy<Value = Vec<Option<i64>>> {
+pub(crate) fn starts() -> impl Strategy<Value = Vec<Option<i64>>> {
     prop::collection::vec(prop::option::of(-25_000..=1i64), 0..20)
 }
 
-fn load(series: Vec<(Vec<Point>, Vec<Option<i64>>)>) -> Memory {
+pub(crate) fn load(series: Vec<(Vec<Point>, Vec<Option<i64>>)>) -> Memory {
     let names = [("m", "1", "1"), ("m", "1", "2"), ("m", "2", "1"), ("n", "1", "1"), ("n", "2", "2")];
     let mut memory = Memory::default();
     let lines = names.iter().zip(series).map(|((name, x, y), (points, starts))| {

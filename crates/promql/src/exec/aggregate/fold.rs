@@ -5,9 +5,9 @@ use std::ops::Range;
 use super::super::kahan::{Kahan, Mean};
 use super::super::vector::{ABSENT, Vector, is_absent};
 use super::super::{Context, quantile};
-use super::Groups;
 use super::state::{Count, Deviation, Group, Max, Min, State, Variance};
 use super::stream::add_row;
+use super::{Groups, Output};
 use crate::ast::{AggregateOp, Span};
 use crate::error::QueryError;
 
@@ -28,40 +28,44 @@ impl Context<'_> {
         span: Span,
         input: &Vector,
         groups: Groups,
+        output: Output,
     ) -> Result<Vector, QueryError> {
         let histograms = self.fold_histograms(op, span, input, &groups)?;
         let mut vector = match op {
-            AggregateOp::Sum => self.fold_as::<Kahan>(input, groups),
-            AggregateOp::Avg => self.fold_as::<Mean>(input, groups),
-            AggregateOp::Min => self.fold_as::<Min>(input, groups),
-            AggregateOp::Max => self.fold_as::<Max>(input, groups),
-            AggregateOp::Count => self.fold_as::<Count>(input, groups),
-            AggregateOp::Group => self.fold_as::<Group>(input, groups),
-            AggregateOp::Stdvar => self.fold_as::<Variance>(input, groups),
-            AggregateOp::Stddev => self.fold_as::<Deviation>(input, groups),
+            AggregateOp::Sum => self.fold_as::<Kahan>(input, groups, output),
+            AggregateOp::Avg => self.fold_as::<Mean>(input, groups, output),
+            AggregateOp::Min => self.fold_as::<Min>(input, groups, output),
+            AggregateOp::Max => self.fold_as::<Max>(input, groups, output),
+            AggregateOp::Count => self.fold_as::<Count>(input, groups, output),
+            AggregateOp::Group => self.fold_as::<Group>(input, groups, output),
+            AggregateOp::Stdvar => self.fold_as::<Variance>(input, groups, output),
+            AggregateOp::Stddev => self.fold_as::<Deviation>(input, groups, output),
             other => Err(QueryError::Unsupported(format!("the aggregation {other}"))),
         }?;
         if let Some(histograms) = histograms {
-            histograms.finish(self, span, &mut vector);
+            histograms.finish(self, span, output, &mut vector);
         }
         vector.remove_empty_rows();
         Ok(vector)
     }
 
-    fn fold_as<S: State>(&self, input: &Vector, groups: Groups) -> Result<Vector, QueryError> {
-        self.per_group(input, groups, |rows, steps, out| {
+    fn fold_as<S: State>(
+        &self,
+        input: &Vector,
+        groups: Groups,
+        output: Output,
+    ) -> Result<Vector, QueryError> {
+        self.per_group(input, groups, output.cells::<S>(), |rows, steps, out| {
             let mut states: Vec<Option<S>> = vec![None; steps.len()];
             for row in rows {
                 add_row(&mut states, &input.row(*row as usize)[steps.clone()]);
             }
-            for (cell, state) in out.iter_mut().zip(states) {
-                *cell = state.map_or(ABSENT, S::finish);
-            }
+            output.put(states, out);
         })
     }
 
     pub(super) fn quantiles(&self, q: &[f64], input: &Vector, groups: Groups) -> Result<Vector, QueryError> {
-        let mut vector = self.per_group(input, groups, |rows, steps, out| {
+        let mut vector = self.per_group(input, groups, 1, |rows, steps, out| {
             let mut values = Vec::with_capacity(rows.len());
             for (step, cell) in steps.zip(out) {
                 values.clear();
@@ -76,29 +80,31 @@ impl Context<'_> {
         Ok(vector)
     }
 
-    /// Computes one row for each group, empty ones too; `compute` gets the group's rows, a stretch of steps and where the results go.
+    /// Computes one row for each group, empty ones too, of so many cells a step; `compute` gets the group's rows, a stretch of steps and
+    /// where the results go.
     fn per_group(
         &self,
         input: &Vector,
         groups: Groups,
+        cells: usize,
         compute: impl Fn(&[u32], Range<usize>, &mut [f64]) + Sync,
     ) -> Result<Vector, QueryError> {
         let tasks = tasks(&groups, input.steps);
         let parts = self.blocks(tasks.len(), 1, |index| {
             let task = &tasks[index.start];
-            let width = task.steps.len();
+            let width = task.steps.len() * cells;
             let mut out = vec![ABSENT; task.groups.len() * width];
             for (rows, out) in groups.rows[task.groups.clone()].iter().zip(out.chunks_exact_mut(width)) {
                 compute(rows, task.steps.clone(), out);
             }
             Ok(out)
         })?;
-        let mut vector = Vector::new(input.steps);
-        vector.values = vec![ABSENT; groups.series.len() * input.steps];
+        let mut vector = Vector::new(input.steps * cells);
+        vector.values = vec![ABSENT; groups.series.len() * vector.steps];
         for (task, part) in tasks.iter().zip(parts) {
-            for (group, values) in task.groups.clone().zip(part.chunks_exact(task.steps.len())) {
-                let start = group * input.steps;
-                vector.values[start + task.steps.start..start + task.steps.end].copy_from_slice(values);
+            for (group, values) in task.groups.clone().zip(part.chunks_exact(task.steps.len() * cells)) {
+                let start = group * vector.steps + task.steps.start * cells;
+                vector.values[start..start + values.len()].copy_from_slice(values);
             }
         }
         vector.series = groups.series;

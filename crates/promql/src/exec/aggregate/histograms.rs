@@ -7,7 +7,7 @@ use super::super::accumulate::Accumulated;
 use super::super::note::{Note, Notes};
 use super::super::vector::{ABSENT, Cell, Cells, Vector, is_absent, no_cells};
 use super::super::{Context, SERIES_BLOCK};
-use super::Groups;
+use super::{Groups, Output};
 use crate::ast::{AggregateOp, Span};
 use crate::error::QueryError;
 
@@ -130,7 +130,13 @@ impl HistogramFold {
     }
 
     /// Adds the results to a table of what the floats came to, one row a group.
-    pub(super) fn finish(self, context: &Context<'_>, span: Span, vector: &mut Vector) {
+    pub(super) fn finish(self, context: &Context<'_>, span: Span, output: Output, vector: &mut Vector) {
+        if output == Output::States {
+            if self.groups.iter().any(Option::is_some) {
+                context.note_unmergeable();
+            }
+            return;
+        }
         let mut notes = Notes::default();
         for (group, seen) in self.groups.into_iter().enumerate() {
             let Some(seen) = seen else { continue };

@@ -1,4 +1,4 @@
-//! Aggregations that keep whole series: `topk bottomk limitk`.
+//! Aggregations that keep whole series: `topk bottomk limitk`. Of equal samples, those are kept whose labels come first.
 
 use std::cmp::Ordering;
 
@@ -10,7 +10,7 @@ use crate::ast::AggregateOp;
 use crate::error::QueryError;
 use crate::plan::Grid;
 
-/// The samples of one step, best first; ties keep the order of the input.
+/// The samples of one step, best first; ties keep the order that they have.
 fn rank(op: AggregateOp, candidates: &mut [(f64, u32)]) {
     let descending = |a: f64, b: f64| if a.is_nan() || b.is_nan() { nan_last(a, b) } else { nan_last(b, a) };
     let order = |a: &(f64, u32), b: &(f64, u32)| match op {
@@ -47,9 +47,11 @@ impl Context<'_> {
     ) -> Result<Vector, QueryError> {
         check_counts(counts)?;
         let instant = self.plan.query.step_ms == 0 && grid.steps == 1;
+        let labels = |row: u32| &input.series[row as usize].labels;
         // By group: the rows kept at each step, as pairs of step and row.
         let kept = self.blocks(groups.rows.len(), 1, |group| {
-            let rows = &groups.rows[group.start];
+            let mut rows = groups.rows[group.start].clone();
+            rows.sort_by(|a, b| labels(*a).cmp(labels(*b)));
             let mut kept: Vec<(u32, u32)> = Vec::new();
             let mut candidates = Vec::with_capacity(rows.len());
             for (step, count) in counts.iter().enumerate() {

@@ -16,8 +16,8 @@ use super::super::selector::FilledRows;
 use super::super::vector::{ABSENT, NAME_LABELS, Row, SeriesMeta, Vector, is_absent};
 use super::super::{Context, Data};
 use super::histograms::HistogramFold;
-use super::keeps;
 use super::state::{Count, Deviation, Group, Max, Min, State, Variance};
+use super::{Output, keeps};
 use crate::ast::{Aggregate, AggregateOp, NodeId, NodeKind, Span};
 use crate::error::QueryError;
 
@@ -49,6 +49,7 @@ impl Context<'_> {
         aggregate: &Aggregate,
         span: Span,
         operand: NodeId,
+        output: Output,
         results: &mut [Option<Data>],
     ) -> Result<Vector, QueryError> {
         let grid = self.grid(operand);
@@ -72,7 +73,7 @@ impl Context<'_> {
                 NodeKind::Call(function, args) => self.range_call(function, args, grid, results)?,
                 _ => self.selector(operand)?,
             };
-            return self.aggregate(aggregate, span, None, table, grid);
+            return self.aggregate(aggregate, span, None, table, grid, output);
         }
         let operand = match &self.expr.node(operand).kind {
             NodeKind::Call(function, args) => {
@@ -81,14 +82,22 @@ impl Context<'_> {
             _ => Operand::Selector(operand),
         };
         let mut vector = match aggregate.op {
-            AggregateOp::Sum => self.stream::<Kahan>(aggregate, &operand, series, groups, grid.steps),
-            AggregateOp::Avg => self.stream::<Mean>(aggregate, &operand, series, groups, grid.steps),
-            AggregateOp::Min => self.stream::<Min>(aggregate, &operand, series, groups, grid.steps),
-            AggregateOp::Max => self.stream::<Max>(aggregate, &operand, series, groups, grid.steps),
-            AggregateOp::Count => self.stream::<Count>(aggregate, &operand, series, groups, grid.steps),
-            AggregateOp::Group => self.stream::<Group>(aggregate, &operand, series, groups, grid.steps),
-            AggregateOp::Stdvar => self.stream::<Variance>(aggregate, &operand, series, groups, grid.steps),
-            AggregateOp::Stddev => self.stream::<Deviation>(aggregate, &operand, series, groups, grid.steps),
+            AggregateOp::Sum => self.stream::<Kahan>(aggregate, &operand, series, groups, grid.steps, output),
+            AggregateOp::Avg => self.stream::<Mean>(aggregate, &operand, series, groups, grid.steps, output),
+            AggregateOp::Min => self.stream::<Min>(aggregate, &operand, series, groups, grid.steps, output),
+            AggregateOp::Max => self.stream::<Max>(aggregate, &operand, series, groups, grid.steps, output),
+            AggregateOp::Count => {
+                self.stream::<Count>(aggregate, &operand, series, groups, grid.steps, output)
+            }
+            AggregateOp::Group => {
+                self.stream::<Group>(aggregate, &operand, series, groups, grid.steps, output)
+            }
+            AggregateOp::Stdvar => {
+                self.stream::<Variance>(aggregate, &operand, series, groups, grid.steps, output)
+            }
+            AggregateOp::Stddev => {
+                self.stream::<Deviation>(aggregate, &operand, series, groups, grid.steps, output)
+            }
             other => Err(QueryError::Internal(format!("{other} does not stream"))),
         }?;
         vector.series.iter_mut().for_each(|series| series.drop_name = drops && !removed);
@@ -102,6 +111,7 @@ impl Context<'_> {
         series: &[Series],
         groups: SeriesGroups,
         steps: usize,
+        output: Output,
     ) -> Result<Vector, QueryError> {
         self.budget.cells(groups.metas.len(), steps)?;
         self.charge(groups.metas.len().saturating_mul(steps).saturating_mul(size_of::<Option<S>>()))?;
@@ -141,10 +151,13 @@ impl Context<'_> {
                 present.iter().map(|index| series[*index as usize].labels.metric_name()),
             );
         }
-        self.charge(groups.metas.len().saturating_mul(steps).saturating_mul(size_of::<f64>()))?;
-        let values = states.into_iter().map(|state| state.map_or(ABSENT, S::finish)).collect();
-        let mut vector = Vector { series: groups.metas, steps, values, histograms: Vec::new() };
-        histograms.finish(self, operand_span, &mut vector);
+        let cells = output.cells::<S>();
+        self.charge(states.len().saturating_mul(cells).saturating_mul(size_of::<f64>()))?;
+        let mut vector =
+            Vector { series: groups.metas, steps: steps * cells, values: Vec::new(), histograms: Vec::new() };
+        vector.values = vec![ABSENT; states.len() * cells];
+        output.put(states, &mut vector.values);
+        histograms.finish(self, operand_span, output, &mut vector);
         vector.remove_empty_rows();
         Ok(vector)
     }

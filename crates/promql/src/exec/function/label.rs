@@ -43,6 +43,7 @@ impl Context<'_> {
         })?;
         let target = label_name(&texts[0], "destination", NAME)?;
         let (template, source) = (utf8(&texts[1], NAME)?, utf8(&texts[2], NAME)?);
+        self.note_overwritten(&vector, target);
         let mut expanded: HashMap<String, Option<String>> = HashMap::new();
         for series in &mut vector.series {
             let value = series.labels.get(source);
@@ -78,6 +79,7 @@ impl Context<'_> {
             sources.push(label_name(text, "source", NAME)?);
         }
         let target = label_name(&texts[0], "destination", NAME)?;
+        self.note_overwritten(&vector, target);
         for series in &mut vector.series {
             let values: Vec<&str> = sources.iter().map(|source| series.labels.get(source)).collect();
             series.labels = with_label(&series.labels, target, values.join(separator));
@@ -85,6 +87,13 @@ impl Context<'_> {
         }
         vector.join_equal(Collisions::Merge)?;
         Ok(vector)
+    }
+
+    /// Series that differ in a label may become equal when it is written.
+    fn note_overwritten(&self, vector: &Vector, label: &str) {
+        if vector.series.iter().any(|series| !series.labels.get(label).is_empty()) {
+            self.note_unmergeable();
+        }
     }
 }
 

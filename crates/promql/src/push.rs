@@ -1,0 +1,192 @@
+//! Pushing: parts of a query are evaluated by those who hold the data, and only what they make of it travels.
+//!
+//! 1. [`mark`] chooses the nodes: those whose result can be put together from results over divisions of the series.
+//! 2. [`runs`] cuts the steps of each node, division by division, at the seam: what one evaluator holds alone, it
+//!    evaluates; what lies across is evaluated here, from raw samples, by the same operators.
+//! 3. A [`fragment`] goes to each evaluator, with all of its nodes; the answers are tables (`exec::partial`).
+//! 4. The engine merges the tables and evaluates the rest.
+//!
+//! Invariants: for each node, every series is evaluated at every step exactly once, whoever does it; an evaluator that
+//! does not answer, or not in this version's language, is replaced by evaluation from raw samples; an error reaches the
+//! user only where central evaluation would have one too.
+
+pub(crate) mod fragment;
+mod mark;
+mod report;
+mod runs;
+mod serve;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures::future::try_join_all;
+use model::{ErrorKind, TimeRange};
+use storage::{Division, Evaluated, Evaluator, MemoryError, Queryable, StorageError};
+
+use self::fragment::Fragment;
+pub(crate) use self::mark::pushable;
+pub use self::report::{PushReport, PushedRun};
+use crate::ast::{Expr, NodeId};
+use crate::engine::Engine;
+use crate::error::QueryError;
+use crate::exec::{Budget, FrameError, Part, Piece, Pushed, decode};
+use crate::plan::{Plan, Task};
+
+/// One query on its way to the evaluators.
+pub(crate) struct Push<'a> {
+    pub(crate) engine: &'a Engine,
+    pub(crate) expr: &'a Arc<Expr>,
+    pub(crate) plan: &'a Plan,
+    pub(crate) budget: &'a Arc<Budget>,
+    /// What all fragments have in common.
+    pub(crate) fragment: Fragment,
+}
+
+/// What the evaluators made of the query's nodes.
+#[derive(Default)]
+pub(crate) struct Answers {
+    pub(crate) nodes: Vec<Pushed>,
+    /// Everything but the tables, one an evaluation.
+    pub(crate) parts: Vec<Part>,
+    pub(crate) report: PushReport,
+}
+
+/// What one evaluator was asked, and its answer.
+struct Answer {
+    tasks: Vec<Task>,
+    parts: Vec<Part>,
+    run: PushedRun,
+}
+
+impl Push<'_> {
+    /// Has the nodes evaluated over all divisions. `None` when what the parts know is not enough: the query is then to be
+    /// evaluated centrally.
+    ///
+    /// # Errors
+    /// Those that central evaluation would have as well.
+    pub(crate) async fn run(
+        &self,
+        divisions: Vec<Division>,
+        nodes: &[NodeId],
+    ) -> Result<Option<Answers>, QueryError> {
+        let mut cuts = runs::Cuts::new(self.expr, self.plan, self.engine.config());
+        let mut asked = Vec::new();
+        for division in &divisions {
+            let [before, across, after] = cuts.at(division.seam_ms, nodes)?;
+            asked.push(self.ask(Some(&division.before), &division.raw, before));
+            asked.push(self.ask(None, &division.raw, across));
+            asked.push(self.ask(Some(&division.after), &division.raw, after));
+        }
+        let answers: Vec<Answer> = try_join_all(asked).await?;
+        if answers.iter().flat_map(|answer| &answer.parts).any(|part| part.unmergeable) {
+            return Ok(None);
+        }
+        Ok(Some(gather(nodes, answers)))
+    }
+
+    /// Has tasks evaluated by an evaluator, or here when there is none that can.
+    async fn ask(
+        &self,
+        evaluator: Option<&Arc<dyn Evaluator>>,
+        raw: &Arc<dyn Queryable>,
+        tasks: Vec<Task>,
+    ) -> Result<Answer, QueryError> {
+        let start = Instant::now();
+        let mut run = PushedRun { owner: PushedRun::HERE.to_owned(), ..PushedRun::default() };
+        let mut parts = Vec::new();
+        if !tasks.is_empty() {
+            let plan = self.plan.part(self.expr, &tasks, self.engine.config())?;
+            let frames = match evaluator {
+                Some(evaluator) => self.frames(evaluator.as_ref(), &plan, &tasks).await?,
+                None => None,
+            };
+            let read = frames.map(|frames| self.read(&frames, &tasks, &mut run)).transpose()?.flatten();
+            parts = match read {
+                Some(parts) => {
+                    run.owner = evaluator.map_or(String::new(), |evaluator| evaluator.name());
+                    parts
+                }
+                None => vec![self.here(raw, plan, &tasks).await?],
+            };
+        }
+        run.seconds = start.elapsed().as_secs_f64();
+        run.take(&tasks, &parts);
+        Ok(Answer { tasks, parts, run })
+    }
+
+    /// Asks an evaluator. `None` when somebody else has to do it.
+    async fn frames(
+        &self,
+        evaluator: &dyn Evaluator,
+        plan: &Plan,
+        tasks: &[Task],
+    ) -> Result<Option<Evaluated>, QueryError> {
+        let fragment = Fragment { tasks: tasks.to_vec(), ..self.fragment.clone() };
+        match evaluator.evaluate(fragment.encode(), needed(plan), &self.budget.memory).await {
+            Ok(answer) => Ok(answer),
+            Err(error) if is_final(&error) => Err(error.into()),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Reads an answer. `None` when it is none that can be used.
+    fn read(
+        &self,
+        answer: &Evaluated,
+        tasks: &[Task],
+        run: &mut PushedRun,
+    ) -> Result<Option<Vec<Part>>, QueryError> {
+        run.bytes = answer.frames.iter().map(|frame| frame.len() as u64).sum();
+        match decode(&answer.frames, self.expr, tasks, &self.budget.memory) {
+            Ok(parts) => Ok(Some(parts)),
+            Err(FrameError::Memory(error)) => Err(error.into()),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Evaluates tasks from raw samples.
+    async fn here(&self, raw: &Arc<dyn Queryable>, plan: Plan, tasks: &[Task]) -> Result<Part, QueryError> {
+        let (expr, budget) = (Arc::clone(self.expr), Arc::clone(self.budget));
+        self.engine.evaluate_part(Arc::clone(raw), expr, plan, tasks.to_vec(), budget).await
+    }
+}
+
+/// Returns the times of all samples that a plan reads.
+pub(crate) fn needed(plan: &Plan) -> TimeRange {
+    let ranges = plan.selects.iter().map(|select| select.range);
+    let union = |a: TimeRange, b: TimeRange| TimeRange { start: a.start.min(b.start), end: a.end.max(b.end) };
+    ranges.reduce(union).unwrap_or(TimeRange::new(0, -1))
+}
+
+/// Tells whether evaluation here would end in the same way, or must not be tried.
+fn is_final(error: &StorageError) -> bool {
+    MemoryError::caused(error)
+        || matches!(
+            error.kind,
+            ErrorKind::LimitExceeded | ErrorKind::Conflict | ErrorKind::Cancelled | ErrorKind::Corrupt
+        )
+}
+
+/// Sorts the tables of all answers by node.
+fn gather(nodes: &[NodeId], answers: Vec<Answer>) -> Answers {
+    let pushed = |node: &NodeId| Pushed { node: *node, pieces: Vec::new() };
+    let mut gathered = Answers {
+        nodes: nodes.iter().map(pushed).collect(),
+        parts: Vec::new(),
+        report: PushReport::default(),
+    };
+    for Answer { tasks, parts, run } in answers {
+        if !tasks.is_empty() {
+            gathered.report.runs.push(run);
+        }
+        for mut part in parts {
+            for (task, table) in tasks.iter().zip(std::mem::take(&mut part.tables)) {
+                let node = gathered.nodes.iter_mut().find(|pushed| pushed.node == task.node);
+                let node = node.expect("tasks are of the nodes that were asked for");
+                node.pieces.push(Piece { first: task.first, table });
+            }
+            gathered.parts.push(part);
+        }
+    }
+    gathered
+}
