@@ -311,7 +311,12 @@ fn times() -> impl Strategy<Value = Times> {
 }
 
 fn config(delayed_name_removal: bool) -> EngineConfig {
-    EngineConfig { parser: ParserOptions::everything(), delayed_name_removal, ..EngineConfig::default() }
+    EngineConfig {
+        parser: ParserOptions::everything(),
+        delayed_name_removal,
+        use_start_timestamps: true,
+        ..EngineConfig::default()
+    }
 }
 
 fn runtime() -> tokio::runtime::Runtime {
