@@ -45,9 +45,6 @@ pub enum QueryError {
     /// The data does not fit the query.
     #[error("{0}")]
     Execution(String),
-    /// A construct that this engine knows but does not evaluate; names it.
-    #[error("{0} is not supported")]
-    Unsupported(String),
     /// More samples at a time than allowed.
     #[error(
         "query processing would load too many samples into memory in query execution: more than the {samples_max} that \
@@ -85,9 +82,7 @@ impl QueryError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Parse(_) | Self::Invalid(_) => ErrorKind::Invalid,
-            Self::Execution(_) | Self::Unsupported(_) | Self::TooManySamples { .. } => {
-                ErrorKind::LimitExceeded
-            }
+            Self::Execution(_) | Self::TooManySamples { .. } => ErrorKind::LimitExceeded,
             Self::Memory(error) => error.kind(),
             Self::Timeout { .. } => ErrorKind::Timeout,
             Self::Cancelled => ErrorKind::Cancelled,

@@ -4,6 +4,7 @@
 //! (`@` below, nothing time-dependent above) has a grid of one step, whose result the parent repeats. Grids go from the
 //! root down, evaluation from the leaves up; both are loops over the arena.
 
+mod counts;
 pub(crate) mod info;
 mod modifier;
 
@@ -89,6 +90,8 @@ pub(crate) struct Plan {
     pub(crate) references: Vec<Reference>,
     /// By node: what the parent evaluates itself.
     pub(crate) inlined: Vec<bool>,
+    /// By node: whether a selector needs counts and sums of histograms only.
+    pub(crate) counts_only: Vec<bool>,
     /// By node: which of `selects` holds a selector's series.
     pub(crate) select_of: Vec<usize>,
     pub(crate) selects: Vec<SelectRequest>,
@@ -115,6 +118,7 @@ impl Plan {
             grids: vec![query; count],
             references: vec![Reference::default(); count],
             inlined: inlined(expr),
+            counts_only: counts::mark(expr),
             select_of: vec![usize::MAX; count],
             selects: Vec::new(),
             wanted: vec![true; count],
@@ -124,7 +128,6 @@ impl Plan {
         };
         let invariant = invariant(expr);
         for (id, node) in expr.nodes().rev() {
-            check_supported(node)?;
             modifier::check(expr, node)?;
             plan.reference(expr, id, node, lookback_ms)?;
             plan.give_grids(expr, id, node, &invariant, config)?;
@@ -153,6 +156,7 @@ impl Plan {
             grids: self.grids.clone(),
             references: self.references.clone(),
             inlined: self.inlined.clone(),
+            counts_only: self.counts_only.clone(),
             select_of: vec![usize::MAX; count],
             selects: Vec::new(),
             wanted: vec![false; count],
@@ -422,13 +426,4 @@ fn depends_on_time(kind: FunctionKind) -> bool {
             | K::Time
             | K::Timestamp
     )
-}
-
-/// Refuses what the engine does not evaluate, by name.
-fn check_supported(node: &Node) -> Result<(), QueryError> {
-    let what = match &node.kind {
-        NodeKind::Binary(binary) if binary.op.is_trim() => format!("the binary operator {}", binary.op),
-        _ => return Ok(()),
-    };
-    Err(QueryError::Unsupported(what))
 }

@@ -55,16 +55,25 @@ impl Context<'_> {
         rhs: Data,
     ) -> Result<Data, QueryError> {
         Ok(match (lhs, rhs) {
+            (Data::Scalar(_), Data::Scalar(_)) if binary.op.is_trim() => {
+                let op = model::labels::quote(binary.op.as_str());
+                let message = format!("operator {op} not allowed for Scalar operations");
+                return Err(QueryError::Execution(message));
+            }
             (Data::Scalar(left), Data::Scalar(right)) => {
                 let pairs = left.iter().zip(&right);
                 Data::Scalar(pairs.map(|(left, right)| compute(binary.op, *left, *right)).collect())
             }
             (Data::Vector(mut vector), Data::Scalar(scalar)) => {
-                vector.map_steps(|step, value| element(binary, value, scalar[step], value));
+                if !binary.op.is_trim() {
+                    vector.map_steps(|step, value| element(binary, value, scalar[step], value));
+                }
                 Data::Vector(self.after_scalar(binary, span, vector, &scalar, false)?)
             }
             (Data::Scalar(scalar), Data::Vector(mut vector)) => {
-                vector.map_steps(|step, value| element(binary, scalar[step], value, value));
+                if !binary.op.is_trim() {
+                    vector.map_steps(|step, value| element(binary, scalar[step], value, value));
+                }
                 Data::Vector(self.after_scalar(binary, span, vector, &scalar, true)?)
             }
             (Data::Vector(left), Data::Vector(right)) if binary.op.is_set() => {
@@ -86,11 +95,12 @@ impl Context<'_> {
         scalar: &[f64],
         scalar_left: bool,
     ) -> Result<Vector, QueryError> {
-        if vector.has_histograms() {
-            let operator = Operator::new(binary);
-            operator.with_scalar(&mut vector, scalar, scalar_left);
-            self.notes(span, operator.into_notes(), "");
+        let operator = Operator::new(binary);
+        if binary.op.is_trim() {
+            operator.without_floats(&mut vector);
         }
+        operator.with_scalar(&mut vector, scalar, scalar_left);
+        self.notes(span, operator.into_notes(), "");
         vector.remove_empty_rows();
         if binary.op.drops_name() || binary.return_bool {
             self.drop_names(&mut vector, Collisions::Merge)?;

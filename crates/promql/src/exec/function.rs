@@ -110,7 +110,7 @@ impl Context<'_> {
             K::Round => round(&mut vector, scalars.first()),
             kind => match math::function(kind).or_else(|| date::function(kind)) {
                 Some(change) => vector.map(change),
-                None => return Err(QueryError::Unsupported(format!("the function {}()", function.name))),
+                None => return Err(QueryError::Internal(format!("{kind:?} is not a function of samples"))),
             },
         }
         self.drop_names(&mut vector, Collisions::Merge)?;

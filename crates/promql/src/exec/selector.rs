@@ -1,5 +1,6 @@
 //! Selectors: samples read series by series and put on the grid.
 
+mod counts;
 mod smoothed;
 
 use std::ops::Range;
@@ -160,6 +161,9 @@ impl Context<'_> {
         series.samples.read(request.range, out)?;
         if !self.config.use_start_timestamps {
             out.start_timestamps.clear();
+        }
+        if self.plan.counts_only[selector.index()] {
+            counts::without_buckets(out);
         }
         let histograms = out.histograms.iter().map(|(_, histogram)| histogram_samples(histogram));
         self.budget.read(out.len() + histograms.sum::<usize>())

@@ -161,16 +161,6 @@ async fn a_query_is_stopped_from_outside() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_evaluated_is_named() {
-    let lines = ["f 1x5".to_owned()];
-    for (query, name) in [("f </ 1", "the binary operator </ is not supported")] {
-        let error = instant(EngineConfig::default(), memory(&lines), query).await.expect_err(query);
-        assert!(matches!(error, QueryError::Unsupported(_)), "{query}: {error:?}");
-        assert_eq!(error.to_string(), name, "{query}");
-    }
-}
-
-#[tokio::test]
 async fn senseless_requests_are_invalid() {
     let engine = Engine::new(EngineConfig::default());
     let options = QueryOptions::default();

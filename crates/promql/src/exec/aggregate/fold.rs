@@ -40,7 +40,7 @@ impl Context<'_> {
             AggregateOp::Group => self.fold_as::<Group>(input, groups, output),
             AggregateOp::Stdvar => self.fold_as::<Variance>(input, groups, output),
             AggregateOp::Stddev => self.fold_as::<Deviation>(input, groups, output),
-            other => Err(QueryError::Unsupported(format!("the aggregation {other}"))),
+            other => Err(QueryError::Internal(format!("{other} does not fold"))),
         }?;
         if let Some(histograms) = histograms {
             histograms.finish(self, span, output, &mut vector);

@@ -6,7 +6,7 @@ use model::FloatHistogram;
 use model::histogram::CounterResetHint;
 
 use super::super::note::{Note, Notes, Operation};
-use super::super::vector::{Cell, Row, Vector, changed, is_absent};
+use super::super::vector::{ABSENT, Cell, Row, Vector, changed, is_absent};
 use super::element;
 use crate::ast::{Binary, BinaryOp};
 
@@ -94,6 +94,12 @@ impl<'a> Operator<'a> {
             (Operand::Histogram(histogram), BinaryOp::Div, Operand::Float(divisor)) => {
                 scaled(histogram, &|histogram| histogram.divide(divisor))
             }
+            (Operand::Histogram(histogram), BinaryOp::TrimUpper, Operand::Float(value)) => {
+                Some(Arc::new(histogram.trim_upper(value)))
+            }
+            (Operand::Histogram(histogram), BinaryOp::TrimLower, Operand::Float(value)) => {
+                Some(Arc::new(histogram.trim_lower(value)))
+            }
             (Operand::Histogram(left), BinaryOp::Add, Operand::Histogram(right)) => {
                 self.combined(left, right, Operation::Addition)
             }
@@ -128,11 +134,19 @@ impl<'a> Operator<'a> {
         Some(Arc::new(result))
     }
 
-    /// Computes the histograms of a vector against a scalar, and the floats when the operator is for histograms only.
+    /// Computes the histograms of a vector against a scalar.
     pub(super) fn with_scalar(&self, vector: &mut Vector, scalar: &[f64], scalar_left: bool) {
         vector.map_histograms(|step, histogram| {
             let (histogram, scalar) = (Operand::Histogram(histogram), Operand::Float(scalar[step]));
             if scalar_left { self.histogram(scalar, histogram) } else { self.histogram(histogram, scalar) }
         });
+    }
+
+    /// Removes floats that an operator for histograms met.
+    pub(super) fn without_floats(&self, vector: &mut Vector) {
+        if (0..vector.series.len()).any(|row| vector.has_floats(row)) {
+            self.note(Note::IncompatibleTypes("float", self.binary.op.as_str(), "float"));
+        }
+        vector.map(|_| ABSENT);
     }
 }

@@ -169,7 +169,7 @@ impl Matcher<'_> {
     }
 
     fn compute(&self, many: &SideRow<'_>, one: &SideRow<'_>, row: &mut Row) {
-        if many.cells.is_some() || one.cells.is_some() {
+        if many.cells.is_some() || one.cells.is_some() || self.binary.op.is_trim() {
             return self.compute_mixed(many, one, row);
         }
         for ((cell, many), one) in row.values.iter_mut().zip(many.values).zip(one.values) {

@@ -13,7 +13,7 @@ use super::values::{Point, SeriesLine};
 /// Holds the outcome of a case against what it expects.
 pub(crate) fn eval(eval: &Eval, result: Result<QueryResult, QueryError>) -> Result<(), String> {
     let result = match (&eval.fail, result) {
-        (Some(_), Err(error @ (QueryError::Unsupported(_) | QueryError::Parse(_)))) => {
+        (Some(_), Err(error @ QueryError::Parse(_))) => {
             return Err(error.to_string());
         }
         (Some(expected), Err(error)) => return matches(expected, &error.to_string()),
