@@ -1,10 +1,11 @@
-//! The gRPC service by which roles without data, such as the ruler, evaluate instant queries.
+//! The gRPC service by which roles without data, such as the ruler, evaluate instant queries. They take turns with those
+//! that come over HTTP.
 
 use std::sync::Arc;
 
-use api::{ApiError, Completeness, ViewSource, read_fresh};
+use api::{ApiError, Completeness, Queries};
 use model::ErrorKind;
-use promql::{Engine, QueryOptions, Value, VectorSample};
+use promql::{QueryOptions, Value, VectorSample};
 use proto::error::status;
 use proto::query::query_server::Query;
 use proto::query::{InstantRequest, InstantResponse, Sample};
@@ -17,8 +18,7 @@ use crate::external::External;
 ///
 /// External labels are taken off again: what is recorded goes back into this cluster, where they are kept once.
 pub(crate) struct InstantService {
-    pub(crate) engine: Arc<Engine>,
-    pub(crate) views: Arc<dyn ViewSource>,
+    pub(crate) queries: Arc<Queries>,
     pub(crate) session: Arc<Session>,
 }
 
@@ -26,10 +26,10 @@ pub(crate) struct InstantService {
 impl Query for InstantService {
     async fn instant(&self, request: Request<InstantRequest>) -> Result<Response<InstantResponse>, Status> {
         let InstantRequest { query, time_ms } = request.into_inner();
-        let options = QueryOptions::default();
-        let run = async |data| Ok(self.engine.instant(data, &query, time_ms, &options).await?);
-        let result = read_fresh(self.views.as_ref(), Completeness::Strict, run).await;
-        let result = result.map_err(|error: ApiError| status(error.kind(), error.to_string()))?;
+        let run =
+            async |data, options| Ok(self.queries.engine().instant(data, &query, time_ms, &options).await?);
+        let result = self.queries.run(&query, Completeness::Strict, QueryOptions::default(), run).await;
+        let (result, _) = result.map_err(|error: ApiError| status(error.kind(), error.to_string()))?;
         let external = External::of(&self.session.state());
         let samples = samples(result.value, &external)?;
         Ok(Response::new(InstantResponse { samples, warnings: result.warnings }))

@@ -1,12 +1,17 @@
 //! What a querier counts: queries with Prometheus's names, and what it asked of others.
 
+use std::fmt;
+use std::sync::Arc;
+
 use api::{QueryObserver, QueryReport};
-use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+use promql::Engine;
 
 /// Seconds, from cached panels to what the timeout allows.
 const DURATION_BUCKETS: [f64; 12] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 60.0, 120.0];
@@ -37,7 +42,7 @@ pub(crate) struct QuerierMetrics {
 }
 
 impl QuerierMetrics {
-    pub(crate) fn register(registry: &mut Registry, concurrency_max: usize) -> Self {
+    pub(crate) fn register(registry: &mut Registry, concurrency_max: usize, engine: &Arc<Engine>) -> Self {
         let new_histogram: fn() -> Histogram = || Histogram::new(DURATION_BUCKETS);
         let durations: Family<SliceLabels, Histogram, fn() -> Histogram> =
             Family::new_with_constructor(new_histogram);
@@ -54,6 +59,7 @@ impl QuerierMetrics {
             select_bytes: Counter::default(),
             select_series: Counter::default(),
         };
+        registry.register_collector(Box::new(Memory(Arc::clone(engine))));
         let limit: Gauge = Gauge::default();
         limit.set(i64::try_from(concurrency_max).unwrap_or(i64::MAX));
         registry.register("prometheus_engine_query_duration_seconds", "Query timings", durations);
@@ -103,6 +109,27 @@ impl QuerierMetrics {
             registry.register(name, help, counter.clone());
         }
         metrics
+    }
+}
+
+/// Reads the memory of queries at each scrape.
+#[derive(Debug)]
+struct Memory(Arc<Engine>);
+
+impl Collector for Memory {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
+        for (name, help, bytes) in [
+            ("norn_query_memory_bytes", "Bytes that all queries hold", self.0.memory().used()),
+            (
+                "norn_query_memory_max_bytes",
+                "Bytes that all queries may hold",
+                self.0.config().memory_bytes_total_max,
+            ),
+        ] {
+            let gauge = ConstGauge::new(i64::try_from(bytes).unwrap_or(i64::MAX));
+            gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
+        }
+        Ok(())
     }
 }
 

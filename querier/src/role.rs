@@ -8,7 +8,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use api::{NoRules, QueryApi, ViewSource};
+use api::{NoRules, Queries, QueryApi, QueryPorts};
 use axum::Router;
 use promql::Engine;
 use proto::query::query_server::QueryServer;
@@ -28,9 +28,7 @@ pub struct Querier {
     config: QuerierConfig,
     context: Context,
     session: Arc<Session>,
-    engine: Arc<Engine>,
-    views: Arc<Views>,
-    metrics: QuerierMetrics,
+    queries: Arc<Queries>,
 }
 
 impl Querier {
@@ -45,6 +43,7 @@ impl Querier {
     ) -> Result<Self, QuerierError> {
         let limits = [
             ("query.max-concurrency", config.queries.concurrency_max as u64),
+            ("query.max-queued", config.queries.queued_max as u64),
             ("query.max-series", config.series_max as u64),
             ("query.max-memory-bytes", config.engine.memory_bytes_max),
             ("query.max-total-memory-bytes", config.engine.memory_bytes_total_max),
@@ -54,40 +53,35 @@ impl Querier {
             return Err(QuerierError::ZeroLimit { name });
         }
         let concurrency_max = config.queries.concurrency_max;
-        let metrics =
-            context.metrics().register(|registry| QuerierMetrics::register(registry, concurrency_max));
+        let engine = Arc::new(Engine::new(config.engine.clone()));
+        let metrics = context
+            .metrics()
+            .register(|registry| QuerierMetrics::register(registry, concurrency_max, &engine));
         let fleet = Arc::new(Fleet::new(Arc::clone(&session), metrics.clone(), config.leader_patience));
-        Ok(Self {
-            engine: Arc::new(Engine::new(config.engine.clone())),
+        let queries = Queries::new(QueryPorts {
+            engine,
             views: Arc::new(Views { fleet, series_max: config.series_max }),
-            context: context.clone(),
-            config,
-            session,
-            metrics,
-        })
+            observer: Arc::new(metrics),
+            limits: config.queries.clone(),
+            now_ms: wall_clock_ms,
+        });
+        Ok(Self { queries: Arc::new(queries), context: context.clone(), config, session })
     }
 
     /// Returns Prometheus's query API.
     pub fn http_routes(&self) -> Router {
         api::query_routes(QueryApi {
-            engine: Arc::clone(&self.engine),
-            views: Arc::clone(&self.views) as Arc<dyn ViewSource>,
+            queries: Arc::clone(&self.queries),
             targets: Arc::new(Scrapers { session: Arc::clone(&self.session) }),
             rules: Arc::new(NoRules),
-            observer: Arc::new(self.metrics.clone()),
             status: self.config.status.clone(),
-            limits: self.config.queries.clone(),
-            now_ms: wall_clock_ms,
         })
     }
 
     /// Returns the service by which other roles query.
     pub fn grpc_routes(&self) -> Option<Routes> {
-        let service = InstantService {
-            engine: Arc::clone(&self.engine),
-            views: Arc::clone(&self.views) as Arc<dyn ViewSource>,
-            session: Arc::clone(&self.session),
-        };
+        let service =
+            InstantService { queries: Arc::clone(&self.queries), session: Arc::clone(&self.session) };
         Some(Routes::new(QueryServer::new(service)))
     }
 

@@ -202,6 +202,39 @@ async fn limits_are_named() {
 }
 
 #[tokio::test]
+async fn peers_stop_when_the_caller_goes_away() {
+    let (cluster, ingester, _) = two_shards(&[], QuerierConfig::default()).await;
+    cluster.connector.serve_in_process("querier-0", cluster.querier.grpc_routes().unwrap());
+    let client = QueryClient::new(cluster.connector.channel("querier-0").unwrap());
+    let (sender, mut events) = tokio::sync::mpsc::unbounded_channel();
+    *ingester.endless.lock() = Some(sender);
+    let cluster = Arc::new(cluster);
+    for of_a_rule in [false, true] {
+        let (asking, mut client) = (Arc::clone(&cluster), client.clone());
+        let query = tokio::spawn(async move {
+            if of_a_rule {
+                let request = InstantRequest { query: "up".to_owned(), time_ms: 110_000 };
+                drop(client.instant(request).await);
+            } else {
+                asking.fetch("query?query=up&time=110").await;
+            }
+        });
+        // Both shards are asked.
+        for _ in 0..2 {
+            assert_eq!(events.recv().await, Some("begun"));
+        }
+        assert_eq!(cluster.data("status/active_queries").await.as_array().map(Vec::len), Some(1));
+        query.abort();
+        for _ in 0..2 {
+            assert_eq!(events.recv().await, Some("dropped"));
+        }
+        while cluster.data("status/active_queries").await != json!([]) {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+#[tokio::test]
 async fn external_labels_behave_as_if_stored() {
     let (cluster, ingester, _) =
         two_shards(&[("cluster", "eu"), ("job", "outer")], QuerierConfig::default()).await;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, get};
+use axum::routing::{MethodFilter, MethodRouter, on};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::header::{self, HeaderMap, HeaderValue};
@@ -19,14 +19,14 @@ use http::{Method, StatusCode};
 use crate::ApiError;
 use crate::json::JsonWriter;
 use crate::params::Params;
-use crate::query_api::Served;
+use crate::query_api::QueryApi;
 
 /// Results of more elements than this (points, names) are written off the async threads.
 const INLINE_WEIGHT_MAX: usize = 1000;
 /// Smaller bodies are not worth compressing.
 const GZIP_BYTES_MIN: usize = 1400;
 /// About how many bytes an element takes, to reserve the buffer in one piece.
-const BYTES_PER_ELEMENT: usize = 32;
+pub(crate) const BYTES_PER_ELEMENT: usize = 32;
 
 type WriteData = Box<dyn FnOnce(&mut JsonWriter) + Send>;
 
@@ -65,9 +65,26 @@ impl Answer {
 }
 
 /// Serves a handler for GET and POST alike.
-pub(crate) fn route<H, F>(served: &Arc<Served>, handler: H) -> MethodRouter
+pub(crate) fn route<H, F>(served: &Arc<QueryApi>, handler: H) -> MethodRouter
 where
-    H: Fn(Arc<Served>, Params) -> F + Clone + Send + Sync + 'static,
+    H: Fn(Arc<QueryApi>, Params) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Result<Answer, ApiError>> + Send + 'static,
+{
+    route_on(MethodFilter::GET.or(MethodFilter::POST), served, handler)
+}
+
+/// Serves a handler that changes something, for POST only.
+pub(crate) fn post_route<H, F>(served: &Arc<QueryApi>, handler: H) -> MethodRouter
+where
+    H: Fn(Arc<QueryApi>, Params) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Result<Answer, ApiError>> + Send + 'static,
+{
+    route_on(MethodFilter::POST, served, handler)
+}
+
+fn route_on<H, F>(methods: MethodFilter, served: &Arc<QueryApi>, handler: H) -> MethodRouter
+where
+    H: Fn(Arc<QueryApi>, Params) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Result<Answer, ApiError>> + Send + 'static,
 {
     let served = Arc::clone(served);
@@ -82,7 +99,7 @@ where
             Err(error) => refuse(&error),
         }
     };
-    get(serve.clone()).post(serve)
+    on(methods, serve)
 }
 
 async fn respond(answer: Answer, takes_gzip: bool) -> Response {

@@ -25,8 +25,30 @@ pub enum ApiError {
     #[error(transparent)]
     Storage(#[from] StorageError),
     /// Every place for a running query was taken for longer than a query may take.
-    #[error("query timed out in query queue")]
-    Queue,
+    #[error(
+        "query timed out in query queue: it waited for the {timeout} that --query.timeout or the parameter timeout allows, \
+         while --query.max-concurrency={concurrency_max} queries ran"
+    )]
+    QueueTimeout {
+        /// How long the query might take.
+        timeout: String,
+        /// How many queries run at once.
+        concurrency_max: usize,
+    },
+    /// Every place for a running query and every place to wait for one is taken.
+    #[error(
+        "too many queries: --query.max-concurrency={concurrency_max} run and --query.max-queued={queued_max} wait for their \
+         turn: try again later"
+    )]
+    QueueFull {
+        /// How many queries run at once.
+        concurrency_max: usize,
+        /// How many may wait.
+        queued_max: usize,
+    },
+    /// What was asked for is not there.
+    #[error("{0}")]
+    NotFound(String),
     /// A fault of ours.
     #[error("{0}")]
     Internal(String),
@@ -54,7 +76,9 @@ impl ApiError {
             Self::BadData(_) | Self::Parameter { .. } => ErrorKind::Invalid,
             Self::Query(error) => error.kind(),
             Self::Storage(error) => error.kind,
-            Self::Queue => ErrorKind::Timeout,
+            Self::QueueTimeout { .. } => ErrorKind::Timeout,
+            Self::QueueFull { .. } => ErrorKind::Unavailable,
+            Self::NotFound(_) => ErrorKind::NotFound,
             Self::Internal(_) => ErrorKind::Internal,
         }
     }

@@ -11,28 +11,28 @@ use crate::endpoint::Answer;
 use crate::escape::unescape;
 use crate::params::Params;
 use crate::query::completeness;
-use crate::query_api::{Completeness, Served};
+use crate::query_api::{Completeness, QueryApi};
 
 /// `/api/v1/labels`: optional `match[]`, `start`, `end`, `limit`.
-pub(crate) async fn names(served: Arc<Served>, params: Params) -> Result<Answer, ApiError> {
+pub(crate) async fn names(served: Arc<QueryApi>, params: Params) -> Result<Answer, ApiError> {
     let request = request(&params)?;
     let run = async |data: Arc<dyn storage::Queryable>| Ok(data.label_names(&request).await?);
-    Ok(texts(served.read(completeness(&params), run).await?))
+    Ok(texts(served.queries.read(completeness(&params), run).await?))
 }
 
 /// `/api/v1/label/{name}/values`: the same.
-pub(crate) async fn values(served: Arc<Served>, params: Params) -> Result<Answer, ApiError> {
+pub(crate) async fn values(served: Arc<QueryApi>, params: Params) -> Result<Answer, ApiError> {
     let name = unescape(&params.path);
     if name.is_empty() {
         return Err(ApiError::BadData(format!("invalid label name: {name:?}")));
     }
     let request = request(&params)?;
     let run = async |data: Arc<dyn storage::Queryable>| Ok(data.label_values(&name, &request).await?);
-    Ok(texts(served.read(completeness(&params), run).await?))
+    Ok(texts(served.queries.read(completeness(&params), run).await?))
 }
 
 /// `/api/v1/series`: the same, and at least one `match[]`.
-pub(crate) async fn series(served: Arc<Served>, params: Params) -> Result<Answer, ApiError> {
+pub(crate) async fn series(served: Arc<QueryApi>, params: Params) -> Result<Answer, ApiError> {
     if params.all("match[]").next().is_none() {
         return Err(ApiError::BadData("no match[] parameter provided".to_owned()));
     }
@@ -41,7 +41,7 @@ pub(crate) async fn series(served: Arc<Served>, params: Params) -> Result<Answer
     let selectors = params.selectors().map_err(|reason| ApiError::parameter("match[]", reason))?;
     let request = LabelRequest { selectors, range, limit };
     let run = async |data: Arc<dyn storage::Queryable>| Ok(data.series(&request).await?);
-    let found = served.read(completeness(&params), run).await?;
+    let found = served.queries.read(completeness(&params), run).await?;
     let answer = Answer::new(found.values.len() * 8, move |json| {
         json.array(&found.values, |json, labels| json.labels(labels));
     });
@@ -49,12 +49,12 @@ pub(crate) async fn series(served: Arc<Served>, params: Params) -> Result<Answer
 }
 
 /// `/api/v1/metadata`: optional `metric`, `limit` (families), `limit_per_metric`.
-pub(crate) async fn metadata(served: Arc<Served>, params: Params) -> Result<Answer, ApiError> {
+pub(crate) async fn metadata(served: Arc<QueryApi>, params: Params) -> Result<Answer, ApiError> {
     let families_max = count(&params, "limit")?;
     let entries_max = count(&params, "limit_per_metric")?;
     let family = Some(params.get("metric")).filter(|family| !family.is_empty());
     let run = async |data: Arc<dyn storage::Queryable>| Ok(data.metadata(family).await?);
-    let found = served.read(Completeness::Strict, run).await?;
+    let found = served.queries.read(Completeness::Strict, run).await?;
     let mut families: BTreeMap<String, Vec<MetricMetadata>> = BTreeMap::new();
     for entry in found {
         let entries = families.entry(entry.family.clone()).or_default();

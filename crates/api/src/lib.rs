@@ -3,18 +3,20 @@
 //! Agnostic of the process it runs in: [`query_routes`] reads through a [`ViewSource`] and [`write_routes`] writes through
 //! a [`storage::Appender`]; both return plain axum routers. It knows neither heads nor blocks nor peers.
 //!
-//! Read in this order: [`query_api`] (what is served over what), `params` (what a request says), `endpoint` (from a request
+//! Read in this order: [`query_api`] (what is served over what), [`queries`] (which query runs when), `params` (what a request says), `endpoint` (from a request
 //! to an answer), then the handlers `query`, `labels`, `targets`, `rules`, `status`; `json` writes the bytes; `write` is
 //! remote write 1.0.
 //!
 //! Source: Prometheus `web/api/v1/api.go`, and its error texts.
 
+mod active;
 mod endpoint;
 pub mod error;
 mod escape;
 mod json;
 mod labels;
 mod params;
+pub mod queries;
 mod query;
 pub mod query_api;
 mod rules;
@@ -23,8 +25,9 @@ mod targets;
 mod write;
 
 pub use error::ApiError;
+pub use queries::{ActiveQuery, Queries, QueryPorts};
 pub use query_api::{
-    Completeness, QueryApi, QueryLimits, QueryObserver, QueryReport, ViewSource, query_routes, read_fresh,
+    Completeness, QueryApi, QueryLimits, QueryObserver, QueryReport, ViewSource, query_routes,
 };
 pub use rules::{NoRules, Rule, RuleGroup, RulesSource};
 pub use status::ProcessStatus;

@@ -4,41 +4,42 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use promql::{QueryOptions, QueryResult, Value};
+use storage::StorageError;
 
-use crate::endpoint::Answer;
+use crate::endpoint::{Answer, BYTES_PER_ELEMENT};
 use crate::json::{JsonWriter, write_value};
 use crate::params::{Params, parse_duration_ns};
-use crate::query_api::{Completeness, QueryReport, Served};
+use crate::query_api::{Completeness, QueryApi, QueryReport};
 use crate::{ApiError, TRUNCATED};
 
 const NANOS_PER_MS: i64 = 1_000_000;
 
 /// `/api/v1/query`: `query`, and optional `time`, `timeout`, `lookback_delta`, `limit`, `stats`.
-pub(crate) async fn instant(served: Arc<Served>, params: Params) -> Result<Answer, ApiError> {
+pub(crate) async fn instant(served: Arc<QueryApi>, params: Params) -> Result<Answer, ApiError> {
     let limit = params.limit()?;
-    let time_ms = params.time_or("time", (served.api.now_ms)())?;
+    let time_ms = params.time_or("time", served.queries.now_ms())?;
     let options = options(&params)?;
-    let engine = &served.api.engine;
-    let query = params.get("query");
-    let run = async |data| Ok(engine.instant(data, query, time_ms, &options).await?);
-    let (result, report) = served.query(completeness(&params), run).await?;
-    Ok(answer(result, limit, &params, report))
+    let (queries, query) = (&served.queries, params.get("query"));
+    let run = async |data, options| Ok(queries.engine().instant(data, query, time_ms, &options).await?);
+    let (result, report) = queries.run(query, completeness(&params), options, run).await?;
+    answer(result, limit, &params, report)
 }
 
 /// `/api/v1/query_range`: `query`, `start`, `end`, `step`, and the options of `query`.
-pub(crate) async fn range(served: Arc<Served>, params: Params) -> Result<Answer, ApiError> {
+pub(crate) async fn range(served: Arc<QueryApi>, params: Params) -> Result<Answer, ApiError> {
     let limit = params.limit()?;
-    let (start_ms, end_ms, step_ms) = steps(&params, served.api.limits.points_max)?;
+    let (start_ms, end_ms, step_ms) = steps(&params, served.queries.limits().points_max)?;
     let options = options(&params)?;
-    let engine = &served.api.engine;
-    let query = params.get("query");
-    let run = async |data| Ok(engine.range(data, query, start_ms, end_ms, step_ms, &options).await?);
-    let (result, report) = served.query(completeness(&params), run).await?;
-    Ok(answer(result, limit, &params, report))
+    let (queries, query) = (&served.queries, params.get("query"));
+    let run = async |data, options| {
+        Ok(queries.engine().range(data, query, start_ms, end_ms, step_ms, &options).await?)
+    };
+    let (result, report) = queries.run(query, completeness(&params), options, run).await?;
+    answer(result, limit, &params, report)
 }
 
 /// `/api/v1/query_exemplars`: checks its parameters; exemplars are not stored, so there is none.
-pub(crate) async fn exemplars(_: Arc<Served>, params: Params) -> Result<Answer, ApiError> {
+pub(crate) async fn exemplars(_: Arc<QueryApi>, params: Params) -> Result<Answer, ApiError> {
     let range = params.range()?;
     if range.is_empty() {
         return Err(ApiError::BadData("end timestamp must not be before start timestamp".to_owned()));
@@ -100,7 +101,12 @@ pub(crate) fn completeness(params: &Params) -> Completeness {
     }
 }
 
-fn answer(mut result: QueryResult, limit: Option<usize>, params: &Params, report: QueryReport) -> Answer {
+fn answer(
+    mut result: QueryResult,
+    limit: Option<usize>,
+    params: &Params,
+    report: QueryReport,
+) -> Result<Answer, ApiError> {
     let mut warnings = std::mem::take(&mut result.warnings);
     let infos = std::mem::take(&mut result.infos);
     if limit.is_some_and(|limit| truncate(&mut result.value, limit)) {
@@ -112,7 +118,10 @@ fn answer(mut result: QueryResult, limit: Option<usize>, params: &Params, report
         Value::Vector(samples) => samples.len() * 4,
         Value::Matrix(series) => series.iter().map(|s| 4 + s.points.len() + s.histograms.len() * 8).sum(),
     };
+    // The text is reserved beside the value, and both are given back when it is written.
+    let text = result.memory.beside((weight * BYTES_PER_ELEMENT) as u64).map_err(StorageError::from)?;
     let write = move |json: &mut JsonWriter| {
+        let _held = (&result.memory, &text);
         json.raw("{");
         write_value(json, &result.value);
         if with_stats {
@@ -120,7 +129,7 @@ fn answer(mut result: QueryResult, limit: Option<usize>, params: &Params, report
         }
         json.raw("}");
     };
-    Answer::new(weight, write).with_notices(warnings, infos)
+    Ok(Answer::new(weight, write).with_notices(warnings, infos))
 }
 
 /// Cuts a value to so many series; tells whether any was lost.

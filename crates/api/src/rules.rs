@@ -10,7 +10,7 @@ use crate::ApiError;
 use crate::endpoint::Answer;
 use crate::json::JsonWriter;
 use crate::params::Params;
-use crate::query_api::Served;
+use crate::query_api::QueryApi;
 use crate::targets::rfc3339;
 
 /// A recording rule.
@@ -70,12 +70,12 @@ impl RulesSource for NoRules {
 }
 
 /// Optional `type` (`alert`, `record`).
-pub(crate) async fn rules(served: Arc<Served>, params: Params) -> Result<Answer, ApiError> {
+pub(crate) async fn rules(served: Arc<QueryApi>, params: Params) -> Result<Answer, ApiError> {
     let kind = params.get("type").to_lowercase();
     if !matches!(kind.as_str(), "" | "alert" | "record") {
         return Err(ApiError::parameter("type", format!("not supported value {kind:?}")));
     }
-    let mut groups = served.api.rules.groups().await?;
+    let mut groups = served.rules.groups().await?;
     if kind == "alert" {
         groups.iter_mut().for_each(|group| group.rules.clear());
     }
@@ -88,7 +88,7 @@ pub(crate) async fn rules(served: Arc<Served>, params: Params) -> Result<Answer,
 }
 
 /// Alerts are not evaluated yet, so none is active.
-pub(crate) async fn alerts(_: Arc<Served>, _: Params) -> Result<Answer, ApiError> {
+pub(crate) async fn alerts(_: Arc<QueryApi>, _: Params) -> Result<Answer, ApiError> {
     Ok(Answer::new(0, |json| json.raw("{\"alerts\":[]}")))
 }
 

@@ -7,7 +7,7 @@ use crate::ApiError;
 use crate::endpoint::Answer;
 use crate::json::JsonWriter;
 use crate::params::Params;
-use crate::query_api::Served;
+use crate::query_api::QueryApi;
 use crate::targets::rfc3339;
 
 /// The Prometheus whose API this is: clients decide by it what they may ask.
@@ -36,8 +36,8 @@ pub struct ProcessStatus {
 
 /// `buildinfo`: Prometheus's six fields, and our own version in a seventh. Never `features`, whose mere presence makes
 /// Grafana take the server for Mimir.
-pub(crate) async fn build_info(served: Arc<Served>, _: Params) -> Result<Answer, ApiError> {
-    let status = served.api.status.clone();
+pub(crate) async fn build_info(served: Arc<QueryApi>, _: Params) -> Result<Answer, ApiError> {
+    let status = served.status.clone();
     Ok(Answer::new(1, move |json| {
         json.text_map([
             ("version", PROMETHEUS_VERSION),
@@ -53,9 +53,9 @@ pub(crate) async fn build_info(served: Arc<Served>, _: Params) -> Result<Answer,
 }
 
 /// `runtimeinfo`, without the facts of Go's runtime.
-pub(crate) async fn runtime_info(served: Arc<Served>, _: Params) -> Result<Answer, ApiError> {
-    let status = served.api.status.clone();
-    let now_ms = (served.api.now_ms)();
+pub(crate) async fn runtime_info(served: Arc<QueryApi>, _: Params) -> Result<Answer, ApiError> {
+    let status = served.status.clone();
+    let now_ms = served.queries.now_ms();
     Ok(Answer::new(1, move |json: &mut JsonWriter| {
         json.raw("{");
         let started = rfc3339(status.started_ms);
@@ -79,15 +79,15 @@ pub(crate) async fn runtime_info(served: Arc<Served>, _: Params) -> Result<Answe
 }
 
 /// `flags`.
-pub(crate) async fn flags(served: Arc<Served>, _: Params) -> Result<Answer, ApiError> {
-    let flags = served.api.status.flags.clone();
+pub(crate) async fn flags(served: Arc<QueryApi>, _: Params) -> Result<Answer, ApiError> {
+    let flags = served.status.flags.clone();
     Ok(Answer::new(flags.len(), move |json| {
         json.text_map(flags.iter().map(|(name, value)| (name.as_str(), value.as_str())));
     }))
 }
 
 /// `config`.
-pub(crate) async fn config(served: Arc<Served>, _: Params) -> Result<Answer, ApiError> {
-    let yaml = served.api.status.config_yaml.clone();
+pub(crate) async fn config(served: Arc<QueryApi>, _: Params) -> Result<Answer, ApiError> {
+    let yaml = served.status.config_yaml.clone();
     Ok(Answer::new(1, move |json| json.text_map([("yaml", yaml.as_str())])))
 }

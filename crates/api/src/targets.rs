@@ -10,7 +10,7 @@ use crate::ApiError;
 use crate::endpoint::Answer;
 use crate::json::JsonWriter;
 use crate::params::Params;
-use crate::query_api::Served;
+use crate::query_api::QueryApi;
 
 /// What Go prints for a time that was never set.
 const NEVER: &str = "0001-01-01T00:00:00Z";
@@ -75,12 +75,12 @@ pub trait TargetsSource: Send + Sync {
 }
 
 /// Optional `state` (`active`, `dropped`, `any`) and `scrapePool`.
-pub(crate) async fn targets(served: Arc<Served>, params: Params) -> Result<Answer, ApiError> {
+pub(crate) async fn targets(served: Arc<QueryApi>, params: Params) -> Result<Answer, ApiError> {
     let state = params.get("state").to_lowercase();
     let is_shown = |kind: &str| state.is_empty() || state == "any" || state == kind;
     let pool = params.get("scrapePool");
     let is_in_pool = |scrape_pool: &str| pool.is_empty() || pool == scrape_pool;
-    let mut targets = served.api.targets.targets().await?;
+    let mut targets = served.targets.targets().await?;
     targets.active.retain(|target| is_shown("active") && is_in_pool(&target.scrape_pool));
     targets.dropped.retain(|target| is_in_pool(&target.scrape_pool));
     let key = |target: &ActiveTarget| (target.scrape_pool.clone(), target.labels.clone());

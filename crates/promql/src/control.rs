@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::error::QueryError;
 use crate::exec::{Budget, StopReason};
 
 /// What one query did so far, and the means to stop it. Clones are of the same query.
@@ -19,7 +20,12 @@ impl QueryControl {
         self.0.memory.used()
     }
 
-    /// Stops the query: it ends with [`crate::QueryError::Cancelled`], and its workers stop at their next block of series.
+    /// Waits until the query is stopped; returns with what error it ends.
+    pub async fn stopped(&self) -> QueryError {
+        self.0.stopped().await
+    }
+
+    /// Stops the query: it ends with [`QueryError::Cancelled`], and its workers stop at their next block of series.
     pub fn cancel(&self) {
         self.0.stop(StopReason::Cancelled);
     }

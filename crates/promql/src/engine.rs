@@ -95,11 +95,20 @@ pub struct Engine {
 }
 
 /// Tells the workers of a query to stop when the caller goes away.
-pub(crate) struct StopOnDrop(pub(crate) Arc<Budget>);
+pub(crate) struct StopOnDrop(pub(crate) Option<Arc<Budget>>);
+
+impl StopOnDrop {
+    /// Leaves the query as it is: nobody works for it any more, and its caller may begin it again.
+    pub(crate) fn disarm(mut self) {
+        self.0 = None;
+    }
+}
 
 impl Drop for StopOnDrop {
     fn drop(&mut self) {
-        self.0.stop(StopReason::Cancelled);
+        if let Some(budget) = &self.0 {
+            budget.stop(StopReason::Cancelled);
+        }
     }
 }
 
@@ -202,7 +211,6 @@ impl Engine {
         options: &QueryOptions,
     ) -> Result<QueryResult, QueryError> {
         let budget = options.control.clone().unwrap_or_else(|| self.control(options.timeout)).0;
-        let stop = StopOnDrop(Arc::clone(&budget));
         let timeout = options.timeout.unwrap_or(self.config.timeout).min(self.config.timeout);
         let work = async {
             let run = Run {
@@ -221,11 +229,15 @@ impl Engine {
             }
             run.central().await
         };
+        let stop = StopOnDrop(Some(Arc::clone(&budget)));
         tokio::select! {
-            result = work => result,
+            result = work => {
+                stop.disarm();
+                result
+            }
             error = budget.stopped() => Err(error),
             () = tokio::time::sleep(timeout) => {
-                stop.0.stop(StopReason::Timeout);
+                budget.stop(StopReason::Timeout);
                 Err(budget.stopped().await)
             }
         }

@@ -170,6 +170,14 @@ impl Reservation {
         self.bytes
     }
 
+    /// Reserves bytes for the same query, held by a guard of their own.
+    ///
+    /// # Errors
+    /// As [`QueryMemory::reserve`].
+    pub fn beside(&self, bytes: u64) -> Result<Self, MemoryError> {
+        self.memory.reserve(bytes)
+    }
+
     /// Reserves more.
     ///
     /// # Errors

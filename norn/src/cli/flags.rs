@@ -97,6 +97,9 @@ pub(crate) struct QueryFlags {
     /// Maximum number of queries executed concurrently
     #[arg(long = "query.max-concurrency", value_name = "COUNT", default_value_t = 20)]
     pub(crate) concurrency_max: usize,
+    /// Maximum number of queries that wait for their turn, up to their timeout
+    #[arg(long = "query.max-queued", value_name = "COUNT", default_value_t = 512)]
+    pub(crate) queued_max: usize,
     /// How far back an instant looks for the latest sample
     #[arg(long = "query.lookback-delta", value_name = "DURATION", value_parser = duration, default_value = "5m")]
     pub(crate) lookback: Duration,
@@ -114,6 +117,7 @@ impl QueryFlags {
             format!("--query.max-samples={}", self.samples_max),
             format!("--query.max-series={}", self.series_max),
             format!("--query.max-concurrency={}", self.concurrency_max),
+            format!("--query.max-queued={}", self.queued_max),
             format!("--query.lookback-delta={}", ms(self.lookback)),
             format!("--query.pushdown={}", self.pushdown),
         ];

@@ -21,7 +21,7 @@ pub(super) async fn build(builder: &Builder<'_>) -> Result<Part, Fault> {
         engine: engine(settings),
         queries: QueryLimits {
             concurrency_max: query.concurrency_max,
-            queue_timeout: query.timeout,
+            queued_max: query.queued_max,
             ..QueryLimits::default()
         },
         series_max: query.series_max,

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures::Stream;
@@ -14,6 +15,7 @@ use proto::store::{
     Chunk, LabelsRequest, MetadataRequest, MetadataResponse, Scope, SelectFrame, SelectRequest,
     SelectedSeries, SeriesResponse, StringsResponse,
 };
+use tokio::sync::mpsc::UnboundedSender;
 use tonic::{Request, Response, Status};
 
 type Samples = Vec<(i64, f64)>;
@@ -50,6 +52,8 @@ pub(crate) struct Peer {
     pub(crate) faults: Mutex<VecDeque<Fault>>,
     /// Fails every call while it is set.
     pub(crate) down: Mutex<Option<Status>>,
+    /// Selects never end while it is set; it is told when one began, and when its stream was dropped.
+    pub(crate) endless: Mutex<Option<UnboundedSender<&'static str>>>,
     /// The scopes of all calls.
     pub(crate) asked: Mutex<Vec<String>>,
 }
@@ -144,12 +148,41 @@ fn chunks(samples: &Samples, start_ms: i64, end_ms: i64) -> Vec<Chunk> {
     kept.chunks(2).map(encode).collect()
 }
 
+/// A stream without frames and without an end.
+struct Endless(UnboundedSender<&'static str>);
+
+impl Endless {
+    fn begin(events: UnboundedSender<&'static str>) -> Self {
+        events.send("begun").expect("the test listens");
+        Self(events)
+    }
+}
+
+impl Stream for Endless {
+    type Item = Result<SelectFrame, Status>;
+
+    fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        Poll::Pending
+    }
+}
+
+impl Drop for Endless {
+    fn drop(&mut self) {
+        // The test may be over.
+        let _ = self.0.send("dropped");
+    }
+}
+
 #[tonic::async_trait]
 impl Store for Peer {
     type SelectStream = Pin<Box<dyn Stream<Item = Result<SelectFrame, Status>> + Send>>;
 
     async fn select(&self, request: Request<SelectRequest>) -> Result<Response<Self::SelectStream>, Status> {
         let request = request.into_inner();
+        if let Some(events) = self.endless.lock().clone() {
+            let stream = Endless::begin(events);
+            return Ok(Response::new(Box::pin(stream)));
+        }
         let matchers = matchers_from_wire(&request.matchers)?;
         let mut selected: BTreeMap<LabelSet, Vec<Chunk>> = BTreeMap::new();
         for (part, from_ms) in self.parts(request.scope)? {

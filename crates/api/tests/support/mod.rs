@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use api::{
-    ActiveTarget, Completeness, DroppedTarget, NoRules, ProcessStatus, QueryApi, QueryLimits, QueryObserver,
-    QueryReport, TRUNCATED, Targets, TargetsSource, ViewSource,
+    ActiveTarget, Completeness, DroppedTarget, NoRules, ProcessStatus, Queries, QueryApi, QueryLimits,
+    QueryObserver, QueryPorts, QueryReport, TRUNCATED, Targets, TargetsSource, ViewSource,
 };
 use async_trait::async_trait;
 use axum::Router;
@@ -207,20 +207,34 @@ pub(crate) fn routes(memory: Memory) -> Router {
 
 /// Returns the routes over some data, with the given counter of queries.
 pub(crate) fn counted_routes(memory: Memory, counts: Arc<Counts>) -> Router {
-    api::query_routes(QueryApi {
-        engine: Arc::new(promql::Engine::new(promql::EngineConfig::default())),
+    limited_routes(memory, counts, promql::EngineConfig::default(), QueryLimits::default()).0
+}
+
+/// Returns the routes over some data with limits, and the queries behind them.
+pub(crate) fn limited_routes(
+    memory: Memory,
+    counts: Arc<Counts>,
+    engine: promql::EngineConfig,
+    limits: QueryLimits,
+) -> (Router, Arc<Queries>) {
+    let queries = Arc::new(Queries::new(QueryPorts {
+        engine: Arc::new(promql::Engine::new(engine)),
         views: Arc::new(OneView(Arc::new(memory))),
+        observer: counts,
+        limits,
+        now_ms: || NOW_MS,
+    }));
+    let routes = api::query_routes(QueryApi {
+        queries: Arc::clone(&queries),
         targets: Arc::new(TwoTargets),
         rules: Arc::new(NoRules),
-        observer: counts,
         status: ProcessStatus {
             version: "0.1.0".into(),
             config_yaml: "global: {}\n".into(),
             ..Default::default()
         },
-        limits: QueryLimits::default(),
-        now_ms: || NOW_MS,
-    })
+    });
+    (routes, queries)
 }
 
 /// Sends a request; returns status, headers and body.

@@ -52,7 +52,7 @@ impl Engine {
         let part = plan.part(&expr, &fragment.tasks, engine.config())?;
         let timeout = engine.config().timeout.min(Duration::from_millis(fragment.timeout_ms));
         let budget = engine.control(Some(timeout)).0;
-        let stop = StopOnDrop(Arc::clone(&budget));
+        let _stop = StopOnDrop(Some(Arc::clone(&budget)));
         let work = async {
             let (expr, tasks, budget) = (Arc::new(expr), fragment.tasks, Arc::clone(&budget));
             let mut part = engine.evaluate_part(data, expr, part, tasks, Arc::clone(&budget)).await?;
@@ -62,7 +62,7 @@ impl Engine {
         tokio::select! {
             frames = work => frames.map(Some),
             () = tokio::time::sleep(timeout) => {
-                stop.0.stop(StopReason::Timeout);
+                budget.stop(StopReason::Timeout);
                 Err(budget.stopped().await)
             }
         }
