@@ -126,15 +126,16 @@ impl FloatHistogram {
             self.custom_bounds = bounds;
             return;
         }
-        let rules = Exponential {
+        let exponential = Exponential {
             schema: self.schema,
-            finer_by: other.schema.saturating_sub(self.schema).unsigned_abs(),
-            zero_threshold: self.zero_threshold,
+            term_schema: other.schema.max(self.schema),
+            threshold: self.zero_threshold,
+            widened: self.zero_threshold != other.zero_threshold,
         };
         let positive = self.positive_side(lost.as_deref_mut());
-        add_exponential(positive, &other.positive_spans, &other.positive_buckets, rules, sign);
+        exponential.add(positive, &other.positive_spans, &other.positive_buckets, sign);
         let negative = self.negative_side(lost);
-        add_exponential(negative, &other.negative_spans, &other.negative_buckets, rules, sign);
+        exponential.add(negative, &other.negative_spans, &other.negative_buckets, sign);
     }
 
     /// Brings the hints of two histograms together; true when they contradict each other.
@@ -159,22 +160,39 @@ impl FloatHistogram {
 struct Exponential {
     /// The schema of the sum.
     schema: i32,
-    /// How many schemas finer the terms are.
-    finer_by: u32,
-    /// Buckets up to it have been counted into the zero bucket.
-    zero_threshold: f64,
+    /// The schema of the terms; not coarser.
+    term_schema: i32,
+    /// The zero threshold of the sum.
+    threshold: f64,
+    /// Buckets of the terms that begin before the threshold have been counted into the zero bucket.
+    widened: bool,
 }
 
-fn add_exponential(side: Side<'_>, spans: &[Span], counts: &[f64], rules: Exponential, sign: f64) {
-    let inside = move |(index, _): &(i64, f64)| exponential(*index, rules.schema) <= rules.zero_threshold;
-    let terms = coarser(Indexed::new(spans, counts), rules.finer_by);
-    if rules.finer_by == 0
-        && side.has_layout(spans, counts)
-        && !terms.clone().next().as_ref().is_some_and(inside)
-    {
-        side.add_aligned(counts, sign);
-    } else {
-        side.add(terms.skip_while(inside), sign);
+impl Exponential {
+    /// Tells whether a bucket of a term has been counted already.
+    ///
+    /// Prometheus looks at buckets after it has brought them to the schema of the sum, and counts some twice: those that a
+    /// threshold between two bounds of that schema leaves in a bucket which it cuts.
+    fn is_counted(self, index: i64) -> bool {
+        self.widened && exponential(index - 1, self.term_schema) < self.threshold
+    }
+
+    /// Tells whether a bucket of the sum lies in the zero bucket, where nothing is kept.
+    fn is_inside(self, index: i64) -> bool {
+        exponential(index, self.schema) <= self.threshold
+    }
+
+    fn add(self, side: Side<'_>, spans: &[Span], counts: &[f64], sign: f64) {
+        let terms = Indexed::new(spans, counts);
+        let first = terms.clone().next();
+        let goes_whole = first.is_none_or(|(index, _)| !self.is_counted(index) && !self.is_inside(index));
+        if goes_whole && self.schema == self.term_schema && side.has_layout(spans, counts) {
+            side.add_aligned(counts, sign);
+            return;
+        }
+        let terms = terms.skip_while(move |(index, _)| self.is_counted(*index));
+        let terms = coarser(terms, self.term_schema.abs_diff(self.schema));
+        side.add(terms.skip_while(move |(index, _)| self.is_inside(*index)), sign);
     }
 }
 
