@@ -201,7 +201,8 @@ def main():
     os.makedirs(args.data, exist_ok=True)
     found = {name: answers(args, name) for name in commands(args, 0, "", "")}
     for set_name, _ in sets(args):
-        table(set_name, {name: known for name, known in found.items() if set_name in known}, "prometheus")
+        if set_name in found.get("norn", {}):
+            table(set_name, {name: known for name, known in found.items() if set_name in known}, "prometheus")
 
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@
 use std::vec::IntoIter;
 
 use block::BlockSeries;
-use bytes::Bytes;
-use proto::store::{Chunk, SelectFrame, SelectedSeries};
+use proto::frame::FrameBuilder;
+use proto::store::SelectFrame;
 
 /// A frame is sent as soon as it holds so many bytes; a single series is never divided.
 const FRAME_BYTES: usize = 1 << 20;
@@ -26,13 +26,15 @@ impl Iterator for Frames {
     type Item = SelectFrame;
 
     fn next(&mut self) -> Option<SelectFrame> {
-        let (mut frame, mut bytes) = (SelectFrame::default(), 0);
-        while bytes < FRAME_BYTES {
+        let mut frame = FrameBuilder::default();
+        while frame.size_bytes() < FRAME_BYTES {
             let Some(series) = self.series.next() else { break };
-            bytes += size_bytes(&series);
-            frame.series.push(to_wire(series));
+            frame.series(series.labels.as_bytes());
+            for chunk in &series.chunks {
+                frame.chunk(chunk.start_ms, chunk.end_ms, chunk.samples, &chunk.data);
+            }
         }
-        (!frame.series.is_empty()).then_some(frame)
+        (!frame.is_empty()).then(|| frame.finish())
     }
 }
 
@@ -40,14 +42,4 @@ impl Iterator for Frames {
 pub(crate) fn size_bytes(series: &BlockSeries) -> usize {
     let chunks = series.chunks.iter().map(|chunk| chunk.data.len() + CHUNK_OVERHEAD_BYTES);
     series.labels.as_bytes().len() + chunks.sum::<usize>()
-}
-
-fn to_wire(series: BlockSeries) -> SelectedSeries {
-    let chunks = series.chunks.into_iter().map(|chunk| Chunk {
-        start_ms: chunk.start_ms,
-        end_ms: chunk.end_ms,
-        samples: chunk.samples,
-        data: chunk.data,
-    });
-    SelectedSeries { labels: Bytes::copy_from_slice(series.labels.as_bytes()), chunks: chunks.collect() }
 }

@@ -4,15 +4,16 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use futures::Stream;
-use head::{Head, HeadError, HeadSeries};
+use head::{Head, HeadError, HeadSeries, Selection};
 use model::{ErrorKind, Matcher, ShardId, TimeRange};
 use proto::convert::{matchers_from_wire, metadata_to_wire};
 use proto::error::{not_leader, status};
+use proto::frame::FrameBuilder;
 use proto::store::scope::Of;
 use proto::store::store_server::Store;
 use proto::store::{
-    Chunk, LabelsRequest, MetadataRequest, MetadataResponse, Scope, SelectFrame, SelectRequest,
-    SelectedSeries, SeriesResponse, ShardScope, StringsResponse,
+    LabelsRequest, MetadataRequest, MetadataResponse, Scope, SelectFrame, SelectRequest, SeriesResponse,
+    ShardScope, StringsResponse,
 };
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -92,11 +93,17 @@ impl Store for StoreService {
         let (head, from_ms) = self.head(request.scope).await?;
         let range = TimeRange::new(request.start_ms, request.end_ms);
         let limit = limit_of(request.series_limit).unwrap_or(SERIES_MAX);
-        let series =
-            on_head(head, from_ms, move |head| head.select(&matchers, range, from_ms, limit)).await?;
         let (frames, stream) = mpsc::channel(FRAMES_MAX);
         // The task ends when all is sent or the reader is gone.
-        tokio::spawn(send_frames(series, frames));
+        tokio::task::spawn_blocking(move || {
+            let sent = head
+                .selection(&matchers, range, from_ms)
+                .and_then(|selection| send_frames(&head, selection, limit, &frames));
+            if let Err(error) = sent {
+                // The reader may be gone; then nobody is interested.
+                drop(frames.blocking_send(Err(head_status(error))));
+            }
+        });
         Ok(Response::new(Box::pin(ReceiverStream::new(stream))))
     }
 
@@ -148,25 +155,32 @@ impl Store for StoreService {
     }
 }
 
-async fn send_frames(series: Vec<HeadSeries>, frames: mpsc::Sender<Result<SelectFrame, Status>>) {
-    let (mut frame, mut bytes) = (SelectFrame::default(), 0);
-    for HeadSeries { labels, chunks } in series {
-        bytes += labels.as_bytes().len() + chunks.iter().map(|chunk| chunk.data.len() + 16).sum::<usize>();
-        let chunks = chunks.into_iter().map(|chunk| Chunk {
-            start_ms: chunk.start_ms,
-            end_ms: chunk.end_ms,
-            samples: chunk.samples,
-            data: chunk.data,
-        });
-        let labels = bytes::Bytes::copy_from_slice(labels.as_bytes());
-        frame.series.push(SelectedSeries { labels, chunks: chunks.collect() });
-        if bytes >= FRAME_BYTES {
-            if frames.send(Ok(std::mem::take(&mut frame))).await.is_err() {
-                return;
+/// Sends a selection, a slice of it at a time, until all is sent or the reader is gone.
+fn send_frames(
+    head: &Head,
+    mut selection: Selection,
+    limit: usize,
+    frames: &mpsc::Sender<Result<SelectFrame, Status>>,
+) -> Result<(), HeadError> {
+    let (mut frame, mut sent) = (FrameBuilder::default(), 0);
+    while let Some(slice) = selection.next_slice(head)? {
+        sent += slice.len();
+        if sent > limit {
+            return Err(HeadError::LimitExceeded { limit });
+        }
+        for HeadSeries { labels, chunks } in slice {
+            frame.series(labels.as_bytes());
+            for chunk in chunks {
+                frame.chunk(chunk.start_ms, chunk.end_ms, chunk.samples, &chunk.data);
             }
-            bytes = 0;
+            if frame.size_bytes() >= FRAME_BYTES && frames.blocking_send(Ok(frame.finish())).is_err() {
+                return Ok(());
+            }
         }
     }
-    // The reader may be gone; the last frame is then of no use.
-    drop(frames.send(Ok(frame)).await);
+    if !frame.is_empty() {
+        // The reader may be gone; the last frame is then of no use.
+        drop(frames.blocking_send(Ok(frame.finish())));
+    }
+    Ok(())
 }

@@ -5,6 +5,7 @@
 pub mod connect;
 pub mod convert;
 pub mod error;
+pub mod frame;
 
 /// Remote write 1.0.
 #[allow(missing_docs, clippy::all, reason = "generated")]

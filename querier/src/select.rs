@@ -1,11 +1,13 @@
 //! One select request at one peer: the stream of frames into series, within the query's memory and the time for silence.
 
+use bytes::Bytes;
 use chunk::EncodedChunk;
 use model::{ErrorKind, LabelSet};
 use proto::connect::Channel;
 use proto::error::status;
+use proto::frame::{WireChunk, read_frame};
 use proto::store::store_client::StoreClient;
-use proto::store::{SelectRequest, SelectedSeries};
+use proto::store::{SelectFrame, SelectRequest};
 use storage::{QueryMemory, Reservation, StorageError};
 use tonic::Status;
 
@@ -30,11 +32,9 @@ pub(crate) async fn select(
     let (mut memory, mut series) = (memory.empty(), Vec::new());
     while let Some(frame) = in_time(frames.message()).await? {
         let refused = |error: storage::MemoryError| CallError::Local(error.into());
-        memory.grow(frame.series.iter().map(size_bytes).sum()).map_err(refused)?;
-        memory.make_room(&mut series, frame.series.len()).map_err(refused)?;
-        for selected in frame.series {
-            series.push(convert(selected).map_err(CallError::Local)?);
-        }
+        memory.grow(size_bytes(&frame)).map_err(refused)?;
+        memory.make_room(&mut series, frame.labels_sizes.len()).map_err(refused)?;
+        series.extend(convert(frame).map_err(CallError::Local)?);
     }
     Ok(Selected { series, memory })
 }
@@ -53,18 +53,28 @@ pub(crate) fn labels_from_wire(bytes: &[u8]) -> Result<LabelSet, StorageError> {
     })
 }
 
-/// Returns what a series takes, from its frame until the query ends.
-fn size_bytes(series: &SelectedSeries) -> u64 {
-    let chunks: usize = series.chunks.iter().map(|chunk| chunk.data.len() + size_of::<EncodedChunk>()).sum();
-    (series.labels.len() + chunks + size_of::<ChunkSource>() + size_of::<storage::Series>()) as u64
+/// Returns what a frame's series take until the query ends: the frame's bytes, which chunks share, and labels of their own.
+fn size_bytes(frame: &SelectFrame) -> u64 {
+    let labels: u64 = frame.labels_sizes.iter().map(|size| u64::from(*size)).sum();
+    let series = frame.labels_sizes.len() * (size_of::<ChunkSource>() + size_of::<storage::Series>());
+    let chunks = frame.chunk_sizes.len() * size_of::<EncodedChunk>();
+    labels + (frame.data.len() + series + chunks) as u64
 }
 
-fn convert(series: SelectedSeries) -> Result<PartSeries, StorageError> {
-    let chunks = series.chunks.into_iter().map(|chunk| EncodedChunk {
+fn convert(frame: SelectFrame) -> Result<Vec<PartSeries>, StorageError> {
+    let encoded = |chunk: WireChunk| EncodedChunk {
         start_ms: chunk.start_ms,
         end_ms: chunk.end_ms,
         samples: chunk.samples,
         data: chunk.data,
-    });
-    Ok(PartSeries { labels: labels_from_wire(&series.labels)?, chunks: chunks.collect() })
+    };
+    let series = read_frame(frame, encoded).map_err(|error| {
+        StorageError::with_source(
+            ErrorKind::Corrupt,
+            format!("a peer sent what is no answer: {error}"),
+            error,
+        )
+    })?;
+    let part = |(labels, chunks): (Bytes, _)| Ok(PartSeries { labels: labels_from_wire(&labels)?, chunks });
+    series.into_iter().map(part).collect()
 }

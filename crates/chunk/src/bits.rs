@@ -5,6 +5,9 @@ use crate::ChunkError;
 /// The smallest step in which the buffer grows. A doubling buffer would leave a quarter of all open chunks' memory unused.
 const GROWTH_BYTES_MIN: usize = 32;
 
+/// How many bits one look ahead shows wherever it begins within a byte.
+pub(crate) const PEEKED_BITS: u32 = 57;
+
 /// Appends bits.
 ///
 /// The last bits wait in a word until it is full, so that most appends do not touch the heap: with a million series the
@@ -76,22 +79,46 @@ impl<'a> BitReader<'a> {
         Self { bytes, position: 0, origin }
     }
 
-    /// Returns the next `count` bits, 1 to 64.
-    pub(crate) fn read(&mut self, count: u32) -> Result<u64, ChunkError> {
+    /// Returns the next bits, the first one highest: at least [`PEEKED_BITS`] of them, zeros past the end.
+    #[inline]
+    pub(crate) fn peek(&self) -> u64 {
+        let (byte, skip) = (self.position / 8, self.position % 8);
+        let word = match self.bytes.get(byte..byte + 8) {
+            Some(window) => u64::from_be_bytes(window.try_into().expect("the window has eight bytes")),
+            None => self.peek_last(byte),
+        };
+        word << skip
+    }
+
+    #[cold]
+    fn peek_last(&self, byte: usize) -> u64 {
+        let rest = self.bytes.get(byte..).unwrap_or_default();
+        let mut window = [0; 8];
+        window[..rest.len()].copy_from_slice(rest);
+        u64::from_be_bytes(window)
+    }
+
+    /// Passes over bits.
+    #[inline]
+    pub(crate) fn skip(&mut self, count: u32) -> Result<(), ChunkError> {
         let end = self.position + count as usize;
         if end > self.bytes.len() * 8 {
             return Err(ChunkError::Truncated { offset: self.origin + self.bytes.len() });
         }
-        let (byte, skip) = (self.position / 8, (self.position % 8) as u32);
         self.position = end;
-        if let Some(window) = self.bytes.get(byte..byte + 8).filter(|_| skip + count <= 64) {
-            let word = u64::from_be_bytes(window.try_into().expect("the window has eight bytes"));
-            return Ok((word << skip) >> (64 - count));
+        Ok(())
+    }
+
+    /// Returns the next `count` bits, 1 to 64.
+    #[inline]
+    pub(crate) fn read(&mut self, count: u32) -> Result<u64, ChunkError> {
+        if count <= PEEKED_BITS {
+            let bits = self.peek() >> (64 - count);
+            self.skip(count)?;
+            return Ok(bits);
         }
-        let last = (end - 1) / 8;
-        let word = self.bytes[byte..=last].iter().fold(0u128, |word, byte| word << 8 | u128::from(*byte));
-        let unused = (last + 1) * 8 - end;
-        Ok((word >> unused) as u64 & (u64::MAX >> (64 - count)))
+        let high = self.read(count - PEEKED_BITS)?;
+        Ok(high << PEEKED_BITS | self.read(PEEKED_BITS)?)
     }
 
     pub(crate) fn read_bit(&mut self) -> Result<bool, ChunkError> {

@@ -16,16 +16,13 @@ pub fn read_merged(
     timestamps: &mut Vec<i64>,
     values: &mut Vec<f64>,
 ) -> Result<(), ChunkError> {
-    let mut order: Vec<usize> = (0..chunks.len())
-        .filter(|index| chunks[*index].start_ms <= end_ms && chunks[*index].end_ms >= start_ms)
-        .collect();
-    order.sort_by_key(|index| chunks[*index].start_ms);
-    let overlaps = order.windows(2).any(|pair| chunks[pair[0]].end_ms >= chunks[pair[1]].start_ms);
+    let wanted = || chunks.iter().filter(|chunk| chunk.start_ms <= end_ms && chunk.end_ms >= start_ms);
+    let is_ordered = wanted().zip(wanted().skip(1)).all(|(chunk, next)| chunk.end_ms < next.start_ms);
     let before = (timestamps.len(), values.len());
-    let result = if overlaps {
-        read_overlapping(chunks, &order, timestamps, values)
+    let result = if is_ordered {
+        wanted().try_for_each(|chunk| read_checked(chunk, timestamps, values))
     } else {
-        order.iter().try_for_each(|index| read_checked(&chunks[*index], timestamps, values))
+        read_unordered(&wanted().collect::<Vec<_>>(), timestamps, values)
     };
     if result.is_err() {
         timestamps.truncate(before.0);
@@ -64,19 +61,19 @@ fn read_checked(
     Ok(())
 }
 
-fn read_overlapping(
-    chunks: &[EncodedChunk],
-    order: &[usize],
+/// Reads chunks that overlap or come in any order.
+fn read_unordered(
+    chunks: &[&EncodedChunk],
     timestamps: &mut Vec<i64>,
     values: &mut Vec<f64>,
 ) -> Result<(), ChunkError> {
     let mut samples: Vec<(i64, usize, f64)> = Vec::new();
     let (mut times, mut floats) = (Vec::new(), Vec::new());
-    for index in order {
+    for (index, chunk) in chunks.iter().enumerate() {
         times.clear();
         floats.clear();
-        read_checked(&chunks[*index], &mut times, &mut floats)?;
-        samples.extend(times.iter().zip(&floats).map(|(time_ms, value)| (*time_ms, *index, *value)));
+        read_checked(chunk, &mut times, &mut floats)?;
+        samples.extend(times.iter().zip(&floats).map(|(time_ms, value)| (*time_ms, index, *value)));
     }
     samples.sort_unstable_by_key(|(time_ms, index, _)| (*time_ms, *index));
     samples.dedup_by_key(|(time_ms, _, _)| *time_ms);

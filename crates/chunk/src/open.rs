@@ -178,12 +178,22 @@ pub(crate) fn read_samples(
     timestamps.push(time_ms);
     values.push(f64::from_bits(value));
     for _ in 1..samples {
-        let mut changed = bits.read_bit()?;
-        if changed && bits.read_bit()? {
-            delta_ms = delta_ms.wrapping_add(read_time(&mut bits)?);
-            changed = bits.read_bit()?;
-        }
-        if changed {
+        let is_changed = match bits.peek() >> 62 {
+            0b00 | 0b01 => {
+                bits.skip(1)?;
+                false
+            }
+            0b10 => {
+                bits.skip(2)?;
+                true
+            }
+            _ => {
+                bits.skip(2)?;
+                delta_ms = delta_ms.wrapping_add(read_time(&mut bits)?);
+                bits.read_bit()?
+            }
+        };
+        if is_changed {
             value ^= window.read(&mut bits)?;
         }
         let next_ms = time_ms.wrapping_add(delta_ms);

@@ -38,10 +38,15 @@ impl XorWindow {
     }
 
     /// Reads what [`XorWindow::write`] wrote.
+    #[inline]
     pub(crate) fn read(&mut self, bits: &mut BitReader<'_>) -> Result<u64, ChunkError> {
-        if bits.read_bit()? {
-            self.leading = bits.read(LEADING_BITS)? as u8;
-            self.length = bits.read(LENGTH_BITS)? as u8 + 1;
+        let word = bits.peek();
+        if word >> 63 == 0 {
+            bits.skip(1)?;
+        } else {
+            self.leading = (word << 1 >> (64 - LEADING_BITS)) as u8;
+            self.length = (word << (1 + LEADING_BITS) >> (64 - LENGTH_BITS)) as u8 + 1;
+            bits.skip(1 + LEADING_BITS + LENGTH_BITS)?;
         }
         if self.length == 0 || self.leading + self.length > 64 {
             return Err(bits.malformed("a window of significant bits is missing or too long"));

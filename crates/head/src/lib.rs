@@ -14,18 +14,19 @@
 //! Not here: the log, clocks, blocks, and external labels, which belong to the cluster.
 //!
 //! Read in this order: `state` (the rules), `series` with `chunk_log` and `late`, `slots`, `index` with `postings` and
-//! `matching`, `copy`, `read`, `window`, `snapshot`.
+//! `matching`, `label_table`, `selection`, `read`, `window`, `snapshot`.
 
 mod chunk_log;
-mod copy;
 mod error;
 mod head;
 mod index;
+mod label_table;
 mod late;
 mod matching;
 mod metadata;
 mod postings;
 mod read;
+mod selection;
 mod series;
 mod slots;
 mod snapshot;
@@ -34,4 +35,5 @@ mod window;
 
 pub use error::HeadError;
 pub use head::{Head, HeadConfig, HeadStats};
-pub use read::{HeadSeries, RESULTS_MAX};
+pub use read::RESULTS_MAX;
+pub use selection::{HeadSeries, Selection};

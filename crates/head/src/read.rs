@@ -1,69 +1,18 @@
-//! The head as queries see it.
+//! The head's labels as queries see them.
 
 use std::collections::BTreeSet;
 
-use chunk::EncodedChunk;
-use model::{LabelSet, Matcher, MetricMetadata, SeriesRef, TimeRange};
+use model::{LabelSet, Matcher, MetricMetadata, TimeRange};
 use roaring::RoaringBitmap;
 
-use crate::copy::Copies;
+use crate::label_table::LabelTable;
 use crate::state::State;
 use crate::{Head, HeadError, matching};
-
-/// How many series are copied before the lock is given back.
-pub(crate) const COPY_SLICE_SERIES: usize = 1024;
 
 /// The most label names, values or label sets that one call returns.
 pub const RESULTS_MAX: usize = 5_000_000;
 
-/// A selected series.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HeadSeries {
-    /// Its labels, without external labels.
-    pub labels: LabelSet,
-    /// Its chunks, which may overlap in time; no timestamp occurs in two of them. At least one.
-    pub chunks: Vec<EncodedChunk>,
-}
-
 impl Head {
-    /// Returns the series that satisfy all matchers and may have a sample in `range` at or after `from_ms`, sorted by labels.
-    ///
-    /// `from_ms` is where the caller's blocks end: no sample before it is returned. Chunks without a millisecond in
-    /// `range` are left out, others are not clipped to it; what they hold before `from_ms` is hidden. CPU-bound.
-    ///
-    /// # Errors
-    /// [`HeadError::Stale`] when samples from `from_ms` on have already been dropped, also during the call;
-    /// [`HeadError::LimitExceeded`] for more than `series_limit` series.
-    pub fn select(
-        &self,
-        matchers: &[Matcher],
-        range: TimeRange,
-        from_ms: i64,
-        series_limit: usize,
-    ) -> Result<Vec<HeadSeries>, HeadError> {
-        let refs: Vec<SeriesRef> = {
-            let state = self.state.read();
-            check_fresh(&state, from_ms)?;
-            let found = matching::select(&state.index, &state.slots, matchers);
-            found.iter().filter_map(|slot| state.slots.series_ref(slot)).collect()
-        };
-        let start_ms = range.start.0.max(from_ms);
-        let mut copies = Copies::default();
-        for refs in refs.chunks(COPY_SLICE_SERIES) {
-            let slice = {
-                let state = self.state.read();
-                check_fresh(&state, from_ms)?;
-                let series = refs.iter().filter_map(|series| state.slots.by_ref(*series));
-                copies.copy(&state.index, series, start_ms, range.end.0)
-            };
-            copies.take(slice, from_ms);
-            if copies.len() > series_limit {
-                return Err(HeadError::LimitExceeded { limit: series_limit });
-            }
-        }
-        Ok(copies.into_sorted().into_iter().map(|(labels, chunks)| HeadSeries { labels, chunks }).collect())
-    }
-
     /// Returns the names of labels, sorted, at most `limit`: of series that satisfy a selector and may have a sample in
     /// `range`; without selectors of all series, when the head has samples in `range`.
     ///
@@ -120,20 +69,22 @@ impl Head {
         range: TimeRange,
         limit: Option<usize>,
     ) -> Result<Vec<LabelSet>, HeadError> {
-        let mut copies = Copies::default();
+        let mut table = LabelTable::default();
         {
             let state = self.state.read();
             let mut found = select_any(&state, selectors, range);
             if selectors.is_empty() {
                 keep_in_range(&state, &mut found, range);
             }
-            let series =
-                found.iter().map(|slot| state.slots.get(slot).expect("postings hold slots of series"));
-            copies.copy_labels(&state.index, series);
+            table.resume(&state.index);
+            for slot in &found {
+                let series = state.slots.get(slot).expect("postings hold slots of series");
+                table.push(&state.index, &series.pairs);
+            }
         }
-        let count = copies.len().min(limit.unwrap_or(usize::MAX));
+        let count = table.len().min(limit.unwrap_or(usize::MAX));
         check_count(count)?;
-        Ok(copies.into_sorted().into_iter().take(count).map(|(labels, _)| labels).collect())
+        Ok(table.order().into_iter().take(count).map(|place| table.label_set(place as usize)).collect())
     }
 
     /// Returns metadata of one family or of all, families in order.
@@ -144,7 +95,7 @@ impl Head {
 
 /// Refuses a caller whose blocks end before what has been dropped here. As long as they do not, a series that is removed
 /// while a query runs had no sample for it.
-fn check_fresh(state: &State, from_ms: i64) -> Result<(), HeadError> {
+pub(crate) fn check_fresh(state: &State, from_ms: i64) -> Result<(), HeadError> {
     let dropped_until_ms = state.dropped_until_ms;
     if from_ms < dropped_until_ms { Err(HeadError::Stale { from_ms, dropped_until_ms }) } else { Ok(()) }
 }

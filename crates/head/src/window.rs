@@ -5,8 +5,9 @@
 
 use model::{BlockRange, SeriesRef, TimeRange};
 
-use crate::copy::Copies;
-use crate::read::COPY_SLICE_SERIES;
+use crate::label_table::LabelTable;
+use crate::selection::COPY_SLICE_SERIES;
+use crate::series::ChunkCopies;
 use crate::{Head, HeadSeries};
 
 /// Iterates over the series of a window; see [`Head::window`].
@@ -41,17 +42,33 @@ impl Iterator for Window<'_> {
     fn next(&mut self) -> Option<HeadSeries> {
         while self.slice.len() == 0 && self.refs.len() > 0 {
             let refs: Vec<SeriesRef> = self.refs.by_ref().take(COPY_SLICE_SERIES).collect();
-            let (mut copies, range) = (Copies::default(), self.range);
-            let slice = {
-                let state = self.head.state.read();
-                let series = refs.iter().filter_map(|series| state.slots.by_ref(*series));
-                copies.copy(&state.index, series, range.start.0, range.end.0)
-            };
-            copies.take(slice, i64::MIN);
-            let series = copies.into_sorted().into_iter();
-            self.slice =
-                series.map(|(labels, chunks)| HeadSeries { labels, chunks }).collect::<Vec<_>>().into_iter();
+            self.slice = self.copy(&refs).into_iter();
         }
         self.slice.next()
+    }
+}
+
+impl Window<'_> {
+    /// Copies the series of a slice that have chunks in the range.
+    fn copy(&self, refs: &[SeriesRef]) -> Vec<HeadSeries> {
+        let (mut table, mut copies, mut ends) = (LabelTable::default(), ChunkCopies::default(), Vec::new());
+        {
+            let state = self.head.state.read();
+            table.resume(&state.index);
+            for series in refs.iter().filter_map(|series| state.slots.by_ref(*series)) {
+                let before = copies.len();
+                series.copy_chunks(self.range.start.0, self.range.end.0, &mut copies);
+                if copies.len() > before {
+                    table.push(&state.index, &series.pairs);
+                    ends.push(copies.len());
+                }
+            }
+        }
+        let (mut chunks, mut before) = (copies.into_chunks(), 0);
+        let mut series = |(place, end): (usize, usize)| {
+            let chunks = chunks.by_ref().take(end - std::mem::replace(&mut before, end)).collect();
+            HeadSeries { labels: table.label_set(place), chunks }
+        };
+        ends.into_iter().enumerate().map(&mut series).collect()
     }
 }

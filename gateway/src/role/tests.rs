@@ -163,14 +163,16 @@ impl Bench {
         let mut frames = self.client.clone().select(request).await?.into_inner();
         let (mut answer, mut sizes, mut last) = (BTreeMap::new(), Vec::new(), None);
         while let Some(frame) = frames.message().await? {
-            sizes.push(prost_size(&frame));
-            for series in frame.series {
-                let labels = LabelSet::from_bytes(&series.labels).expect("a label set");
+            sizes.push(frame.data.len());
+            for (labels, chunks) in
+                proto::frame::read_frame(frame, |chunk| chunk.data).expect("columns that fit")
+            {
+                let labels = LabelSet::from_bytes(&labels).expect("a label set");
                 assert!(last < Some(labels.clone()), "series come in label order, each once");
                 last = Some(labels.clone());
                 let (mut timestamps, mut values) = (Vec::new(), Vec::new());
-                for chunk in &series.chunks {
-                    chunk::decode(&chunk.data, &mut timestamps, &mut values).expect("whole");
+                for chunk in &chunks {
+                    chunk::decode(chunk, &mut timestamps, &mut values).expect("whole");
                 }
                 answer.insert(labels, timestamps.into_iter().zip(values).collect());
             }
@@ -185,10 +187,6 @@ impl Bench {
     fn cache_reads(&self, result: &'static str) -> u64 {
         self.metrics.cache.reads.get_or_create(&ResultLabel { result }).get()
     }
-}
-
-fn prost_size(frame: &proto::store::SelectFrame) -> usize {
-    frame.series.iter().map(|s| s.labels.len() + s.chunks.iter().map(|c| c.data.len()).sum::<usize>()).sum()
 }
 
 fn scope(metas: &[&BlockMeta], version: u64) -> Option<Scope> {

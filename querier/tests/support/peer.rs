@@ -5,15 +5,17 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use chunk::EncodedChunk;
 use futures::Stream;
 use model::{LabelSet, Matcher, MetricMetadata, TimeRange};
 use parking_lot::Mutex;
 use proto::convert::{matchers_from_wire, metadata_to_wire};
+use proto::frame::FrameBuilder;
 use proto::store::scope::Of;
 use proto::store::store_server::Store;
 use proto::store::{
-    Chunk, LabelsRequest, MetadataRequest, MetadataResponse, Scope, SelectFrame, SelectRequest,
-    SelectedSeries, SeriesResponse, StringsResponse,
+    LabelsRequest, MetadataRequest, MetadataResponse, Scope, SelectFrame, SelectRequest, SeriesResponse,
+    StringsResponse,
 };
 use tokio::sync::mpsc::UnboundedSender;
 use tonic::{Request, Response, Status};
@@ -137,13 +139,12 @@ fn first<T>(values: BTreeSet<T>, limit: u64) -> Vec<T> {
 }
 
 /// Encodes the samples of a closed range, two a chunk.
-fn chunks(samples: &Samples, start_ms: i64, end_ms: i64) -> Vec<Chunk> {
+fn chunks(samples: &Samples, start_ms: i64, end_ms: i64) -> Vec<EncodedChunk> {
     let kept: Vec<(i64, f64)> =
         samples.iter().copied().filter(|(t, _)| (start_ms..=end_ms).contains(t)).collect();
     let encode = |run: &[(i64, f64)]| {
         let (times, values): (Vec<i64>, Vec<f64>) = run.iter().copied().unzip();
-        let chunk = chunk::encode(&times, &values);
-        Chunk { start_ms: chunk.start_ms, end_ms: chunk.end_ms, samples: chunk.samples, data: chunk.data }
+        chunk::encode(&times, &values)
     };
     kept.chunks(2).map(encode).collect()
 }
@@ -184,7 +185,7 @@ impl Store for Peer {
             return Ok(Response::new(Box::pin(stream)));
         }
         let matchers = matchers_from_wire(&request.matchers)?;
-        let mut selected: BTreeMap<LabelSet, Vec<Chunk>> = BTreeMap::new();
+        let mut selected: BTreeMap<LabelSet, Vec<EncodedChunk>> = BTreeMap::new();
         for (part, from_ms) in self.parts(request.scope)? {
             for (labels, samples) in part.series.iter().filter(|(labels, _)| matches(&matchers, labels)) {
                 let chunks = chunks(samples, from_ms.max(request.start_ms), request.end_ms);
@@ -199,8 +200,12 @@ impl Store for Peer {
         let frames: Vec<_> = selected
             .into_iter()
             .map(|(labels, chunks)| {
-                let labels = Bytes::copy_from_slice(labels.as_bytes());
-                Ok(SelectFrame { series: vec![SelectedSeries { labels, chunks }] })
+                let mut frame = FrameBuilder::default();
+                frame.series(labels.as_bytes());
+                for chunk in chunks {
+                    frame.chunk(chunk.start_ms, chunk.end_ms, chunk.samples, &chunk.data);
+                }
+                Ok(frame.finish())
             })
             .collect();
         Ok(Response::new(Box::pin(futures::stream::iter(frames))))

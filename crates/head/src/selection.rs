@@ -1,0 +1,138 @@
+//! What a selector selects, handed out a slice of the series at a time, so that nobody holds all of their chunks at once.
+//!
+//! 1. [`Head::selection`] copies the labels of all series that match and sorts them: their order is known from here on.
+//! 2. [`Selection::next_slice`] copies the chunks of the next series. One that has left the head meanwhile had no sample for
+//!    this query.
+
+use chunk::EncodedChunk;
+use model::{LabelSet, Matcher, SeriesRef, TimeRange};
+
+use crate::label_table::LabelTable;
+use crate::read::check_fresh;
+use crate::series::ChunkCopies;
+use crate::{Head, HeadError, matching};
+
+/// How many series are copied before the lock is given back.
+pub(crate) const COPY_SLICE_SERIES: usize = 1024;
+
+/// A selected series.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeadSeries {
+    /// Its labels, without external labels.
+    pub labels: LabelSet,
+    /// Its chunks, which may overlap in time; no timestamp occurs in two of them. At least one.
+    pub chunks: Vec<EncodedChunk>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Selection {
+    table: LabelTable,
+    refs: Vec<SeriesRef>,
+    /// Places in `refs` and in the table that are still to be handed out, the next one last.
+    places: Vec<u32>,
+    range: TimeRange,
+    from_ms: i64,
+}
+
+impl Head {
+    /// Finds the series that satisfy all matchers and may have a sample in `range` at or after `from_ms`.
+    ///
+    /// `from_ms` is where the caller's blocks end: no sample before it is returned. CPU-bound.
+    ///
+    /// # Errors
+    /// [`HeadError::Stale`] when samples from `from_ms` on have already been dropped.
+    pub fn selection(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+        from_ms: i64,
+    ) -> Result<Selection, HeadError> {
+        let slots: Vec<u32> = {
+            let state = self.state.read();
+            check_fresh(&state, from_ms)?;
+            matching::select(&state.index, &state.slots, matchers).into_iter().collect()
+        };
+        let (mut table, mut refs) = (LabelTable::default(), Vec::with_capacity(slots.len()));
+        for slots in slots.chunks(COPY_SLICE_SERIES) {
+            let state = self.state.read();
+            check_fresh(&state, from_ms)?;
+            table.resume(&state.index);
+            for slot in slots {
+                if let (Some(series), Some(series_ref)) =
+                    (state.slots.get(*slot), state.slots.series_ref(*slot))
+                {
+                    table.push(&state.index, &series.pairs);
+                    refs.push(series_ref);
+                }
+            }
+        }
+        let mut places = table.order();
+        places.reverse();
+        Ok(Selection { table, refs, places, range, from_ms })
+    }
+
+    /// Returns all of a selection at once, sorted by labels; see [`Head::selection`].
+    ///
+    /// # Errors
+    /// [`HeadError::Stale`], also when it happens during the call; [`HeadError::LimitExceeded`] for more than `series_limit`
+    /// series.
+    pub fn select(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+        from_ms: i64,
+        series_limit: usize,
+    ) -> Result<Vec<HeadSeries>, HeadError> {
+        let mut selection = self.selection(matchers, range, from_ms)?;
+        let mut selected = Vec::new();
+        while let Some(slice) = selection.next_slice(self)? {
+            selected.extend(slice);
+            if selected.len() > series_limit {
+                return Err(HeadError::LimitExceeded { limit: series_limit });
+            }
+        }
+        Ok(selected)
+    }
+}
+
+impl Selection {
+    /// Returns the next series, in the order of their labels, maybe none of this slice; `None` at the end.
+    ///
+    /// Chunks without a millisecond in the range are left out, others are not clipped to it; what they hold before `from_ms`
+    /// is hidden. CPU-bound.
+    ///
+    /// # Errors
+    /// [`HeadError::Stale`] when samples from `from_ms` on have been dropped meanwhile.
+    pub fn next_slice(&mut self, head: &Head) -> Result<Option<Vec<HeadSeries>>, HeadError> {
+        if self.places.is_empty() {
+            return Ok(None);
+        }
+        let places = self.places.split_off(self.places.len().saturating_sub(COPY_SLICE_SERIES));
+        let mut copies = ChunkCopies::default();
+        // Place, and where the chunks end.
+        let mut found: Vec<(u32, usize)> = Vec::with_capacity(places.len());
+        {
+            let state = head.state.read();
+            check_fresh(&state, self.from_ms)?;
+            let start_ms = self.range.start.0.max(self.from_ms);
+            for place in places.into_iter().rev() {
+                let before = copies.len();
+                if let Some(series) = state.slots.by_ref(self.refs[place as usize]) {
+                    series.copy_chunks(start_ms, self.range.end.0, &mut copies);
+                }
+                if copies.len() > before {
+                    found.push((place, copies.len()));
+                }
+            }
+        }
+        let mut chunks = copies.into_chunks().map(|chunk| chunk.visible_from(self.from_ms));
+        let (mut series, mut before) = (Vec::with_capacity(found.len()), 0);
+        for (place, end) in found {
+            let chunks = chunks.by_ref().take(end - before).collect();
+            series.push(HeadSeries { labels: self.table.label_set(place as usize), chunks });
+            before = end;
+        }
+        Ok(Some(series))
+    }
+}
