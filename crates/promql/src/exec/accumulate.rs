@@ -42,6 +42,12 @@ impl Accumulated {
         new
     }
 
+    /// Returns about what it takes once something was added.
+    pub(super) fn size_bytes(&self) -> usize {
+        // The compensation has the layout of the total.
+        size_of::<Self>() + 2 * self.total.size_bytes()
+    }
+
     /// Adds a histogram to a sum; tells when this one made the histograms a mix of exponential and custom buckets.
     pub(super) fn add(&mut self, histogram: &FloatHistogram) -> bool {
         if self.mixed {

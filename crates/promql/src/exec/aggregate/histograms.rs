@@ -1,15 +1,22 @@
 //! Native histograms in aggregations that keep one state a group and step. The floats are folded beside them, as if there
 //! were no histograms; in the end both are put together.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use rayon::prelude::*;
 
 use super::super::accumulate::Accumulated;
 use super::super::note::{Note, Notes};
 use super::super::vector::{ABSENT, Cell, Cells, Vector, is_absent, no_cells};
-use super::super::{Context, SERIES_BLOCK};
+use super::super::{Budget, Context};
 use super::{Groups, Output};
 use crate::ast::{AggregateOp, Span};
 use crate::error::QueryError;
+
+/// How many steps of a group a worker adds at a time.
+const STEPS_TILE: usize = 16;
+/// How many groups a worker takes at a time, at least.
+const GROUPS_MIN: usize = 16;
 
 /// What a group has seen of histograms, by step.
 enum Seen {
@@ -30,33 +37,22 @@ impl Seen {
         }
     }
 
-    /// Adds a row; tells whether it made a step's histograms a mix of exponential and custom buckets.
-    fn add(&mut self, op: AggregateOp, cells: &[Cell]) -> bool {
-        let mut mixed = false;
+    /// Adds the rows of a group in order. `mixed` is told of rows whose kind of buckets differs from those before.
+    fn add(&mut self, op: AggregateOp, rows: &Rows<'_>, mixed: &(impl Fn(usize) + Sync)) {
         match self {
             Self::Accumulated(states) => {
-                for (state, cell) in states.iter_mut().zip(cells) {
-                    mixed |= match (cell, state) {
-                        (None, _) => false,
-                        (Some(histogram), state @ None) => {
-                            *state = Some(Box::new(Accumulated::new(histogram)));
-                            false
-                        }
-                        (Some(histogram), Some(state)) if op == AggregateOp::Avg => {
-                            state.add_to_mean(histogram)
-                        }
-                        (Some(histogram), Some(state)) => state.add(histogram),
-                    };
-                }
+                let tiles = states.par_chunks_mut(STEPS_TILE).enumerate();
+                tiles.for_each(|(tile, states)| rows.accumulate(op, tile * STEPS_TILE, states, mixed));
             }
             Self::Counted(counts) => {
-                for (count, cell) in counts.iter_mut().zip(cells) {
-                    *count += u32::from(cell.is_some());
+                for (_, cells) in rows.with_cells() {
+                    for (count, cell) in counts.iter_mut().zip(cells) {
+                        *count += u32::from(cell.is_some());
+                    }
                 }
             }
             Self::Ignored => {}
         }
-        mixed
     }
 
     /// Puts the results of a group beside, or in the place of, what its floats came to.
@@ -95,6 +91,54 @@ impl Seen {
     }
 }
 
+/// The rows of one group.
+struct Rows<'a> {
+    rows: &'a [u32],
+    /// Of all rows.
+    histograms: &'a [Cells],
+    budget: &'a Budget,
+    /// What states that were made take.
+    new_bytes: &'a AtomicUsize,
+}
+
+impl Rows<'_> {
+    fn with_cells(&self) -> impl Iterator<Item = (usize, &[Cell])> {
+        let rows = self.rows.iter().map(|row| *row as usize);
+        rows.filter_map(|row| Some((row, self.histograms[row].as_deref()?)))
+    }
+
+    /// Adds a stretch of steps; stops soon when the query is stopped.
+    fn accumulate(
+        &self,
+        op: AggregateOp,
+        first: usize,
+        states: &mut [Option<Box<Accumulated>>],
+        mixed: &impl Fn(usize),
+    ) {
+        for (row, cells) in self.with_cells() {
+            if self.budget.check().is_err() {
+                return;
+            }
+            for (state, cell) in states.iter_mut().zip(&cells[first..]) {
+                let Some(histogram) = cell else { continue };
+                let is_mixed = match state {
+                    None => {
+                        let new = Accumulated::new(histogram);
+                        self.new_bytes.fetch_add(new.size_bytes(), Ordering::Relaxed);
+                        *state = Some(Box::new(new));
+                        false
+                    }
+                    Some(state) if op == AggregateOp::Avg => state.add_to_mean(histogram),
+                    Some(state) => state.add(histogram),
+                };
+                if is_mixed {
+                    mixed(row);
+                }
+            }
+        }
+    }
+}
+
 /// The histograms of all groups; of most operators none.
 pub(super) struct HistogramFold {
     op: AggregateOp,
@@ -108,25 +152,25 @@ impl HistogramFold {
     }
 
     /// Adds rows, given those of each group; `mixed` is told of rows whose kind of buckets differs from those before.
-    pub(super) fn add<R: AsRef<[I]> + Sync, I: Copy + Into<u64> + Sync>(
+    pub(super) fn add(
         &mut self,
-        rows_of: &[R],
+        context: &Context<'_>,
+        rows_of: &[Vec<u32>],
         histograms: &[Cells],
         mixed: impl Fn(usize) + Sync,
-    ) {
+    ) -> Result<(), QueryError> {
         if histograms.is_empty() {
-            return;
+            return Ok(());
         }
-        let (op, steps) = (self.op, self.steps);
-        self.groups.par_iter_mut().zip(rows_of).with_min_len(SERIES_BLOCK / 16).for_each(|(seen, rows)| {
-            for row in rows.as_ref() {
-                let row = Into::<u64>::into(*row) as usize;
-                let Some(cells) = &histograms[row] else { continue };
-                if seen.get_or_insert_with(|| Seen::new(op, steps)).add(op, cells) {
-                    mixed(row);
-                }
+        let (op, steps, new_bytes) = (self.op, self.steps, AtomicUsize::new(0));
+        self.groups.par_iter_mut().zip(rows_of).with_min_len(GROUPS_MIN).for_each(|(seen, rows)| {
+            let rows = Rows { rows, histograms, budget: context.budget, new_bytes: &new_bytes };
+            if rows.with_cells().next().is_some() {
+                seen.get_or_insert_with(|| Seen::new(op, steps)).add(op, &rows, &mixed);
             }
         });
+        context.budget.check()?;
+        context.charge(new_bytes.into_inner())
     }
 
     /// Adds the results to a table of what the floats came to, one row a group.
@@ -162,11 +206,10 @@ impl Context<'_> {
         if !input.has_histograms() {
             return Ok(None);
         }
-        self.budget.check()?;
         let mut fold = HistogramFold::new(op, groups.rows.len(), input.steps);
-        fold.add(&groups.rows, &input.histograms, |row| {
+        fold.add(self, &groups.rows, &input.histograms, |row| {
             self.note(span, Note::MixedBuckets, input.series[row].labels.metric_name());
-        });
+        })?;
         Ok(Some(fold))
     }
 }

@@ -137,11 +137,11 @@ impl Context<'_> {
                 rows_of[groups.of_series[*index as usize] as usize].push(row as u32);
             }
             add_wave(&mut states, &rows_of, &values, steps);
-            histograms.add(&rows_of, &cells, |row| {
+            histograms.add(self, &rows_of, &cells, |row| {
                 let labels = &series[indexes[row] as usize].labels;
                 let name = if groups.names_removed { "" } else { labels.metric_name() };
                 self.note(operand_span, Note::MixedBuckets, name);
-            });
+            })?;
             self.budget.release(samples);
             self.give_back(charged);
         }

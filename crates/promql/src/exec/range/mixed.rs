@@ -1,5 +1,6 @@
 //! Windows that hold histograms: which function does what with them.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use model::FloatHistogram;
@@ -38,17 +39,32 @@ impl Point<'_> {
 impl<'a> Window<'a> {
     /// Returns all samples with their start timestamps, in time order.
     pub(super) fn started(&self) -> Vec<Started<'a>> {
+        self.some_started(|len| 0..len)
+    }
+
+    /// Returns the first sample of each kind.
+    fn first_started(&self) -> Vec<Started<'a>> {
+        self.some_started(|len| 0..len.min(1))
+    }
+
+    /// Returns the last two samples of each kind.
+    fn last_started(&self) -> Vec<Started<'a>> {
+        self.some_started(|len| len.saturating_sub(2)..len)
+    }
+
+    /// Returns a range of the floats and of the histograms, given how many there are.
+    fn some_started(&self, range: impl Fn(usize) -> Range<usize>) -> Vec<Started<'a>> {
         let start = |starts: &[i64], index: usize| starts.get(index).copied().unwrap_or(0);
-        let floats = self.values.iter().enumerate().map(|(index, value)| Started {
+        let floats = range(self.values.len()).map(|index| Started {
             time_ms: self.times[index],
             start_ms: start(self.starts, index),
-            point: Point::Float(*value),
+            point: Point::Float(self.values[index]),
         });
         let HistogramsSeen { times, values, starts } = self.histograms;
-        let histograms = values.iter().enumerate().map(|(index, histogram)| Started {
+        let histograms = range(values.len()).map(|index| Started {
             time_ms: times[index],
             start_ms: start(starts, index),
-            point: Point::Histogram(histogram),
+            point: Point::Histogram(&values[index]),
         });
         let mut points: Vec<_> = floats.chain(histograms).collect();
         points.sort_by_key(|point| point.time_ms);
@@ -105,7 +121,7 @@ impl RangeCall {
         let seconds = |time_ms: i64| Some(Sample::Float(time_ms as f64 / 1000.0));
         match self.kind {
             K::Rate | K::Increase | K::Delta => histogram::extrapolated(self.kind, window, notes),
-            K::Irate | K::Idelta => match window.started().last_chunk()? {
+            K::Irate | K::Idelta => match window.last_started().last_chunk()? {
                 [Started { point: Point::Float(_), .. }, Started { point: Point::Float(_), .. }] => {
                     (self.compute)(window).map(Sample::Float)
                 }
@@ -117,10 +133,10 @@ impl RangeCall {
             }
             K::Resets | K::Changes => Some(Sample::Float(transitions::count(self.kind, &window.started()))),
             K::PresentOverTime | K::AbsentOverTime => Some(Sample::Float(1.0)),
-            K::FirstOverTime => window.started().first().map(|first| first.point.sample()),
-            K::LastOverTime => window.started().last().map(|last| last.point.sample()),
-            K::TsOfFirstOverTime => seconds(window.started().first()?.time_ms),
-            K::TsOfLastOverTime => seconds(window.started().last()?.time_ms),
+            K::FirstOverTime => window.first_started().first().map(|first| first.point.sample()),
+            K::LastOverTime => window.last_started().last().map(|last| last.point.sample()),
+            K::TsOfFirstOverTime => seconds(window.first_started().first()?.time_ms),
+            K::TsOfLastOverTime => seconds(window.last_started().last()?.time_ms),
             _ if window.values.is_empty() => None,
             _ => {
                 notes.add(Note::IgnoredInWindow);
