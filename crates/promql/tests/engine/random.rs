@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use model::LabelSet;
-use promql::{Engine, EngineConfig, ParserOptions, QueryError, QueryOptions, Value};
+use model::{FloatHistogram, LabelSet};
+use promql::{Engine, EngineConfig, MatrixSeries, ParserOptions, QueryError, QueryOptions, Value};
 use proptest::prelude::*;
 
 use crate::promqltest::script::LoadedSeries;
 use crate::promqltest::storage::Memory;
-use crate::promqltest::values::{Point, SeriesLine};
+use crate::promqltest::values::{Point, SeriesLine, parse_values};
 
 const STEP_MS: i64 = 20_000;
 
@@ -77,6 +77,9 @@ pub(crate) fn query() -> impl Strategy<Value = String> {
             "/ ignoring(y) group_right()",
             "- fill(0)",
             "atan2 fill_left(1)",
+            "</",
+            ">/ on(x, y)",
+            "!=",
         ]);
         let aggregations = prop::sample::select(vec![
             "sum",
@@ -97,6 +100,10 @@ pub(crate) fn query() -> impl Strategy<Value = String> {
             "absent",
             "hour",
             "histogram_quantile(0.5, ",
+            "histogram_fraction(0, 2, ",
+            "histogram_count",
+            "histogram_avg",
+            "histogram_stddev",
             "clamp_min(1, ",
             "label_replace(\"z\", \"$1\", \"x\", \"(.*)\", ",
             "label_join(\"x\", \"-\", \"y\", ",
@@ -131,8 +138,30 @@ pub(crate) fn points() -> impl Strategy<Value = Vec<Point>> {
         1 => Just(Point::Absent),
         1 => prop::sample::select(vec![f64::NAN, f64::INFINITY, -0.0, -3.5, 1e300]).prop_map(Point::Float),
         1 => Just(Point::Float(model::stale_nan())),
+        3 => histogram(),
     ];
     prop::collection::vec(point, 0..20)
+}
+
+/// A native histogram: of one of few layouts, so that most of a query's fit each other.
+fn histogram() -> impl Strategy<Value = Point> {
+    let layout = prop::sample::select(vec![
+        "schema:0 buckets:[B]",
+        "schema:0 offset:-1 buckets:[B] n_buckets:[B]",
+        "schema:1 z_bucket:2 z_bucket_w:0.1 buckets:[B]",
+        "schema:0 counter_reset_hint:gauge buckets:[B]",
+        "schema:0 counter_reset_hint:reset buckets:[B]",
+        "schema:0 counter_reset_hint:not_reset buckets:[B]",
+        "schema:-53 custom_values:[1 2.5] buckets:[B]",
+        "schema:-53 custom_values:[2.5] buckets:[B]",
+    ]);
+    let sum = prop::sample::select(vec!["0", "7.5", "-3", "NaN"]);
+    (layout, sum, prop::collection::vec(0..9u8, 2)).prop_map(|(layout, sum, counts)| {
+        let buckets = counts.iter().map(u8::to_string).collect::<Vec<_>>().join(" ");
+        let count: u32 = counts.iter().map(|count| u32::from(*count)).sum();
+        let text = format!("{{{{count:{count} sum:{sum} {}}}}}", layout.replace('B', &buckets));
+        parse_values(&text).expect("a histogram").remove(0)
+    })
 }
 
 /// Start timestamps relative to their points.
@@ -151,14 +180,25 @@ pub(crate) fn load(series: Vec<(Vec<Point>, Vec<Option<i64>>)>) -> Memory {
     memory
 }
 
-/// Returns the samples at one time, NaNs alike.
-fn at(value: Value, time_ms: i64) -> BTreeMap<LabelSet, u64> {
-    let bits = |value: f64| if value.is_nan() { f64::NAN.to_bits() } else { value.to_bits() };
+/// Returns the samples at one time as texts, NaNs alike.
+fn at(value: Value, time_ms: i64) -> BTreeMap<LabelSet, String> {
+    let float = |value: f64| format!("{value:?}");
+    let text = |histogram: &FloatHistogram| format!("{histogram} {:?}", histogram.reset_hint);
     match value {
-        Value::Vector(samples) => samples.into_iter().map(|s| (s.labels, bits(s.value))).collect(),
+        Value::Vector(samples) => samples
+            .into_iter()
+            .map(|s| (s.labels, s.histogram.map_or_else(|| float(s.value), |histogram| text(&histogram))))
+            .collect(),
         Value::Matrix(series) => {
-            let point = |points: Vec<(i64, f64)>| points.into_iter().find(|(time, _)| *time == time_ms);
-            series.into_iter().filter_map(|s| point(s.points).map(|(_, v)| (s.labels, bits(v)))).collect()
+            let mut found = BTreeMap::new();
+            for MatrixSeries { labels, points, histograms } in series {
+                let floats = points.into_iter().map(|(time, value)| (time, float(value)));
+                let histograms = histograms.into_iter().map(|(time, histogram)| (time, text(&histogram)));
+                let here: Vec<_> = floats.chain(histograms).filter(|(time, _)| *time == time_ms).collect();
+                assert!(here.len() < 2, "{labels} is both at {time_ms}: {here:?}");
+                found.extend(here.into_iter().map(|(_, text)| (labels.clone(), text)));
+            }
+            found
         }
         other => panic!("a vector has no other form: {other:?}"),
     }
