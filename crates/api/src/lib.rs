@@ -3,8 +3,9 @@
 //! Agnostic of the process it runs in: [`query_routes`] reads through a [`ViewSource`] and [`write_routes`] writes through
 //! a [`storage::Appender`]; both return plain axum routers. It knows neither heads nor blocks nor peers.
 //!
-//! Read in this order: [`query_api`] (what is served over what), [`queries`] (which query runs when), `params` (what a request says), `endpoint` (from a request
-//! to an answer), then the handlers `query`, `labels`, `targets`, `rules`, `status`; `json` writes the bytes; `write` is
+//! Read in this order: [`query_api`] (what is served over what), [`queries`] (which query runs when), `params` (what a
+//! request says), `endpoint` (from a request to an answer), then the handlers `query`, `syntax`, `labels`, `targets`,
+//! `rules`, `status`; `json` writes the bytes; `write` is
 //! remote write 1.0.
 //!
 //! Source: Prometheus `web/api/v1/api.go`, and its error texts.
@@ -21,6 +22,7 @@ mod query;
 pub mod query_api;
 mod rules;
 mod status;
+mod syntax;
 mod targets;
 mod write;
 

@@ -302,3 +302,78 @@ async fn pages_of_other_origins_may_ask() {
     let (status, headers, _) = send(&router, request).await;
     assert_eq!((status, &headers[header::ACCESS_CONTROL_ALLOW_ORIGIN]), (204, &"http://x".parse().unwrap()));
 }
+
+#[tokio::test]
+async fn queries_are_formatted() {
+    check("format_query?query=sum(up)by(job)%2F2", r#""sum by (job) (up) / 2""#).await;
+    let long = "a".repeat(60);
+    let expected = format!(r#""  {long}\n+ on ()\n  {long}""#);
+    check(&format!("format_query?query={long}%2Bon()%20{long}"), &expected).await;
+    let fault = "invalid parameter \"query\": 1:4: parse error: unexpected end of input";
+    check_error("format_query?query=1%20%2B", 400, "bad_data", fault).await;
+    check_error(
+        "parse_query?query=rate(up)",
+        400,
+        "bad_data",
+        "invalid parameter \"query\": 1:6: parse error: …",
+    )
+    .await;
+    let deep = "a%2B".repeat(8_000);
+    let fault = "invalid parameter \"query\": the query is nested too deeply to be formatted…";
+    check_error(&format!("format_query?query={deep}a"), 400, "bad_data", fault).await;
+}
+
+#[tokio::test]
+async fn queries_are_taken_apart() {
+    check("parse_query?query=-5m", r#"{"type":"numberLiteral","val":"-300"}"#).await;
+    let selector = |name: &str| {
+        format!(
+            concat!(
+                r#"{{"anchored":false,"matchers":[{{"name":"__name__","type":"=","value":"{}"}}],"name":"{}","offset":0,"#,
+                r#""smoothed":false,"startOrEnd":null,"timestamp":null,"type":"vectorSelector"}}"#
+            ),
+            name, name
+        )
+    };
+    check(
+        "parse_query?query=a%20%3Ebool%20on(x)group_left(y)(-b)",
+        &format!(
+            concat!(
+                r#"{{"bool":true,"lhs":{},"matching":{{"card":"many-to-one","fillValues":{{"lhs":null,"rhs":null}},"#,
+                r#""include":["y"],"labels":["x"],"on":true}},"op":">","rhs":{{"expr":{{"expr":{},"op":"-","#,
+                r#""type":"unaryExpr"}},"type":"parenExpr"}},"type":"binaryExpr"}}"#
+            ),
+            selector("a"),
+            selector("b")
+        ),
+    )
+    .await;
+    check(
+        "parse_query?query=count_values%20without(z)(%22v%22%2Ca%20or%20b)",
+        &format!(
+            concat!(
+                r#"{{"expr":{{"bool":false,"lhs":{},"matching":{{"card":"many-to-many","fillValues":{{"lhs":null,"#,
+                r#""rhs":null}},"include":[],"labels":[],"on":false}},"op":"or","rhs":{},"type":"binaryExpr"}},"#,
+                r#""grouping":["z"],"op":"count_values","param":{{"type":"stringLiteral","val":"v"}},"#,
+                r#""type":"aggregation","without":true}}"#
+            ),
+            selector("a"),
+            selector("b")
+        ),
+    )
+    .await;
+    check(
+        "parse_query?query=rate(x%7Ba!~%221%22%7D[5m]%20offset%201m%20@%202)",
+        concat!(
+            r#"{"args":[{"anchored":false,"matchers":[{"name":"a","type":"!~","value":"1"},"#,
+            r#"{"name":"__name__","type":"=","value":"x"}],"name":"x","offset":60000,"range":300000,"smoothed":false,"#,
+            r#""startOrEnd":null,"timestamp":2000,"type":"matrixSelector"}],"func":{"argTypes":["matrix"],"#,
+            r#""name":"rate","returnType":"vector","variadic":0},"type":"call"}"#
+        ),
+    )
+    .await;
+    let subquery =
+        r#","offset":0,"range":3600000,"startOrEnd":"end","step":0,"timestamp":null,"type":"subquery"}"#;
+    let expected = format!("{{\"expr\":{}{subquery}", selector("a"));
+    check("parse_query?query=a[1h:step()]@end()", &expected).await;
+}

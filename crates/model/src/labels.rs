@@ -8,6 +8,7 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::unicode::is_printable;
 use crate::varint::{Cursor, push_bytes, unsigned_len};
 
 /// The label that holds the metric's name.
@@ -342,7 +343,7 @@ impl fmt::Debug for LabelSet {
     }
 }
 
-/// Quotes a text like Go's `strconv.Quote`, for printable text.
+/// Quotes a text like Go's `strconv.Quote`.
 pub fn quote(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 2);
     quoted.push('"');
@@ -353,8 +354,16 @@ pub fn quote(text: &str) -> String {
             '\n' => quoted.push_str("\\n"),
             '\r' => quoted.push_str("\\r"),
             '\t' => quoted.push_str("\\t"),
-            c if (c as u32) < 0x20 || c as u32 == 0x7f => quoted.push_str(&format!("\\x{:02x}", c as u32)),
-            c => quoted.push(c),
+            '\x07' => quoted.push_str("\\a"),
+            '\x08' => quoted.push_str("\\b"),
+            '\x0c' => quoted.push_str("\\f"),
+            '\x0b' => quoted.push_str("\\v"),
+            c if is_printable(c) => quoted.push(c),
+            c => match c as u32 {
+                code @ 0..0x80 => quoted.push_str(&format!("\\x{code:02x}")),
+                code @ 0x80..0x1_0000 => quoted.push_str(&format!("\\u{code:04x}")),
+                code => quoted.push_str(&format!("\\U{code:08x}")),
+            },
         }
     }
     quoted.push('"');
@@ -437,6 +446,12 @@ mod tests {
         for (pairs, text) in cases {
             assert_eq!(LabelSet::from_pairs(pairs.iter().copied()).to_string(), text);
         }
+    }
+
+    #[test]
+    fn quotes_like_go() {
+        let text = "a\x07\x08\x0c\n\r\t\x0b\\\"\x00\x7f é☺\u{a0}\u{feff}\u{e0001}";
+        assert_eq!(quote(text), r#""a\a\b\f\n\r\t\v\\\"\x00\x7f é☺\u00a0\ufeff\U000e0001""#);
     }
 
     #[test]

@@ -15,6 +15,7 @@ pub mod metadata;
 pub mod regexp;
 pub mod sample;
 pub mod time;
+mod unicode;
 pub mod varint;
 
 pub use block_meta::{BlockMeta, ObjectMeta};

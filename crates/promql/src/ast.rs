@@ -9,6 +9,7 @@
 mod duration;
 mod operator;
 
+pub(crate) use duration::format_seconds;
 pub use duration::{DurationError, DurationExpr, DurationOp, DurationSpec};
 use model::Matcher;
 pub use operator::{AggregateOp, BinaryOp, UnaryOp};
@@ -214,8 +215,10 @@ pub struct Aggregate {
 /// What a node is.
 #[derive(Clone, Debug, PartialEq)]
 pub enum NodeKind {
-    /// A number or a duration, in seconds.
+    /// A number.
     Number(f64),
+    /// A number written as a duration, in seconds.
+    Duration(f64),
     /// A text: any bytes, since escapes may write any.
     String(Box<[u8]>),
     /// `( expr )`.
@@ -249,7 +252,7 @@ impl Node {
     /// Calls `visit` for each child, in the order they are written.
     pub fn for_each_child(&self, mut visit: impl FnMut(NodeId)) {
         match &self.kind {
-            NodeKind::Number(_) | NodeKind::String(_) | NodeKind::Selector(_) => {}
+            NodeKind::Number(_) | NodeKind::Duration(_) | NodeKind::String(_) | NodeKind::Selector(_) => {}
             NodeKind::Paren(child) | NodeKind::Unary(_, child) | NodeKind::Range(child, _) => visit(*child),
             NodeKind::Binary(binary) => {
                 visit(binary.lhs);
@@ -299,7 +302,7 @@ impl Expr {
     pub fn type_of(&self, mut id: NodeId) -> ValueType {
         loop {
             return match &self.node(id).kind {
-                NodeKind::Number(_) => ValueType::Scalar,
+                NodeKind::Number(_) | NodeKind::Duration(_) => ValueType::Scalar,
                 NodeKind::String(_) => ValueType::String,
                 NodeKind::Paren(child) | NodeKind::Unary(_, child) => {
                     id = *child;

@@ -129,7 +129,7 @@ impl Context<'_> {
         self.charge(grid.steps.saturating_mul(size_of::<f64>()))?;
         self.charge_operands(id, node, grid, results)?;
         let data = match &node.kind {
-            NodeKind::Number(value) => Data::Scalar(vec![*value; grid.steps]),
+            NodeKind::Number(value) | NodeKind::Duration(value) => Data::Scalar(vec![*value; grid.steps]),
             NodeKind::String(bytes) => Data::Text(bytes.clone()),
             // A subquery's table has steps of its own, so nothing is repeated here.
             NodeKind::Paren(child) => match results[child.index()].take() {

@@ -74,7 +74,7 @@ pub fn parse(query: &str) -> Result<Expr, ParseError> {
 pub fn parse_with(query: &str, options: ParserOptions) -> Result<Expr, ParseError> {
     let mut parser = Parser::new(query, options)?;
     if parser.token.kind == TokenKind::End {
-        return parser.fail(parser.token.span, "no expression found in input");
+        return parser.fail(Span::default(), "no expression found in input");
     }
     parser.expression(0)?;
     parser.expect_end()?;

@@ -392,7 +392,7 @@ fn invariant(expr: &Expr) -> Vec<bool> {
     let mut invariant: Vec<bool> = Vec::with_capacity(expr.nodes.len());
     for (_, node) in expr.nodes() {
         let fixed = match &node.kind {
-            NodeKind::Number(_) | NodeKind::String(_) => true,
+            NodeKind::Number(_) | NodeKind::Duration(_) | NodeKind::String(_) => true,
             NodeKind::Selector(selector) => selector.at.is_some(),
             NodeKind::Subquery(subquery) => subquery.at.is_some(),
             NodeKind::Call(function, args) => {

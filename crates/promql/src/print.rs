@@ -1,17 +1,20 @@
-//! The printer: a tree as one line of PromQL that parses to the same tree.
+//! The printer: a tree as one line of PromQL that parses to the same tree, as Prometheus prints it (`printer.go`).
 //!
 //! Iterative, with a stack of what is still to print, so depth does not matter.
 
+mod pretty;
+
 use std::fmt;
 
-use model::labels::{METRIC_NAME, is_legacy_label_name, quote};
+use model::labels::{is_legacy_label_name, quote};
 
 use crate::ast::{
     Aggregate, AtModifier, Binary, BinaryOp, Cardinality, DurationSpec, Expr, NodeId, NodeKind, Subquery,
-    UnaryOp, VectorSelector,
+    UnaryOp, VectorSelector, format_seconds,
 };
 use crate::parser::text::quote_bytes;
 
+/// A piece of what is to be printed.
 enum Work {
     Text(String),
     Literal(&'static str),
@@ -40,6 +43,7 @@ impl fmt::Display for Expr {
 fn print_node(kind: &NodeKind, expr: &Expr, parts: &mut Vec<Work>) {
     match kind {
         NodeKind::Number(value) => parts.push(Work::Text(format_number(*value))),
+        NodeKind::Duration(seconds) => parts.push(Work::Text(format_seconds(*seconds))),
         NodeKind::String(bytes) => parts.push(Work::Text(quote_bytes(bytes))),
         NodeKind::Paren(child) => {
             parts.extend([Work::Literal("("), Work::Node(*child), Work::Literal(")")]);
@@ -48,7 +52,10 @@ fn print_node(kind: &NodeKind, expr: &Expr, parts: &mut Vec<Work>) {
             let sign = if *op == UnaryOp::Minus { "-" } else { "+" };
             parts.extend([Work::Literal(sign), Work::Node(*child)]);
         }
-        NodeKind::Binary(binary) => print_binary(binary, expr, parts),
+        NodeKind::Binary(binary) => {
+            let op = Work::Text(format!(" {} ", operator_text(binary)));
+            parts.extend([left_side(binary, expr), op, Work::Node(binary.rhs)]);
+        }
         NodeKind::Aggregate(aggregate) => print_aggregate(aggregate, parts),
         NodeKind::Call(function, args) => {
             parts.extend([Work::Literal(function.name), Work::Literal("(")]);
@@ -66,7 +73,9 @@ fn print_node(kind: &NodeKind, expr: &Expr, parts: &mut Vec<Work>) {
                 parts.push(Work::Text(selector_text(selector, Some(range))));
             }
         }
-        NodeKind::Subquery(subquery) => print_subquery(subquery, parts),
+        NodeKind::Subquery(subquery) => {
+            parts.extend([Work::Node(subquery.expr), Work::Text(subquery_text(subquery))]);
+        }
     }
 }
 
@@ -80,8 +89,9 @@ fn label_list(labels: &[String]) -> String {
     labels.join(", ")
 }
 
-fn print_binary(binary: &Binary, expr: &Expr, parts: &mut Vec<Work>) {
-    let mut op = format!(" {}", binary.op);
+/// Returns an operator with its modifiers.
+fn operator_text(binary: &Binary) -> String {
+    let mut op = binary.op.to_string();
     if binary.return_bool {
         op.push_str(" bool");
     }
@@ -95,38 +105,50 @@ fn print_binary(binary: &Binary, expr: &Expr, parts: &mut Vec<Work>) {
         Cardinality::OneToMany => op.push_str(&format!(" group_right ({})", label_list(&matching.include))),
         Cardinality::OneToOne | Cardinality::ManyToMany => {}
     }
-    if let Some(value) = matching.fill_left {
-        op.push_str(&format!(" fill_left ({})", format_number(value)));
+    match (matching.fill_left, matching.fill_right) {
+        (Some(left), Some(right)) if left.to_bits() == right.to_bits() => {
+            op.push_str(&format!(" fill ({})", format_number(left)));
+        }
+        (left, right) => {
+            for (side, value) in [("left", left), ("right", right)] {
+                if let Some(value) = value {
+                    op.push_str(&format!(" fill_{side} ({})", format_number(value)));
+                }
+            }
+        }
     }
-    if let Some(value) = matching.fill_right {
-        op.push_str(&format!(" fill_right ({})", format_number(value)));
-    }
-    op.push(' ');
-    let lhs = match expr.node(binary.lhs).kind {
+    op
+}
+
+/// Returns the left side of an operator, or the text that stands for it.
+fn left_side(binary: &Binary, expr: &Expr) -> Work {
+    match expr.node(binary.lhs).kind {
         // Its plus sign would take the whole power.
         NodeKind::Number(f64::INFINITY) if binary.op == BinaryOp::Pow => Work::Literal("Inf"),
         _ => Work::Node(binary.lhs),
-    };
-    parts.extend([lhs, Work::Text(op), Work::Node(binary.rhs)]);
+    }
+}
+
+/// Returns an aggregation's operator with its labels.
+fn aggregator_text(aggregate: &Aggregate) -> String {
+    let (op, labels) = (aggregate.op, label_list(&aggregate.grouping));
+    match (aggregate.without, labels.is_empty()) {
+        (true, _) => format!("{op} without ({labels}) "),
+        (false, true) => op.to_string(),
+        (false, false) => format!("{op} by ({labels}) "),
+    }
 }
 
 fn print_aggregate(aggregate: &Aggregate, parts: &mut Vec<Work>) {
-    parts.push(Work::Literal(aggregate.op.as_str()));
-    let labels = label_list(&aggregate.grouping);
-    if aggregate.without {
-        parts.push(Work::Text(format!(" without ({labels}) ")));
-    } else if !labels.is_empty() {
-        parts.push(Work::Text(format!(" by ({labels}) ")));
-    }
-    parts.push(Work::Literal("("));
+    parts.extend([Work::Text(aggregator_text(aggregate)), Work::Literal("(")]);
     if let Some(param) = aggregate.param {
         parts.extend([Work::Node(param), Work::Literal(", ")]);
     }
     parts.extend([Work::Node(aggregate.expr), Work::Literal(")")]);
 }
 
-fn modifiers(offset: Option<&DurationSpec>, at: Option<AtModifier>) -> String {
-    let mut text = match at {
+fn at_text(at: Option<AtModifier>) -> String {
+    match at {
         Some(AtModifier::Time(ms)) => {
             let sign = if ms < 0 { "-" } else { "" };
             let ms = ms.unsigned_abs();
@@ -135,43 +157,42 @@ fn modifiers(offset: Option<&DurationSpec>, at: Option<AtModifier>) -> String {
         Some(AtModifier::Start) => " @ start()".to_owned(),
         Some(AtModifier::End) => " @ end()".to_owned(),
         None => String::new(),
-    };
-    if let Some(offset) = offset {
-        text.push_str(&format!(" offset {offset}"));
     }
-    text
+}
+
+fn offset_text(offset: Option<&DurationSpec>) -> String {
+    match offset {
+        None | Some(DurationSpec::Constant(0)) => String::new(),
+        Some(offset) => format!(" offset {offset}"),
+    }
 }
 
 fn selector_text(selector: &VectorSelector, range: Option<&DurationSpec>) -> String {
     let mut text = selector.name.as_deref().unwrap_or("").to_owned();
     let inside = &selector.matchers[usize::from(selector.name.is_some())..];
     if !inside.is_empty() || selector.name.is_none() {
-        let matchers: Vec<String> = inside.iter().map(matcher_text).collect();
+        let mut matchers: Vec<String> = inside.iter().map(matcher_text).collect();
+        matchers.sort_unstable();
         text.push_str(&format!("{{{}}}", matchers.join(",")));
     }
-    if let Some(range) = range {
-        text.push_str(&format!("[{range}]"));
+    let mode = selector.mode.map(|mode| format!(" {}", mode.as_str())).unwrap_or_default();
+    let (at, offset) = (at_text(selector.at), offset_text(selector.offset.as_ref()));
+    match range {
+        Some(range) => text.push_str(&format!("[{range}]{mode}{at}{offset}")),
+        None => text.push_str(&format!("{at}{mode}{offset}")),
     }
-    if let Some(mode) = selector.mode {
-        text.push_str(&format!(" {}", mode.as_str()));
-    }
-    text.push_str(&modifiers(selector.offset.as_ref(), selector.at));
     text
 }
 
 fn matcher_text(matcher: &model::Matcher) -> String {
-    let is_name = &*matcher.name == METRIC_NAME;
-    if is_name && matcher.op == model::MatchOp::Equal && !model::labels::is_legacy_metric_name(&matcher.value)
-    {
-        return quote(&matcher.value);
-    }
     let name =
         if is_legacy_label_name(&matcher.name) { matcher.name.to_string() } else { quote(&matcher.name) };
     format!("{name}{}{}", matcher.op.as_str(), quote(&matcher.value))
 }
 
-fn print_subquery(subquery: &Subquery, parts: &mut Vec<Work>) {
+/// Returns what stands after a subquery's expression.
+fn subquery_text(subquery: &Subquery) -> String {
     let step = subquery.step.as_ref().map(ToString::to_string).unwrap_or_default();
-    let tail = format!("[{}:{step}]{}", subquery.range, modifiers(subquery.offset.as_ref(), subquery.at));
-    parts.extend([Work::Node(subquery.expr), Work::Text(tail)]);
+    let (at, offset) = (at_text(subquery.at), offset_text(subquery.offset.as_ref()));
+    format!("[{}:{step}]{at}{offset}", subquery.range)
 }

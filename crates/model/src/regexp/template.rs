@@ -3,10 +3,9 @@
 //! A name is as long as letters, digits and underscores go, so `$1x` names the group `1x`; what no group has is replaced
 //! by nothing, and a dollar sign before anything else stands for itself.
 
-use std::sync::LazyLock;
-
 use regex_automata::util::captures::Captures;
-use regex_syntax::hir::{Class, ClassUnicode, HirKind};
+
+use crate::unicode::is_letter_or_digit;
 
 /// Numbers of groups from here on are names instead.
 const GROUP_NUMBER_MAX: usize = 100_000_000;
@@ -68,26 +67,9 @@ fn group_number(name: &str) -> Option<usize> {
 fn group_name(text: &str) -> Option<(&str, usize)> {
     let braced = text.strip_prefix('{');
     let body = braced.unwrap_or(text);
-    let length = body.find(|c: char| !is_name_char(c)).unwrap_or(body.len());
+    let length = body.find(|c: char| !(c == '_' || is_letter_or_digit(c))).unwrap_or(body.len());
     if length == 0 || (braced.is_some() && !body[length..].starts_with('}')) {
         return None;
     }
     Some((&body[..length], length + if braced.is_some() { 2 } else { 0 }))
-}
-
-/// Tells whether a character is a letter, a decimal digit or an underscore, as Go's `unicode` has them.
-fn is_name_char(c: char) -> bool {
-    static LETTERS_AND_DIGITS: LazyLock<ClassUnicode> = LazyLock::new(|| {
-        let class = regex_syntax::parse(r"[\p{L}\p{Nd}]").map(regex_syntax::hir::Hir::into_kind);
-        match class {
-            Ok(HirKind::Class(Class::Unicode(class))) => class,
-            _ => ClassUnicode::empty(),
-        }
-    });
-    if c.is_ascii() {
-        return c == '_' || c.is_ascii_alphanumeric();
-    }
-    let ranges = LETTERS_AND_DIGITS.ranges();
-    let after = ranges.partition_point(|range| range.start() <= c);
-    after > 0 && ranges[after - 1].end() >= c
 }

@@ -86,17 +86,20 @@ pub(crate) fn seconds_to_ms(seconds: f64) -> Result<i64, DurationError> {
 }
 
 impl DurationExpr {
-    /// Makes a constant of an expression that is a signed number; an expression otherwise.
+    /// Makes a constant of an expression that is a number with signs and parentheses; an expression otherwise.
     pub(crate) fn into_spec(self) -> Result<DurationSpec, DurationError> {
-        match self.ops[..] {
-            [DurationOp::Number(s) | DurationOp::Duration(s)] => {
-                Ok(DurationSpec::Constant(seconds_to_ms(s)?))
+        let mut value = match self.ops.first() {
+            Some(DurationOp::Number(seconds) | DurationOp::Duration(seconds)) => *seconds,
+            _ => return Ok(DurationSpec::Expression(Box::new(self))),
+        };
+        for op in &self.ops[1..] {
+            match op {
+                DurationOp::Minus => value = -value,
+                DurationOp::Plus | DurationOp::Paren => {}
+                _ => return Ok(DurationSpec::Expression(Box::new(self))),
             }
-            [DurationOp::Number(s) | DurationOp::Duration(s), DurationOp::Minus] => {
-                Ok(DurationSpec::Constant(seconds_to_ms(-s)?))
-            }
-            _ => Ok(DurationSpec::Expression(Box::new(self))),
         }
+        Ok(DurationSpec::Constant(seconds_to_ms(value)?))
     }
 
     fn evaluate(&self, step: f64, range: f64) -> Result<f64, DurationError> {

@@ -56,7 +56,7 @@ impl Checker<'_> {
 
     fn node(&self, id: NodeId, node: &Node) -> Result<ValueType, ParseError> {
         Ok(match &node.kind {
-            NodeKind::Number(_) => ValueType::Scalar,
+            NodeKind::Number(_) | NodeKind::Duration(_) => ValueType::Scalar,
             NodeKind::String(_) => ValueType::String,
             NodeKind::Paren(child) => self.types[child.index()],
             NodeKind::Unary(_, child) => {
@@ -142,8 +142,7 @@ impl Checker<'_> {
         }
         if !vectors && op.is_set() {
             let op = quote(op.as_str());
-            return self
-                .fail(binary.op_span, format!("set operator {op} not allowed in binary scalar expression"));
+            return self.fail(span, format!("set operator {op} not allowed in binary scalar expression"));
         }
         Ok(if scalars { ValueType::Scalar } else { ValueType::Vector })
     }

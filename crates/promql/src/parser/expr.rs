@@ -37,7 +37,7 @@ impl Parser<'_> {
         let start = self.advance()?.span.start;
         let operand = self.expression(SIGN_OPERAND)?;
         let node = &mut self.nodes[operand.index()];
-        if let NodeKind::Number(value) = &mut node.kind {
+        if let NodeKind::Number(value) | NodeKind::Duration(value) = &mut node.kind {
             if op == UnaryOp::Minus {
                 *value = -*value;
             }
@@ -82,7 +82,9 @@ impl Parser<'_> {
         match token.kind {
             TokenKind::Number | TokenKind::Duration => {
                 let value = self.number()?;
-                Ok(self.push(NodeKind::Number(value), token.span))
+                let is_number = token.kind == TokenKind::Number;
+                let kind = if is_number { NodeKind::Number(value) } else { NodeKind::Duration(value) };
+                Ok(self.push(kind, token.span))
             }
             TokenKind::String => {
                 self.advance()?;

@@ -153,7 +153,10 @@ impl<'a> Lexer<'a> {
                 self.parens += 1;
                 TokenKind::LeftParen
             }
-            b')' if self.parens == 0 => return self.fail(self.offset, "unexpected right parenthesis ')'"),
+            // The place is the one after it, as in Prometheus.
+            b')' if self.parens == 0 => {
+                return self.fail(self.offset + 1, "unexpected right parenthesis ')'");
+            }
             b')' => {
                 self.parens -= 1;
                 TokenKind::RightParen

@@ -124,8 +124,8 @@ impl Parser<'_> {
 
     fn at(&mut self, operand: NodeId) -> Result<(), ParseError> {
         self.advance()?;
-        let at = self.at_time()?;
         let span = self.span(operand);
+        let at = self.at_time(span)?;
         let Some(mut target) = self.target(operand) else {
             return self.misplaced("@", span);
         };
@@ -137,7 +137,7 @@ impl Parser<'_> {
         Ok(())
     }
 
-    fn at_time(&mut self) -> Result<AtModifier, ParseError> {
+    fn at_time(&mut self, operand: Span) -> Result<AtModifier, ParseError> {
         let token = self.token;
         let fixed = match token.kind {
             TokenKind::Keyword(Keyword::Start) => Some(AtModifier::Start),
@@ -165,7 +165,7 @@ impl Parser<'_> {
                 seconds if seconds.is_finite() => format!("{seconds:.6}"),
                 seconds => model::float::format_plain(seconds),
             };
-            return self.fail(token.span, format!("timestamp out of bounds for @ modifier: {shown}"));
+            return self.fail(operand, format!("timestamp out of bounds for @ modifier: {shown}"));
         }
         Ok(AtModifier::Time((seconds * 1000.0).round() as i64))
     }

@@ -66,7 +66,7 @@ fn is_worth_it(expr: &Expr, plan: &Plan, id: NodeId, class: Class) -> bool {
 fn class(expr: &Expr, kind: &NodeKind, classes: &[Class], config: &EngineConfig) -> Class {
     let of = |id: &NodeId| classes[id.index()];
     match kind {
-        NodeKind::Number(_) | NodeKind::String(_) => Class::Free,
+        NodeKind::Number(_) | NodeKind::Duration(_) | NodeKind::String(_) => Class::Free,
         NodeKind::Selector(selector) => Class::Rows { one_name: names_one_metric(&selector.matchers) },
         NodeKind::Paren(child) | NodeKind::Unary(UnaryOp::Plus, child) => rows_or_free(of(child)),
         NodeKind::Unary(UnaryOp::Minus, child) => unnamed(rows_or_free(of(child)), config),
