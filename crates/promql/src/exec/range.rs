@@ -80,7 +80,7 @@ impl RangeCall {
         let histograms = self.source.read(context, index, buffer)?;
         if !histograms.is_empty() {
             let metric = self.source.metric_name(context, index);
-            self.fill_mixed(context, metric, buffer, &histograms, row);
+            self.fill_mixed(context, metric, buffer, histograms, row);
             return Ok(());
         }
         each_window(buffer, &histograms, &self.reference, &self.grid, &self.scalars, |step, window| {

@@ -68,7 +68,7 @@ pub(super) fn extrapolated(kind: K, window: &Window<'_>, notes: &mut Notes) -> O
     Some(Sample::from(change))
 }
 
-/// Returns the change from the first to the last of at least two histograms: a gauge.
+/// Returns the change from the first to the last of at least two histograms: a gauge. A counter's resets must be known.
 fn change(seen: HistogramsSeen<'_>, counter: bool, notes: &mut Notes) -> Option<FloatHistogram> {
     let (values, last) = (seen.values, seen.values.len() - 1);
     let is_gauge = |index: usize| values[index].reset_hint == CounterResetHint::Gauge;
@@ -77,17 +77,14 @@ fn change(seen: HistogramsSeen<'_>, counter: bool, notes: &mut Notes) -> Option<
         false if !is_gauge(0) || !is_gauge(last) => notes.add(Note::NotGauge),
         _ => {}
     }
-    let is_reset = |index: usize, before: &FloatHistogram| {
-        start_time::is_reset(seen.times, seen.starts, index) || values[index].detect_reset(before)
-    };
-    // With a reset right after the first, nothing is known of it that matters, not even its layout.
+    // With a reset right after the first, nothing of it matters, not even its layout.
     let nothing;
-    let first: &FloatHistogram = if counter && is_reset(1, &values[0]) {
+    let (first, mut next): (&FloatHistogram, usize) = if counter && seen.resets[1] {
         let (schema, custom_bounds) = (values[1].schema, values[1].custom_bounds.clone());
         nothing = FloatHistogram { schema, custom_bounds, ..FloatHistogram::default() };
-        &nothing
+        (&nothing, 2)
     } else {
-        &values[0]
+        (&values[0], 1)
     };
     let custom = first.uses_custom_buckets();
     let inner = if counter { &values[1..] } else { &values[last..] };
@@ -102,14 +99,11 @@ fn change(seen: HistogramsSeen<'_>, counter: bool, notes: &mut Notes) -> Option<
     }
     // Resets are counted one by one here, so that hints differ means nothing.
     notes.combined(change.sub(first), Operation::Subtraction).then_some(())?;
-    if counter {
-        let mut before = first;
-        for (index, histogram) in values.iter().enumerate().skip(1) {
-            if is_reset(index, before) {
-                notes.combined(change.add(before), Operation::Addition).then_some(())?;
-            }
-            before = histogram;
+    while counter && next <= last {
+        if seen.resets[next] {
+            notes.combined(change.add(&values[next - 1]), Operation::Addition).then_some(())?;
         }
+        next += 1;
     }
     change.reset_hint = CounterResetHint::Gauge;
     change.compact();

@@ -60,7 +60,7 @@ impl<'a> Window<'a> {
             start_ms: start(self.starts, index),
             point: Point::Float(self.values[index]),
         });
-        let HistogramsSeen { times, values, starts } = self.histograms;
+        let HistogramsSeen { times, values, starts, .. } = self.histograms;
         let histograms = range(values.len()).map(|index| Started {
             time_ms: times[index],
             start_ms: start(starts, index),
@@ -79,16 +79,19 @@ impl RangeCall {
         context: &Context<'_>,
         metric: &str,
         floats: &Samples,
-        histograms: &Histograms,
+        mut histograms: Histograms,
         row: &mut Row,
     ) {
         let mut notes = Notes::default();
         if self.reference.mode.is_some() {
-            self.fill_extended(floats, histograms, row, &mut notes);
+            self.fill_extended(floats, &histograms, row, &mut notes);
             context.notes(self.matrix_span, notes, metric);
             return;
         }
-        each_window(floats, histograms, &self.reference, &self.grid, &self.scalars, |step, window| {
+        if matches!(self.kind, K::Rate | K::Increase) {
+            histograms.find_resets();
+        }
+        each_window(floats, &histograms, &self.reference, &self.grid, &self.scalars, |step, window| {
             let sample = if window.histograms.values.is_empty() {
                 (self.compute)(window).map(Sample::Float)
             } else {

@@ -8,6 +8,7 @@ use model::{FloatHistogram, is_stale};
 use storage::Samples;
 
 use super::super::vector::Cell;
+use super::start_time;
 use crate::plan::Grid;
 
 /// The native histograms of a series, in time order.
@@ -17,6 +18,8 @@ pub(in super::super) struct Histograms {
     pub(in super::super) values: Vec<Arc<FloatHistogram>>,
     /// Since when each has been counting, 0 for unknown; empty when that is unknown for all.
     pub(super) starts: Vec<i64>,
+    /// Whether each follows a counter reset after the one before it; empty when nobody asked.
+    resets: Vec<bool>,
 }
 
 /// Those that a window sees.
@@ -25,6 +28,8 @@ pub(in super::super) struct HistogramsSeen<'a> {
     pub(in super::super) times: &'a [i64],
     pub(in super::super) values: &'a [Arc<FloatHistogram>],
     pub(in super::super) starts: &'a [i64],
+    /// Whether each follows a counter reset after the one before it, seen or not; empty when nobody asked.
+    pub(in super::super) resets: &'a [bool],
 }
 
 impl Histograms {
@@ -36,8 +41,19 @@ impl Histograms {
         HistogramsSeen {
             times: &self.times[range.clone()],
             values: &self.values[range.clone()],
-            starts: self.starts.get(range).unwrap_or_default(),
+            starts: self.starts.get(range.clone()).unwrap_or_default(),
+            resets: self.resets.get(range).unwrap_or_default(),
         }
+    }
+
+    /// Looks for counter resets between neighbours, once for all windows.
+    pub(super) fn find_resets(&mut self) {
+        let is_reset = |index: usize| {
+            index > 0
+                && (start_time::is_reset(&self.times, &self.starts, index)
+                    || self.values[index].detect_reset(&self.values[index - 1]))
+        };
+        self.resets = (0..self.times.len()).map(is_reset).collect();
     }
 }
 
@@ -81,7 +97,7 @@ pub(super) fn cells_to_histograms(cells: &[Cell], grid: &Grid) -> Histograms {
     Histograms {
         times: present().map(|(step, _)| grid.time(step)).collect(),
         values: present().map(|(_, histogram)| without_hint(histogram)).collect(),
-        starts: Vec::new(),
+        ..Histograms::default()
     }
 }
 
