@@ -197,6 +197,21 @@ proptest! {
     }
 
     #[test]
+    fn resets_do_not_depend_on_empty_buckets(mut before in any(), changes in prop::collection::vec(-2..3i32, 40)) {
+        before.reset_hint = CounterResetHint::Unknown;
+        let mut now = before.clone();
+        for (count, change) in now.positive_buckets.iter_mut().chain(&mut now.negative_buckets).zip(changes) {
+            *count = (*count + f64::from(change)).max(0.0);
+        }
+        let same_layout = now.detect_reset(&before);
+        let (mut compact_now, mut compact_before) = (now, before);
+        compact_now.compact();
+        prop_assert_eq!(compact_now.detect_reset(&compact_before), same_layout);
+        compact_before.compact();
+        prop_assert_eq!(compact_now.detect_reset(&compact_before), same_layout);
+    }
+
+    #[test]
     fn both_sides_of_a_cut_are_the_whole(histogram in exponential(), value in -50.0..50.0) {
         let (below, above) = (histogram.trim_upper(value), histogram.trim_lower(value));
         prop_assert!((below.count + above.count - histogram.count).abs() <= 1e-9 * histogram.count);

@@ -1,8 +1,8 @@
 //! Counter resets: has the counted thing begun anew since the previous sample?
 
-use super::layout::coarser;
+use super::layout::{Indexed, coarser};
 use super::reconcile::shared_bounds;
-use super::{CounterResetHint, FloatHistogram};
+use super::{CounterResetHint, FloatHistogram, Span};
 
 impl FloatHistogram {
     /// Tells whether a counter reset lies between `previous` and this histogram.
@@ -40,13 +40,29 @@ impl FloatHistogram {
         if self.zero_count < previous.count_within(self.zero_threshold) {
             return true;
         }
-        let shift = previous.schema.abs_diff(self.schema);
+        self.has_fallen_bucket(
+            previous,
+            (&self.positive_spans, &self.positive_buckets),
+            (&previous.positive_spans, &previous.positive_buckets),
+        ) || self.has_fallen_bucket(
+            previous,
+            (&self.negative_spans, &self.negative_buckets),
+            (&previous.negative_spans, &previous.negative_buckets),
+        )
+    }
+
+    /// Compares the buckets of one side, of exponential histograms, as far as they lie outside of the zero bucket.
+    fn has_fallen_bucket(&self, previous: &Self, now: (&[Span], &[f64]), before: (&[Span], &[f64])) -> bool {
         let inside = |(index, _): &(i64, f64)| self.bound(*index) <= self.zero_threshold;
-        has_fallen(self.positive().skip_while(inside), coarser(previous.positive(), shift).skip_while(inside))
-            || has_fallen(
-                self.negative().skip_while(inside),
-                coarser(previous.negative(), shift).skip_while(inside),
-            )
+        let now_buckets = Indexed::new(now.0, now.1);
+        let shift = previous.schema.abs_diff(self.schema);
+        if shift == 0 && now.0 == before.0 && now.1.len() == before.1.len() {
+            // The usual case: nothing but counts has changed.
+            let within = now_buckets.take_while(inside).count();
+            return now.1[within..].iter().zip(&before.1[within..]).any(|(now, before)| now < before);
+        }
+        let before_buckets = coarser(Indexed::new(before.0, before.1), shift);
+        has_fallen(now_buckets.skip_while(inside), before_buckets.skip_while(inside))
     }
 
     /// Tells whether the count between two bounds that both histograms have has fallen.
@@ -82,7 +98,7 @@ fn has_fallen(now: impl Iterator<Item = (i64, f64)>, mut before: impl Iterator<I
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::histogram::{CUSTOM_BUCKETS_SCHEMA, Span};
+    use crate::histogram::CUSTOM_BUCKETS_SCHEMA;
 
     fn positive(offset: i32, counts: &[f64]) -> FloatHistogram {
         FloatHistogram {
