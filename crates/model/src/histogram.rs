@@ -5,8 +5,8 @@
 //! ([`Span`]) with one count each. Arithmetic brings two layouts together first: the coarser schema, the wider zero bucket,
 //! the bounds that both have (Prometheus `model/histogram/float_histogram.go`).
 //!
-//! Read in this order: [`bounds`], [`layout`], [`buckets`], [`side`], [`combine`], [`reconcile`], [`compact`], [`reset`],
-//! [`trim`], [`text`], [`validate`], [`error`]. Operations never panic, whatever the layout; they are meaningful for histograms that pass
+//! Read in this order: `bounds`, `layout`, `buckets`, `side`, `combine`, `reconcile`, `compact`, `reset`, `trim`, `text`,
+//! `validate`, `error`. Operations never panic, whatever the layout; they are meaningful for histograms that pass
 //! [`FloatHistogram::validate`].
 
 mod bounds;
