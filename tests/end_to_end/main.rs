@@ -8,6 +8,7 @@ mod harness;
 mod bad_input;
 mod blocks;
 mod cluster;
+mod differential;
 mod failover;
 mod ownership;
 mod real_programs;

@@ -9,12 +9,13 @@ use std::process::{Child, Command, Stdio};
 use crate::harness::{Norn, free_ports, until};
 
 /// A program that runs as long as this lives.
-struct Guard(Child);
+pub(crate) struct Guard(Child);
 
 impl Guard {
     /// Starts a program with its log in `<dir>/<program>.log`; `None`, said loudly, when it is not installed.
-    fn start(program: &str, arguments: &[&str], dir: &Path) -> Option<Self> {
-        let log = File::create(dir.join(format!("{program}.log"))).expect("a log file");
+    pub(crate) fn start(program: &str, arguments: &[&str], dir: &Path) -> Option<Self> {
+        let name = Path::new(program).file_name().expect("a program has a name").display();
+        let log = File::create(dir.join(format!("{name}.log"))).expect("a log file");
         let started =
             Command::new(program).args(arguments).current_dir(dir).stdout(Stdio::null()).stderr(log).spawn();
         match started {

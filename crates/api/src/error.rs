@@ -55,10 +55,11 @@ pub enum ApiError {
 }
 
 impl From<QueryError> for ApiError {
-    /// A query that does not parse is a wrong parameter, as in Prometheus.
+    /// A query that does not parse, or has no result of the right type, is a wrong parameter, as in Prometheus.
     fn from(error: QueryError) -> Self {
         match error {
             QueryError::Parse(error) => Self::parameter("query", error.to_string()),
+            QueryError::Invalid(reason) => Self::parameter("query", reason),
             error => Self::Query(error),
         }
     }

@@ -7,11 +7,11 @@ use storage::{MemoryError, StorageError};
 
 /// A text that is not a query, with the place.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{line}:{column}: parse error: {message}")]
+#[error("{}: parse error: {message}", place(*.line, *.column))]
 pub struct ParseError {
     /// What was found and what was expected.
     pub message: String,
-    /// Line of the place, counted from 1.
+    /// Line of the place, counted from 1; 0 in an empty text, which has no places.
     pub line: usize,
     /// Byte in the line, counted from 1.
     pub column: usize,
@@ -20,9 +20,13 @@ pub struct ParseError {
 impl ParseError {
     /// Makes an error for a byte offset of a query's text.
     pub(crate) fn at(query: &str, offset: u32, message: impl Into<String>) -> Self {
-        let (line, column) = position(query, offset);
+        let (line, column) = if query.is_empty() { (0, 0) } else { position(query, offset) };
         Self { message: message.into(), line, column }
     }
+}
+
+fn place(line: usize, column: usize) -> String {
+    if line == 0 { "unknown position".to_owned() } else { format!("{line}:{column}") }
 }
 
 /// Returns line and column of a byte offset, both counted from 1.

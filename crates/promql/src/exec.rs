@@ -129,6 +129,15 @@ impl Context<'_> {
         self.charge(grid.steps.saturating_mul(size_of::<f64>()))?;
         self.charge_operands(id, node, grid, results)?;
         let data = match &node.kind {
+            // Inside of a subquery without a step nothing is evaluated, so nothing can be wrong with it.
+            _ if grid.steps == 0 && self.expr.type_of(id) == ValueType::Vector => {
+                node.for_each_child(|child| {
+                    if results[child.index()].is_some() {
+                        self.take(child, grid, results);
+                    }
+                });
+                Data::Vector(Vector::new(0))
+            }
             NodeKind::Number(value) | NodeKind::Duration(value) => Data::Scalar(vec![*value; grid.steps]),
             NodeKind::String(bytes) => Data::Text(bytes.clone()),
             // A subquery's table has steps of its own, so nothing is repeated here.
@@ -224,6 +233,11 @@ impl Context<'_> {
             Data::Scalar(values) => values,
             _ => unreachable!("the type check lets only scalars stand here"),
         }
+    }
+
+    /// Returns where an argument stands, parentheses around it left out.
+    fn argument_span(&self, id: NodeId) -> Span {
+        self.expr.node(self.expr.unwrap_parens(id)).span
     }
 
     fn negate(&self, data: Data) -> Result<Data, QueryError> {

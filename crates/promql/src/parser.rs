@@ -110,6 +110,8 @@ struct Parser<'a> {
     last_end: u32,
     nodes: Vec<Node>,
     depth: usize,
+    /// How many aggregations are open around the current token: errors say that they are in one.
+    aggregations: usize,
     options: ParserOptions,
 }
 
@@ -120,7 +122,7 @@ impl<'a> Parser<'a> {
         }
         let mut lexer = Lexer::new(query);
         let token = lexer.next()?;
-        Ok(Self { query, lexer, token, last_end: 0, nodes: Vec::new(), depth: 0, options })
+        Ok(Self { query, lexer, token, last_end: 0, nodes: Vec::new(), depth: 0, aggregations: 0, options })
     }
 
     /// Returns the current token and reads the next one.
@@ -151,6 +153,7 @@ impl<'a> Parser<'a> {
     /// Fails on the current token: `unexpected X in CONTEXT, expected Y`.
     fn unexpected<T>(&self, context: &str, expected: &str) -> Result<T, ParseError> {
         let found = self.token.kind.describe(self.text(self.token.span));
+        let context = if context.is_empty() && self.aggregations > 0 { "aggregation" } else { context };
         let context = if context.is_empty() { String::new() } else { format!(" in {context}") };
         let expected = if expected.is_empty() { String::new() } else { format!(", expected {expected}") };
         self.fail(self.token.span, format!("unexpected {found}{context}{expected}"))

@@ -224,15 +224,13 @@ impl Plan {
 
     fn resolve(&self, duration: &DurationSpec) -> Result<i64, QueryError> {
         let range_ms = self.query_end_ms.saturating_sub(self.query.start_ms);
-        duration
-            .resolve(self.query.step_ms, range_ms)
-            .map_err(|error| QueryError::Execution(error.to_string()))
+        duration.resolve(self.query.step_ms, range_ms).map_err(|error| QueryError::Invalid(error.to_string()))
     }
 
     fn resolve_positive(&self, duration: &DurationSpec) -> Result<i64, QueryError> {
         match self.resolve(duration)? {
             ms if ms > 0 => Ok(ms),
-            _ => Err(QueryError::Execution(crate::ast::DurationError::NotPositive.to_string())),
+            _ => Err(QueryError::Invalid(crate::ast::DurationError::NotPositive.to_string())),
         }
     }
 

@@ -36,11 +36,16 @@ impl Api {
         Ok((status, text))
     }
 
-    /// Returns the `data` of an API path, or the whole answer as the error.
-    pub(crate) async fn data(&self, path: &str, parameters: &[(&str, &str)]) -> Result<Value, String> {
+    /// Returns status and body of a path with parameters.
+    pub(crate) async fn ask(&self, path: &str, parameters: &[(&str, &str)]) -> Result<(u16, String), String> {
         let pairs: Vec<String> =
             parameters.iter().map(|(name, value)| format!("{name}={}", escape(value))).collect();
-        let (status, text) = self.get(&format!("{path}?{}", pairs.join("&"))).await?;
+        self.get(&format!("{path}?{}", pairs.join("&"))).await
+    }
+
+    /// Returns the `data` of an API path, or the whole answer as the error.
+    pub(crate) async fn data(&self, path: &str, parameters: &[(&str, &str)]) -> Result<Value, String> {
+        let (status, text) = self.ask(path, parameters).await?;
         let mut json: Value =
             serde_json::from_str(&text).map_err(|error| format!("{status} {error}: {text}"))?;
         if status != 200 || json["status"] != "success" {

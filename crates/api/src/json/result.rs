@@ -17,7 +17,14 @@ pub(crate) fn write_value(json: &mut JsonWriter, value: &Value) {
     json.text(kind);
     json.key(1, "result");
     match value {
-        Value::Scalar { time_ms, value } => json.point(*time_ms, *value),
+        Value::Scalar { time_ms, value } => {
+            json.raw("[");
+            json.timestamp(*time_ms);
+            json.raw(",");
+            // Never with an exponent, unlike all other values.
+            json.text(&model::float::format_plain(*value));
+            json.raw("]");
+        }
         Value::String { time_ms, value } => {
             json.raw("[");
             json.timestamp(*time_ms);

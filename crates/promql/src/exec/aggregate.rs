@@ -101,6 +101,9 @@ impl Context<'_> {
         grid: Grid,
         output: Output,
     ) -> Result<Vector, QueryError> {
+        if let Some(Data::Text(label)) = &param {
+            return self.count_values(aggregate, label, &input);
+        }
         let groups = if aggregate.grouping.is_empty() && !aggregate.without {
             Groups::all(&input)
         } else {
@@ -117,7 +120,6 @@ impl Context<'_> {
             input.histograms.clear();
         }
         match (aggregate.op, param) {
-            (AggregateOp::CountValues, Some(Data::Text(label))) => self.count_values(&label, &input, groups),
             (AggregateOp::Quantile, Some(Data::Scalar(q))) => {
                 self.warn_of_quantiles(aggregate, &q);
                 self.quantiles(&q, &input, groups)
@@ -128,7 +130,7 @@ impl Context<'_> {
             ) => self.ranked(op, &k, input, &groups, grid),
             (AggregateOp::LimitRatio, Some(Data::Scalar(ratios))) => {
                 let param = aggregate.param.expect("the parser gives this operator a parameter");
-                self.limit_ratio(&ratios, self.expr.node(param).span, input)
+                self.limit_ratio(&ratios, self.argument_span(param), input)
             }
             (op, _) => self.fold(op, operand_span, &input, groups, output),
         }
@@ -136,7 +138,7 @@ impl Context<'_> {
 
     fn warn_of_quantiles(&self, aggregate: &Aggregate, quantiles: &[f64]) {
         let Some(param) = aggregate.param else { return };
-        let span = self.expr.node(param).span;
+        let span = self.argument_span(param);
         let known = quantiles.iter().copied().filter(|q| !q.is_nan());
         let least = known.clone().fold(f64::INFINITY, f64::min);
         let most = known.fold(f64::NEG_INFINITY, f64::max);

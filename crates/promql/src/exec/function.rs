@@ -9,7 +9,7 @@ mod sort;
 
 pub(super) use self::sort::nan_last;
 
-use model::{LabelSet, MatchOp};
+use model::{LabelSet, MatchOp, Matcher};
 
 use super::selector::Yield;
 use super::vector::{ABSENT, Collisions, SeriesMeta, Vector, is_absent};
@@ -172,7 +172,13 @@ impl Context<'_> {
         };
         let mut builder = LabelSet::empty().to_builder();
         let mut seen: Vec<&str> = Vec::new();
-        for matcher in &selector.matchers {
+        // Prometheus sorts the conditions while it reads: those that only take series away come last.
+        let required = |name: &str| selector.matchers.iter().any(|m| &*m.name == name && !m.matches(""));
+        let subtracts = |m: &&Matcher| {
+            !required(&m.name) || matches!(m.op, MatchOp::NotEqual | MatchOp::NotRegex) && m.matches("")
+        };
+        let (last, first): (Vec<_>, Vec<_>) = selector.matchers.iter().partition(subtracts);
+        for matcher in first.into_iter().chain(last) {
             if &*matcher.name == model::labels::METRIC_NAME {
                 continue;
             }

@@ -74,7 +74,7 @@ impl Context<'_> {
     ) -> Result<Vector, QueryError> {
         let quantiles = self.take_quantile(args[0], grid, results);
         let input = self.take_vector(args[1], grid, results);
-        let span = self.expr.node(args[1]).span;
+        let span = self.argument_span(args[1]);
         let mut vector =
             self.per_histogram(&input, span, grid, |step, sample| sample.quantile(quantiles[step]))?;
         self.drop_names(&mut vector, Collisions::Merge)?;
@@ -93,7 +93,7 @@ impl Context<'_> {
         let label = std::str::from_utf8(&label).map_err(|_| {
             QueryError::Execution("histogram_quantiles() needs a label name in UTF-8".to_owned())
         })?;
-        let span = self.expr.node(args[0]).span;
+        let span = self.argument_span(args[0]);
         let mut vector = Vector::new(input.steps);
         for arg in &args[2..] {
             let quantiles = self.take_quantile(*arg, grid, results);
@@ -115,7 +115,7 @@ impl Context<'_> {
         let lower = self.take_scalar(args[0], grid, results);
         let upper = self.take_scalar(args[1], grid, results);
         let input = self.take_vector(args[2], grid, results);
-        let span = self.expr.node(args[2]).span;
+        let span = self.argument_span(args[2]);
         let mut vector =
             self.per_histogram(&input, span, grid, |step, sample| sample.fraction(lower[step], upper[step]))?;
         self.drop_names(&mut vector, Collisions::Merge)?;
@@ -125,7 +125,7 @@ impl Context<'_> {
     fn take_quantile(&self, arg: NodeId, grid: Grid, results: &mut [Option<Data>]) -> Vec<f64> {
         let quantiles = self.take_scalar(arg, grid, results);
         for q in quantiles.iter().filter(|q| quantile::is_unusual(**q)) {
-            self.warn(self.expr.node(arg).span, quantile::warning(*q));
+            self.warn(self.argument_span(arg), quantile::warning(*q));
         }
         quantiles
     }

@@ -78,6 +78,7 @@ impl RangeCall {
         row: &mut Row,
     ) -> Result<(), QueryError> {
         let histograms = self.source.read(context, index, buffer)?;
+        self.check_factors(buffer, &histograms)?;
         if !histograms.is_empty() {
             let metric = self.source.metric_name(context, index);
             self.fill_mixed(context, metric, buffer, histograms, row);
@@ -105,6 +106,20 @@ impl RangeCall {
         let name = model::labels::quote(metric);
         let text = "sample has start time that overlaps with previous sample timestamp for metric";
         context.warn(self.matrix_span, format!("{text} {name}"));
+    }
+}
+
+impl RangeCall {
+    /// Refuses factors of smoothing that are not between 0 and 1, where there is something to smooth.
+    fn check_factors(&self, samples: &Samples, histograms: &Histograms) -> Result<(), QueryError> {
+        if self.kind != FunctionKind::DoubleExponentialSmoothing {
+            return Ok(());
+        }
+        let mut problem = None;
+        each_window(samples, histograms, &self.reference, &self.grid, &self.scalars, |_, window| {
+            problem = problem.take().or_else(|| regression::invalid_factor(&window.params));
+        });
+        problem.map_or(Ok(()), |problem| Err(QueryError::Execution(problem)))
     }
 }
 
@@ -200,7 +215,7 @@ impl Context<'_> {
         let scalars = args
             .iter()
             .filter(|arg| **arg != matrix)
-            .map(|arg| (self.expr.node(*arg).span, self.take_scalar(*arg, grid, results)))
+            .map(|arg| (self.argument_span(*arg), self.take_scalar(*arg, grid, results)))
             .collect();
         let inner = self.expr.unwrap_parens(matrix);
         let reference = *self.reference(inner);
@@ -213,7 +228,11 @@ impl Context<'_> {
             compute,
             source: self.source(matrix, inner, grid, results)?,
             reference,
-            matrix_span: self.expr.node(matrix).span,
+            matrix_span: match &self.expr.node(inner).kind {
+                // Prometheus forgets where a subquery stood: its notes point at the start of the query.
+                NodeKind::Subquery(_) => Span::default(),
+                _ => self.argument_span(matrix),
+            },
             inner,
             scalars,
             grid,

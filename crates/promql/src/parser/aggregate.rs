@@ -10,8 +10,11 @@ const CONTEXT: &str = "grouping opts";
 impl Parser<'_> {
     /// Parses what follows an aggregation operator.
     pub(super) fn aggregate(&mut self, op: AggregateOp, op_span: Span) -> Result<NodeId, ParseError> {
+        self.aggregations += 1;
         let before = self.grouping()?;
         let mut args = self.arguments()?;
+        self.advance()?;
+        self.aggregations -= 1;
         let (without, grouping) = match before {
             Some(grouping) => grouping,
             None => self.grouping()?.unwrap_or_default(),

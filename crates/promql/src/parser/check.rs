@@ -16,7 +16,7 @@ pub(super) fn check(query: &str, expr: &Expr) -> Result<(), ParseError> {
         Checker { query, expr, types: Vec::with_capacity(expr.nodes.len()), data_labels: vec![] };
     checker.data_labels = data_label_selectors(expr);
     for (id, node) in expr.nodes() {
-        let value_type = checker.node(id, node)?;
+        let value_type = checker.node(id, node).map_err(|error| checker.first_fault(id, error))?;
         checker.types.push(value_type);
     }
     Ok(())
@@ -127,7 +127,8 @@ impl Checker<'_> {
         }
         let vectors = (left, right) == (ValueType::Vector, ValueType::Vector);
         let fills = matching.fill_left.is_some() || matching.fill_right.is_some();
-        if !vectors && (!matching.labels.is_empty() || matching.on) {
+        // Without labels it says nothing, and is left out.
+        if !vectors && !matching.labels.is_empty() {
             return self.fail(span, "vector matching only allowed between instant vectors");
         }
         if !vectors && fills {
@@ -159,20 +160,41 @@ impl Checker<'_> {
         Ok(ValueType::Vector)
     }
 
-    fn call(&self, function: &Function, args: &[NodeId], span: Span) -> Result<ValueType, ParseError> {
+    /// Returns the fault that is told: how many arguments a call has is looked at before what they are, so a call around
+    /// the faulty node comes first.
+    fn first_fault(&self, faulty: NodeId, fault: ParseError) -> ParseError {
+        let (mut on_path, mut first) = (faulty, fault);
+        // Parents follow their children.
+        for (id, node) in self.expr.nodes().skip(faulty.index() + 1) {
+            let mut is_parent = false;
+            node.for_each_child(|child| is_parent |= child == on_path);
+            if is_parent {
+                on_path = id;
+                if let NodeKind::Call(function, args) = &node.kind {
+                    first = self.arity(function, args, node.span).err().unwrap_or(first);
+                }
+            }
+        }
+        first
+    }
+
+    fn arity(&self, function: &Function, args: &[NodeId], span: Span) -> Result<(), ParseError> {
         let (count, name) = (args.len(), quote(function.name));
         let (least, most) = function.arity.bounds(function.args.len());
         let problem = match function.arity {
-            Arity::Exact if count != least => Some(format!("expected {least} argument(s)")),
-            _ if count < least => Some(format!("expected at least {least} argument(s)")),
+            Arity::Exact if count != least => format!("expected {least} argument(s)"),
+            _ if count < least => format!("expected at least {least} argument(s)"),
             _ if most.is_some_and(|most| count > most) => {
-                Some(format!("expected at most {} argument(s)", most.unwrap_or(count)))
+                format!("expected at most {} argument(s)", most.unwrap_or(count))
             }
-            _ => None,
+            _ => return Ok(()),
         };
-        if let Some(problem) = problem {
-            return self.fail(span, format!("{problem} in call to {name}, got {count}"));
-        }
+        self.fail(span, format!("{problem} in call to {name}, got {count}"))
+    }
+
+    fn call(&self, function: &Function, args: &[NodeId], span: Span) -> Result<ValueType, ParseError> {
+        self.arity(function, args, span)?;
+        let name = quote(function.name);
         for (index, arg) in args.iter().enumerate() {
             let wanted = function.args[index.min(function.args.len() - 1)];
             if function.kind == FunctionKind::Info && index == 1 {

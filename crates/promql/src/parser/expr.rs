@@ -155,6 +155,8 @@ impl Parser<'_> {
     }
 
     fn call(&mut self, name_span: crate::ast::Span) -> Result<NodeId, ParseError> {
+        let args = self.arguments()?;
+        // As in Prometheus, after the arguments and before what follows: the first fault in this order is told.
         let name = self.text(name_span);
         let Some(function) = Function::find(name) else {
             let name = model::labels::quote(name);
@@ -164,30 +166,30 @@ impl Parser<'_> {
             let name = model::labels::quote(name);
             return self.fail(name_span, format!("function {name} is not enabled"));
         }
-        let args = self.arguments()?;
+        self.advance()?;
         let span = self.span_from(name_span.start);
         Ok(self.push(NodeKind::Call(function, args), span))
     }
 
-    /// Parses arguments in parentheses.
+    /// Parses arguments in parentheses; the closing one is then the current token.
     pub(super) fn arguments(&mut self) -> Result<Vec<NodeId>, ParseError> {
         if !self.accept(TokenKind::LeftParen)? {
             return self.unexpected("", "");
         }
         let mut args = Vec::new();
-        if self.accept(TokenKind::RightParen)? {
+        if self.token.kind == TokenKind::RightParen {
             return Ok(args);
         }
         loop {
             args.push(self.expression(0)?);
-            if self.accept(TokenKind::RightParen)? {
+            if self.token.kind == TokenKind::RightParen {
                 return Ok(args);
             }
             let comma = self.token.span;
             if !self.accept(TokenKind::Comma)? {
                 return self.unexpected("", "");
             }
-            if self.token.kind == TokenKind::RightParen {
+            if matches!(self.token.kind, TokenKind::RightParen | TokenKind::Comma) {
                 return self.fail(comma, "trailing commas not allowed in function call args");
             }
         }

@@ -349,7 +349,7 @@ impl<'a> Lexer<'a> {
         match byte {
             b']' => self.mode = Mode::Statement,
             b'(' => self.parens += 1,
-            b')' if self.parens == 0 => return self.fail(start, "unexpected right parenthesis ')'"),
+            b')' if self.parens == 0 => return self.fail(start + 1, "unexpected right parenthesis ')'"),
             b')' => self.parens -= 1,
             b':' if !self.has_duration => {
                 return self.fail(start, "unexpected colon before duration in duration expression");

@@ -70,19 +70,20 @@ impl Parser<'_> {
         if self.token.kind != TokenKind::String {
             return self.unexpected(CONTEXT, "string");
         }
-        let value = self.token;
-        self.advance()?;
         let name = match label.kind {
             TokenKind::String => self.utf8(label)?,
             _ => self.text(label.span).to_owned(),
         };
-        let matcher = match (op, text::unquote(self.text(value.span))) {
+        let matcher = match (op, text::unquote(self.text(self.token.span))) {
             (MatchOp::Regex | MatchOp::NotRegex, bytes) => String::from_utf8(bytes)
                 .map_err(|error| RegexpError::not_utf8(error.as_bytes()))
                 .and_then(|pattern| Matcher::new(op, name, pattern)),
-            _ => Matcher::new(op, name, self.utf8(value)?),
+            _ => Matcher::new(op, name, self.utf8(self.token)?),
         };
-        matcher.or_else(|error| self.fail(label.span, error.to_string()))
+        let matcher = matcher.or_else(|error| self.fail(label.span, error.to_string()))?;
+        // What follows is read last: a fault in it comes after one in the matcher.
+        self.advance()?;
+        Ok(matcher)
     }
 
     /// Decodes a string token that must be UTF-8, as all label names and values are.

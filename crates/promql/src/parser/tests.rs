@@ -89,7 +89,16 @@ fn prints_everything() {
 #[test]
 fn errors_carry_the_place() {
     for (query, message) in [
-        ("", "1:1: parse error: no expression found in input"),
+        ("", "unknown position: parse error: no expression found in input"),
+        (" # nothing", "1:1: parse error: no expression found in input"),
+        ("sum(rate(x y))", "1:12: parse error: unexpected identifier \"y\" in aggregation"),
+        ("sum(x) y", "1:8: parse error: unexpected identifier \"y\""),
+        ("foo(bar(x)", "1:5: parse error: unknown function with name \"bar\""),
+        ("round(x,, 1)", "1:8: parse error: trailing commas not allowed in function call args"),
+        ("abs(rate(x), 1)", "1:1: parse error: expected 1 argument(s) in call to \"abs\", got 2"),
+        ("x )", "1:4: parse error: unexpected right parenthesis ')'"),
+        ("x[5m)]", "1:6: parse error: unexpected right parenthesis ')'"),
+        ("1 + on (a) 1", "1:1: parse error: vector matching only allowed between instant vectors"),
         ("1 +", "1:4: parse error: unexpected end of input"),
         ("foo\n  bar", "2:3: parse error: unexpected identifier \"bar\""),
         ("sum(", "1:5: parse error: unclosed left parenthesis"),

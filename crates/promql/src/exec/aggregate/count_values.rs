@@ -6,21 +6,25 @@ use model::LabelSet;
 
 use super::super::Context;
 use super::super::vector::{ABSENT, SeriesMeta, Vector, is_absent};
-use super::Groups;
+use super::{Groups, keeps};
+use crate::ast::Aggregate;
 use crate::error::QueryError;
 use crate::parser::text::quote_bytes;
 
 impl Context<'_> {
     pub(super) fn count_values(
         &self,
+        aggregate: &Aggregate,
         label: &[u8],
         input: &Vector,
-        groups: Groups,
     ) -> Result<Vector, QueryError> {
         let label = std::str::from_utf8(label)
             .ok()
             .filter(|label| !label.is_empty())
             .ok_or_else(|| QueryError::Execution(format!("invalid label name {}", quote_bytes(label))))?;
+        // The value is put in before series are grouped: it hides a label of the same name, and `without` may drop it.
+        let groups = Groups::new(input, |name| name != label && keeps(aggregate, name));
+        let is_kept = !aggregate.without || keeps(aggregate, label);
         let mut vector = Vector::new(input.steps);
         let mut known: HashMap<LabelSet, usize> = HashMap::new();
         let mut kept = self.block_memory();
@@ -39,12 +43,14 @@ impl Context<'_> {
                         kept.make_room(&mut vector.values, vector.steps)?;
                     }
                     let index = *row_of.entry(key).or_insert_with(|| {
-                        row_for(&mut vector, &mut known, &series, label, model::float::format_plain(*value))
+                        let text = if is_kept { model::float::format_plain(*value) } else { String::new() };
+                        row_for(&mut vector, &mut known, &series, label, text)
                     });
                     count(&mut vector, index, step);
                 }
                 for (step, cell) in input.cells(*row as usize).unwrap_or_default().iter().enumerate() {
-                    let Some(text) = cell.as_ref().map(ToString::to_string) else { continue };
+                    let Some(cell) = cell else { continue };
+                    let text = if is_kept { cell.to_string() } else { String::new() };
                     let index = *row_of_text.entry(text).or_insert_with_key(|text| {
                         row_for(&mut vector, &mut known, &series, label, text.clone())
                     });
@@ -59,7 +65,7 @@ impl Context<'_> {
     }
 }
 
-/// Returns the row for a value of a group; groups that differ in the label alone share their rows.
+/// Returns the row for a value of a group; values that are not kept share one.
 fn row_for(
     vector: &mut Vector,
     known: &mut HashMap<LabelSet, usize>,

@@ -4,6 +4,7 @@
 //! that only one series of a side is there at a time look at steps, but only where a group has several series.
 
 use std::collections::HashMap;
+use std::sync::OnceLock;
 
 use model::LabelSet;
 use model::labels::METRIC_NAME;
@@ -59,6 +60,8 @@ struct Matcher<'a> {
     /// The right side is the many side.
     swapped: bool,
     delayed: bool,
+    /// At which steps the many side has anything at all; computed when it matters.
+    many_present: OnceLock<Vec<bool>>,
 }
 
 /// The rows that stand for missing samples of either side.
@@ -113,7 +116,8 @@ impl Context<'_> {
         let (many, one) = if swapped { (&right, &left) } else { (&left, &right) };
         let delayed = self.config.delayed_name_removal;
         let operator = Operator::new(binary);
-        let matcher = Matcher { binary, operator: &operator, many, one, swapped, delayed };
+        let many_present = OnceLock::new();
+        let matcher = Matcher { binary, operator: &operator, many, one, swapped, delayed, many_present };
         let parts = self.blocks(groups.len(), GROUPS_BLOCK, |block| {
             let mut part = Vector::new(left.steps);
             for group in &groups[block] {
@@ -208,6 +212,15 @@ impl Matcher<'_> {
         StandIns { many: fill(many_fill, self.many, many), one: fill(one_fill, self.one, one) }
     }
 
+    /// Tells whether matching takes place at a step: not where one side has no series at all.
+    fn takes_place(&self, step: usize) -> bool {
+        let matching = &self.binary.matching;
+        let rows = || (0..self.many.series.len() as u32).collect::<Vec<_>>();
+        matching.fill_left.is_some()
+            || matching.fill_right.is_some()
+            || self.many_present.get_or_init(|| presence(self.many, &rows()))[step]
+    }
+
     /// Fails when two series of the side that must be unique are there at one step.
     fn check_one_side(&self, group: &MatchGroup, one: &[u32]) -> Result<(), QueryError> {
         if one.len() < 2 {
@@ -215,7 +228,10 @@ impl Matcher<'_> {
         }
         for step in 0..self.one.steps {
             let mut present = one.iter().filter(|row| self.one.has(**row as usize, step));
-            if let (Some(first), Some(second)) = (present.next(), present.next()) {
+            let pair = (present.next(), present.next());
+            if let (Some(first), Some(second)) = pair
+                && self.takes_place(step)
+            {
                 let mut texts =
                     [first, second].map(|row| labels_text(&self.one.series[*row as usize].labels));
                 texts.sort();

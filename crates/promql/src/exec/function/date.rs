@@ -2,7 +2,7 @@
 
 use crate::function::FunctionKind as K;
 
-const SECONDS_PER_DAY: i64 = 86_400;
+const SECONDS_PER_DAY: i128 = 86_400;
 
 struct Date {
     year: i64,
@@ -12,8 +12,15 @@ struct Date {
     day: i64,
 }
 
+/// Returns whole seconds. What 64 bits do not hold, and NaN, is 2^63: the least number there is, which Prometheus's
+/// calendar (on amd64) takes for one more than the greatest.
+fn whole(seconds: f64) -> i128 {
+    const BOUND: f64 = 9_223_372_036_854_775_808.0;
+    if seconds.abs() < BOUND { seconds as i128 } else { 1 << 63 }
+}
+
 fn days_of(seconds: f64) -> i64 {
-    (seconds as i64).div_euclid(SECONDS_PER_DAY)
+    whole(seconds).div_euclid(SECONDS_PER_DAY) as i64
 }
 
 /// Splits days since the epoch. Years are counted from March, so that the leap day comes last (Hinnant, "chrono-compatible
@@ -49,8 +56,8 @@ fn day_of_year(date: &Date) -> i64 {
 
 /// Prints a time as RFC 3339 has it, `2006-01-02T15:04:05Z`; milliseconds are cut off.
 pub(in crate::exec) fn text(time_ms: i64) -> String {
-    let seconds = time_ms / 1000;
-    let Date { year, month, day } = date(seconds.div_euclid(SECONDS_PER_DAY));
+    let seconds = i128::from(time_ms / 1000);
+    let Date { year, month, day } = date(seconds.div_euclid(SECONDS_PER_DAY) as i64);
     let second_of_day = seconds.rem_euclid(SECONDS_PER_DAY);
     let (hour, minute, second) = (second_of_day / 3600, second_of_day / 60 % 60, second_of_day % 60);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
@@ -59,8 +66,8 @@ pub(in crate::exec) fn text(time_ms: i64) -> String {
 /// Returns the function of a kind, if it is one of these.
 pub(super) fn function(kind: K) -> Option<fn(f64) -> f64> {
     Some(match kind {
-        K::Minute => |s| ((s as i64).rem_euclid(3600) / 60) as f64,
-        K::Hour => |s| ((s as i64).rem_euclid(SECONDS_PER_DAY) / 3600) as f64,
+        K::Minute => |s| (whole(s).rem_euclid(3600) / 60) as f64,
+        K::Hour => |s| (whole(s).rem_euclid(SECONDS_PER_DAY) / 3600) as f64,
         // The epoch was a Thursday; Sunday is 0.
         K::DayOfWeek => |s| (days_of(s) + 4).rem_euclid(7) as f64,
         K::DayOfMonth => |s| date(days_of(s)).day as f64,
@@ -89,6 +96,13 @@ mod tests {
         assert_eq!(part(K::DayOfWeek, leap), 4.0);
         assert_eq!(part(K::Hour, leap), 23.0);
         assert_eq!(part(K::Minute, leap), 59.0);
+        // What is no time at all is one second after the last one.
+        for nothing in [f64::NAN, f64::INFINITY, 1e300, i64::MIN as f64] {
+            assert_eq!(part(K::Year, nothing), 292_277_026_596.0);
+            assert_eq!(part(K::DayOfYear, nothing), 339.0);
+            assert_eq!(part(K::Hour, nothing), 15.0);
+            assert_eq!(part(K::Minute, nothing), 30.0);
+        }
         // 1969-12-31 23:59:59
         assert_eq!(part(K::Year, -1.0), 1969.0);
         assert_eq!(part(K::DayOfYear, -1.0), 365.0);

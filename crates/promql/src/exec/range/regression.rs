@@ -46,6 +46,15 @@ pub(super) fn predict_linear(window: &Window<'_>) -> Option<f64> {
     Some(line.slope * window.params[0] + line.intercept)
 }
 
+/// Says what is wrong with the factors of smoothing, if anything is.
+pub(super) fn invalid_factor(params: &[f64; 2]) -> Option<String> {
+    let names = [("smoothing", "sf"), ("trend", "tf")];
+    let mut factors = names.into_iter().zip(params);
+    let ((name, short), value) = factors.find(|(_, value)| **value <= 0.0 || **value >= 1.0)?;
+    let value = if value.is_finite() { format!("{value:.6}") } else { model::float::format_plain(*value) };
+    Some(format!("invalid {name} factor. Expected: 0 < {short} < 1, got: {value}"))
+}
+
 /// Holt's linear method; the parameters are the smoothing and the trend factor.
 pub(super) fn double_exponential_smoothing(window: &Window<'_>) -> Option<f64> {
     let values = window.values;
