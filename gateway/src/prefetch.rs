@@ -50,11 +50,11 @@ impl Prefetch {
 /// Returns the blocks that `own` owns and that were not known, and remembers exactly the blocks that there are.
 fn take_new(state: &ControlState, own: Option<NodeId>, known: &mut BTreeSet<BlockId>) -> Vec<BlockMeta> {
     let gateways: Vec<NodeId> = state.live(Role::Gateway).map(|member| member.node).collect();
-    let is_own = |id: BlockId| {
-        let owner = rendezvous::owner(&id.0.to_be_bytes(), gateways.iter().copied());
+    let is_own = |meta: &BlockMeta| {
+        let owner = rendezvous::of_shard(meta.shard, gateways.iter().copied()).first().copied();
         owner.is_some() && owner == own
     };
-    let new = state.catalogue.active().filter(|meta| !known.contains(&meta.id) && is_own(meta.id));
+    let new = state.catalogue.active().filter(|meta| !known.contains(&meta.id) && is_own(meta));
     let new = new.cloned().collect();
     *known = state.catalogue.iter().map(|entry| entry.meta.id).collect();
     new

@@ -6,6 +6,7 @@ use axum::Router;
 use block::ObjectStoreReader;
 use cluster::ControlState;
 use object_store::ObjectStore;
+use promql::Engine;
 use proto::connect::MESSAGE_BYTES_MAX;
 use proto::store::store_server::StoreServer;
 use service::Context;
@@ -29,7 +30,8 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Takes over what an earlier run cached. The session need not have joined yet.
+    /// Takes over what an earlier run cached. The session need not have joined yet. `engine` evaluates parts of queries over
+    /// blocks, within its own limits.
     ///
     /// A cache directory that cannot be used is logged, and the gateway works without it.
     ///
@@ -40,10 +42,11 @@ impl Gateway {
         context: &Context,
         session: Arc<Session>,
         objects: Arc<dyn ObjectStore>,
+        engine: Engine,
     ) -> Result<Self, GatewayError> {
         let catalogue = session.watch();
         let own_node = Arc::new(move || session.membership().map(|membership| membership.node));
-        Self::over(config, context, catalogue, own_node, objects).await
+        Self::over(config, context, catalogue, own_node, objects, engine).await
     }
 
     async fn over(
@@ -52,6 +55,7 @@ impl Gateway {
         catalogue: watch::Receiver<Arc<ControlState>>,
         own_node: OwnNode,
         objects: Arc<dyn ObjectStore>,
+        engine: Engine,
     ) -> Result<Self, GatewayError> {
         if config.selects_in_flight_max == 0 {
             return Err(GatewayError::ZeroLimit { key: "selects_in_flight_max" });
@@ -69,6 +73,7 @@ impl Gateway {
             select_bytes_max: config.select_bytes_max,
             select_series_max: config.select_series_max,
             metrics,
+            engine,
         };
         Ok(Self { context: context.clone(), service, own_node })
     }

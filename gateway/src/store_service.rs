@@ -10,19 +10,22 @@ use bytes::Bytes;
 use cluster::ControlState;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 use model::{BlockId, BlockMeta, ErrorKind, Matcher, TimeRange};
+use promql::Engine;
 use proto::connect::MESSAGE_BYTES_MAX;
 use proto::convert::{matchers_from_wire, metadata_to_wire};
 use proto::error::status;
 use proto::store::scope::Of;
 use proto::store::store_server::Store;
 use proto::store::{
-    LabelsRequest, MetadataRequest, MetadataResponse, Scope, SelectFrame, SelectRequest, SeriesResponse,
-    StringsResponse,
+    EvaluateFrame, EvaluateRequest, LabelsRequest, MetadataRequest, MetadataResponse, Scope, SelectFrame,
+    SelectRequest, SeriesResponse, StringsResponse,
 };
+use selection::{External, Selector};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tonic::{Request, Response, Status};
 
 use crate::blocks::Blocks;
+use crate::evaluate::BlocksOfRequest;
 use crate::fault::Faults;
 use crate::frames::{Frames, size_bytes};
 use crate::metrics::{GatewayMetrics, MethodLabel};
@@ -44,6 +47,8 @@ pub(crate) struct StoreService {
     pub(crate) select_bytes_max: u64,
     pub(crate) select_series_max: usize,
     pub(crate) metrics: GatewayMetrics,
+    /// Evaluates parts of queries.
+    pub(crate) engine: Engine,
 }
 
 /// What all label requests have in common.
@@ -149,6 +154,26 @@ impl StoreService {
         Ok(Box::pin(stream::iter(frames)))
     }
 
+    async fn evaluate_frames(&self, request: EvaluateRequest) -> Result<EvaluateStream, Status> {
+        let EvaluateRequest { scope, fragment, external_labels, series_limit } = request;
+        let data = BlocksOfRequest {
+            metas: self.metas(scope).await?,
+            blocks: Arc::clone(&self.blocks),
+            faults: self.faults(),
+            external: External::new(&external_labels.into_iter().collect()),
+            series_max: if series_limit == 0 { self.select_series_max } else { series_limit as usize },
+            bytes_max: self.select_bytes_max,
+        };
+        let in_flight = self.place().await;
+        let frames = self.engine.evaluate_fragment(Arc::new(Selector(data)), &fragment).await;
+        let frames = frames.map_err(|error| status(error.kind(), error.to_string()))?;
+        let frames = frames.into_iter().flatten().map(move |frame| {
+            let _held_until_the_last_frame = &in_flight;
+            Ok(EvaluateFrame { frame })
+        });
+        Ok(Box::pin(stream::iter(frames)))
+    }
+
     /// Asks every block on a blocking thread, some at a time, and returns the union of the answers, cut to the limit.
     async fn gather<T: Ord + Send + 'static>(
         &self,
@@ -204,15 +229,22 @@ fn strings(values: BTreeSet<String>) -> Result<StringsResponse, Status> {
     Ok(StringsResponse { values: values.into_iter().collect() })
 }
 
+type EvaluateStream = Pin<Box<dyn Stream<Item = Result<EvaluateFrame, Status>> + Send>>;
 type SelectStream = Pin<Box<dyn Stream<Item = Result<SelectFrame, Status>> + Send>>;
 
 #[tonic::async_trait]
 impl Store for StoreService {
+    type EvaluateStream = EvaluateStream;
     type SelectStream = SelectStream;
 
     async fn select(&self, request: Request<SelectRequest>) -> Result<Response<SelectStream>, Status> {
         let frames = self.select_frames(request.into_inner()).await;
         self.count("select", frames)
+    }
+
+    async fn evaluate(&self, request: Request<EvaluateRequest>) -> Result<Response<EvaluateStream>, Status> {
+        let frames = self.evaluate_frames(request.into_inner()).await;
+        self.count("evaluate", frames)
     }
 
     async fn label_names(

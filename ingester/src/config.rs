@@ -6,6 +6,7 @@ use std::time::Duration;
 use cluster::ClusterSettings;
 use cluster::command::FirstIngester;
 use object_store::ObjectStore;
+use promql::Engine;
 
 /// Typed configuration, validated by whoever makes it.
 #[derive(Clone)]
@@ -26,6 +27,8 @@ pub struct IngesterConfig {
     pub future_ms_max: i64,
     /// How long a published window stays readable in the head, so that queries pinned before the publication end in peace.
     pub publish_grace: Duration,
+    /// Evaluates parts of queries over the heads led here, within its own limits.
+    pub engine: Engine,
 }
 
 impl IngesterConfig {

@@ -14,6 +14,7 @@ mod config;
 mod control;
 mod data_dir;
 mod error;
+mod evaluate;
 mod ingest_service;
 mod metrics;
 mod raft_service;

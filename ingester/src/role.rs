@@ -129,7 +129,11 @@ impl Ingester {
             metrics: self.metrics.clone(),
             shutdown: self.context.shutdown(),
         };
-        let store = StoreService { shards: self.shards.clone(), addresses: self.addresses.clone() };
+        let store = StoreService {
+            shards: self.shards.clone(),
+            addresses: self.addresses.clone(),
+            engine: self.config.engine.clone(),
+        };
         let limit = MESSAGE_BYTES_MAX;
         Routes::new(RaftServer::new(raft).max_decoding_message_size(limit).max_encoding_message_size(limit))
             .add_service(ControlServer::new(control).max_encoding_message_size(limit))

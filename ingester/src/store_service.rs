@@ -1,4 +1,4 @@
-//! Reads from the heads led here.
+//! Reads from the heads led here, and evaluations over them.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -6,20 +6,23 @@ use std::sync::Arc;
 use futures::Stream;
 use head::{Head, HeadError, HeadSeries, Selection};
 use model::{ErrorKind, Matcher, ShardId, TimeRange};
+use promql::Engine;
 use proto::convert::{matchers_from_wire, metadata_to_wire};
 use proto::error::{not_leader, status};
 use proto::frame::FrameBuilder;
 use proto::store::scope::Of;
 use proto::store::store_server::Store;
 use proto::store::{
-    LabelsRequest, MetadataRequest, MetadataResponse, Scope, SelectFrame, SelectRequest, SeriesResponse,
-    ShardScope, StringsResponse,
+    EvaluateFrame, EvaluateRequest, LabelsRequest, MetadataRequest, MetadataResponse, Scope, SelectFrame,
+    SelectRequest, SeriesResponse, ShardScope, StringsResponse,
 };
+use selection::{External, Selector};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use crate::control::service::consensus_status;
+use crate::evaluate::HeadsOfRequest;
 use crate::shard::Shards;
 use crate::transport::Addresses;
 
@@ -34,14 +37,34 @@ const SERIES_MAX: usize = 5_000_000;
 pub(crate) struct StoreService {
     pub(crate) shards: Arc<Shards>,
     pub(crate) addresses: Arc<Addresses>,
+    /// Evaluates parts of queries.
+    pub(crate) engine: Engine,
 }
 
 impl StoreService {
     /// Returns the head of a shard once it is sure that this node leads it and has applied all that was acknowledged.
     async fn head(&self, scope: Option<Scope>) -> Result<(Arc<Head>, i64), Status> {
-        let Some(Of::Shard(ShardScope { shard, from_ms })) = scope.and_then(|scope| scope.of) else {
-            return Err(status(ErrorKind::Invalid, "an ingester answers for shards; the request names none"));
+        match scope.and_then(|scope| scope.of) {
+            Some(Of::Shard(shard)) => self.head_of(shard).await,
+            _ => Err(status(ErrorKind::Invalid, "an ingester answers for a shard; the request names none")),
+        }
+    }
+
+    /// Returns the heads of all shards that a request names.
+    async fn heads(&self, scope: Option<Scope>) -> Result<Vec<(Arc<Head>, i64)>, Status> {
+        let shards = match scope.and_then(|scope| scope.of) {
+            Some(Of::Shard(shard)) => vec![shard],
+            Some(Of::Shards(shards)) => shards.shards,
+            _ => Vec::new(),
         };
+        if shards.is_empty() || shards.len() > self.shards.list().len() {
+            let text = "an ingester evaluates over shards that it has; the request names none or others";
+            return Err(status(ErrorKind::Invalid, text));
+        }
+        futures::future::try_join_all(shards.into_iter().map(|shard| self.head_of(shard))).await
+    }
+
+    async fn head_of(&self, ShardScope { shard, from_ms }: ShardScope) -> Result<(Arc<Head>, i64), Status> {
         let replica = self.shards.get(ShardId(shard)).ok_or_else(|| not_leader(None))?;
         let barrier = replica.group.read_barrier().await;
         barrier.map_err(|error| consensus_status(&error, |node| self.addresses.get(node)))?;
@@ -55,7 +78,7 @@ fn head_status(error: HeadError) -> Status {
 
 /// Runs CPU-bound work on a head away from the async threads. Fails when the head no longer holds all from `from_ms` on: a
 /// window that was dropped meanwhile is in blocks that the caller's view does not know.
-async fn on_head<T: Send + 'static>(
+pub(crate) async fn on_head<T: Send + 'static>(
     head: Arc<Head>,
     from_ms: i64,
     work: impl FnOnce(&Head) -> Result<T, HeadError> + Send + 'static,
@@ -86,6 +109,7 @@ fn limit_of(limit: u64) -> Option<usize> {
 #[tonic::async_trait]
 impl Store for StoreService {
     type SelectStream = Pin<Box<dyn Stream<Item = Result<SelectFrame, Status>> + Send>>;
+    type EvaluateStream = Pin<Box<dyn Stream<Item = Result<EvaluateFrame, Status>> + Send>>;
 
     async fn select(&self, request: Request<SelectRequest>) -> Result<Response<Self::SelectStream>, Status> {
         let request = request.into_inner();
@@ -105,6 +129,22 @@ impl Store for StoreService {
             }
         });
         Ok(Response::new(Box::pin(ReceiverStream::new(stream))))
+    }
+
+    async fn evaluate(
+        &self,
+        request: Request<EvaluateRequest>,
+    ) -> Result<Response<Self::EvaluateStream>, Status> {
+        let EvaluateRequest { scope, fragment, external_labels, series_limit } = request.into_inner();
+        let data = HeadsOfRequest {
+            heads: self.heads(scope).await?,
+            external: Arc::new(External::new(&external_labels.into_iter().collect())),
+            series_max: limit_of(series_limit).unwrap_or(SERIES_MAX),
+        };
+        let frames = self.engine.evaluate_fragment(Arc::new(Selector(data)), &fragment).await;
+        let frames = frames.map_err(|error| status(error.kind(), error.to_string()))?;
+        let frames = frames.into_iter().flatten().map(|frame| Ok(EvaluateFrame { frame }));
+        Ok(Response::new(Box::pin(futures::stream::iter(frames))))
     }
 
     async fn label_names(

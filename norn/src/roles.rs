@@ -16,6 +16,7 @@ use ::ingester::Ingester;
 use axum::Router;
 use cluster::Role;
 use object_store::ObjectStore;
+use promql::Engine;
 use proto::connect::Connector;
 use service::Context;
 use session::{Session, SessionConfig, SessionError, Writer, WriterConfig, WriterMetrics};
@@ -80,8 +81,15 @@ struct Part {
 /// # Errors
 /// One line, when a role cannot be.
 pub(crate) async fn build(settings: &Settings, place: Place, context: &Context) -> Result<Built, Fault> {
-    let builder =
-        Builder { settings, place, context, connector: Connector::default(), writer: OnceLock::new() };
+    let engine = Engine::new(querier::engine(settings));
+    let builder = Builder {
+        settings,
+        place,
+        context,
+        connector: Connector::default(),
+        writer: OnceLock::new(),
+        engine,
+    };
     let mut built = Built::default();
     match settings.mode {
         Mode::Role(role) => {
@@ -130,6 +138,8 @@ struct Builder<'a> {
     context: &'a Context,
     connector: Connector,
     writer: OnceLock<Arc<Writer>>,
+    /// Evaluates for all roles of this process, within one memory.
+    engine: Engine,
 }
 
 impl Builder<'_> {

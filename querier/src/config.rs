@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use api::{ProcessStatus, QueryLimits};
-use promql::EngineConfig;
+use promql::{Engine, EngineConfig};
 
 /// What a querier is told.
 #[derive(Clone, Debug)]
 pub struct QuerierConfig {
-    /// What holds for all queries.
-    pub engine: EngineConfig,
+    /// Evaluates all queries.
+    pub engine: Engine,
     /// How many queries run at once, and how long others wait.
     pub queries: QueryLimits,
     /// The most series of one select.
@@ -24,7 +24,7 @@ impl Default for QuerierConfig {
     /// The defaults of its parts, 1,000,000 series, and patience for an election and a half.
     fn default() -> Self {
         Self {
-            engine: EngineConfig::default(),
+            engine: Engine::new(EngineConfig::default()),
             queries: QueryLimits::default(),
             series_max: 1_000_000,
             leader_patience: Duration::from_secs(5),

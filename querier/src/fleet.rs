@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use cluster::{ControlState, Role};
 use futures::future::{join_all, try_join_all};
-use model::{BlockId, ErrorKind, NodeId, ShardId};
+use model::{ErrorKind, NodeId, ShardId};
 use parking_lot::Mutex;
 use proto::connect::{Channel, MESSAGE_BYTES_MAX};
 use proto::error::{kind_of_status, leader_address};
@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use tonic::Status;
 
 use crate::metrics::QuerierMetrics;
-use crate::plan::{HeadScope, Plan, assign};
+use crate::plan::{HeadScope, Plan, ShardBlock, assign};
 
 /// The pause before the next attempt when nobody knew a leader, or no gateway was left.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
@@ -117,7 +117,12 @@ impl Fleet {
     }
 
     /// Asks a shard's leader, wherever it is.
-    async fn ask_head<T, F, Fut>(&self, version: u64, head: HeadScope, call: &F) -> Result<T, StorageError>
+    pub(crate) async fn ask_head<T, F, Fut>(
+        &self,
+        version: u64,
+        head: HeadScope,
+        call: &F,
+    ) -> Result<T, StorageError>
     where
         F: Fn(StoreClient<Channel>, Scope) -> Fut,
         Fut: Future<Output = Result<T, CallError>>,
@@ -163,7 +168,7 @@ impl Fleet {
     }
 
     /// Returns whom to ask for a shard: its last known leader, else one replica after the other, live ones first.
-    fn candidate(&self, shard: ShardId, attempt: usize) -> Option<String> {
+    pub(crate) fn candidate(&self, shard: ShardId, attempt: usize) -> Option<String> {
         if let Some(leader) = self.leaders.lock().get(&shard) {
             return Some(leader.clone());
         }
@@ -178,7 +183,7 @@ impl Fleet {
     async fn ask_blocks<T, F, Fut>(
         &self,
         version: u64,
-        blocks: &[BlockId],
+        blocks: &[ShardBlock],
         call: &F,
     ) -> Result<Vec<T>, StorageError>
     where
@@ -225,12 +230,12 @@ impl Fleet {
     }
 
     /// Asks one gateway. The inner error is worth another gateway.
-    async fn ask_gateway<T, F, Fut>(
+    pub(crate) async fn ask_gateway<T, F, Fut>(
         &self,
         version: u64,
         state: &ControlState,
         node: NodeId,
-        blocks: &[BlockId],
+        blocks: &[ShardBlock],
         call: &F,
     ) -> Result<Result<T, String>, StorageError>
     where
@@ -238,7 +243,7 @@ impl Fleet {
         Fut: Future<Output = Result<T, CallError>>,
     {
         let Some(member) = state.members.get(&node) else { return Ok(Err(format!("node {node} left"))) };
-        let ids = blocks.iter().map(ToString::to_string).collect();
+        let ids = blocks.iter().map(|block| block.id.to_string()).collect();
         let scope = Scope { catalogue_version: version, of: Some(Of::Blocks(BlockScope { ids })) };
         let name = || format!("gateway {} at {}", member.name, member.grpc_address);
         match call(self.client(&member.grpc_address)?, scope).await {
@@ -256,14 +261,14 @@ impl Fleet {
         }
     }
 
-    fn client(&self, address: &str) -> Result<StoreClient<Channel>, StorageError> {
+    pub(crate) fn client(&self, address: &str) -> Result<StoreClient<Channel>, StorageError> {
         let channel = self.session.connector().channel(address);
         let channel = channel.map_err(|text| StorageError::new(ErrorKind::Internal, text))?;
         Ok(StoreClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX))
     }
 }
 
-fn gateways(state: &ControlState, failed: &BTreeSet<NodeId>) -> Vec<NodeId> {
+pub(crate) fn gateways(state: &ControlState, failed: &BTreeSet<NodeId>) -> Vec<NodeId> {
     state.live(Role::Gateway).map(|member| member.node).filter(|node| !failed.contains(node)).collect()
 }
 

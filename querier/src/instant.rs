@@ -12,7 +12,9 @@ use proto::query::{InstantRequest, InstantResponse, Sample};
 use session::Session;
 use tonic::{Request, Response, Status};
 
-use crate::external::External;
+use selection::External;
+
+use crate::view::external_of;
 
 /// Answers instant queries, complete or not at all: a rule must not record a part of the truth.
 ///
@@ -30,7 +32,7 @@ impl Query for InstantService {
             async |data, options| Ok(self.queries.engine().instant(data, &query, time_ms, &options).await?);
         let result = self.queries.run(&query, Completeness::Strict, QueryOptions::default(), run).await;
         let (result, _) = result.map_err(|error: ApiError| status(error.kind(), error.to_string()))?;
-        let external = External::of(&self.session.state());
+        let external = external_of(&self.session.state());
         let samples = samples(result.value, &external)?;
         Ok(Response::new(InstantResponse { samples, warnings: result.warnings }))
     }

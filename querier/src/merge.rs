@@ -1,50 +1,4 @@
-//! Many answers into one: series by labels, lists by value. Pure.
-
-use std::sync::Arc;
-
-use chunk::EncodedChunk;
-use model::{LabelSet, Matcher};
-use storage::Series;
-
-use crate::external::External;
-use crate::source::ChunkSource;
-
-/// One series of one answer.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct PartSeries {
-    pub(crate) labels: LabelSet,
-    pub(crate) chunks: Vec<EncodedChunk>,
-}
-
-/// Merges answers, each sorted by labels, into the series of one selector: sorted, each label set once, external labels
-/// attached, and only those that the selector means. Chunks of one series keep the order of the answers.
-pub(crate) fn merge_series(
-    parts: Vec<Vec<PartSeries>>,
-    external: &External,
-    matchers: &[Matcher],
-) -> Vec<Series> {
-    let mut all: Vec<PartSeries> = parts.into_iter().flatten().collect();
-    if !external.is_empty() {
-        all.iter_mut().for_each(|series| series.labels = external.attach(&series.labels));
-        if external.concerns(matchers) {
-            all.retain(|series| External::accepts(matchers, &series.labels));
-        }
-    }
-    // The standard sort finds the sorted runs that the answers are.
-    all.sort_by(|a, b| a.labels.cmp(&b.labels));
-    let mut merged: Vec<PartSeries> = Vec::with_capacity(all.len());
-    for series in all {
-        match merged.last_mut() {
-            Some(last) if last.labels == series.labels => last.chunks.extend(series.chunks),
-            _ => merged.push(series),
-        }
-    }
-    let finish = |PartSeries { labels, chunks }: PartSeries| Series {
-        labels: labels.clone(),
-        samples: Arc::new(ChunkSource { labels, chunks }),
-    };
-    merged.into_iter().map(finish).collect()
-}
+//! Lists of many answers into one. Pure.
 
 /// Merges lists into one that is sorted, each value once.
 pub(crate) fn merge_values<T: Ord>(parts: impl IntoIterator<Item = Vec<T>>) -> Vec<T> {
@@ -63,52 +17,7 @@ pub(crate) fn truncate<T>(values: &mut Vec<T>, limit: Option<usize>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use model::TimeRange;
-    use storage::Samples;
-
     use super::*;
-
-    fn part(labels: &[(&str, &str)], times: &[i64]) -> PartSeries {
-        let values: Vec<f64> = times.iter().map(|t| *t as f64).collect();
-        PartSeries {
-            labels: LabelSet::from_pairs(labels.iter().copied()),
-            chunks: vec![chunk::encode(times, &values)],
-        }
-    }
-
-    fn shown(series: &[Series]) -> Vec<(String, Vec<i64>)> {
-        let read = |series: &Series| {
-            let mut samples = Samples::default();
-            series.samples.read(TimeRange::ALL, &mut samples).unwrap();
-            (series.labels.to_string(), samples.timestamps)
-        };
-        series.iter().map(read).collect()
-    }
-
-    #[test]
-    fn a_series_of_head_and_block_is_one() {
-        let block = vec![part(&[("a", "1")], &[1, 2]), part(&[("a", "2")], &[1])];
-        let head = vec![part(&[("a", "1")], &[3]), part(&[("a", "1"), ("b", "1")], &[3])];
-        let merged = merge_series(vec![block, head], &External::default(), &[]);
-        let expected =
-            [(r#"{a="1"}"#, vec![1, 2, 3]), (r#"{a="1", b="1"}"#, vec![3]), (r#"{a="2"}"#, vec![1])];
-        assert_eq!(shown(&merged), expected.map(|(labels, times)| (labels.to_owned(), times)));
-    }
-
-    #[test]
-    fn external_labels_may_change_the_order_and_are_matched() {
-        let external = External::new(&[("c".to_owned(), "x".to_owned())].into());
-        let answer = vec![
-            part(&[("a", "1")], &[1]),
-            part(&[("a", "1"), ("b", "1")], &[1]),
-            part(&[("a", "1"), ("c", "own")], &[1]),
-        ];
-        let merged = merge_series(vec![answer.clone()], &external, &[]);
-        let labels: Vec<_> = merged.iter().map(|series| series.labels.to_string()).collect();
-        assert_eq!(labels, [r#"{a="1", b="1", c="x"}"#, r#"{a="1", c="own"}"#, r#"{a="1", c="x"}"#]);
-        let merged = merge_series(vec![answer], &external, &[Matcher::equal("c", "own")]);
-        assert_eq!(shown(&merged), [(r#"{a="1", c="own"}"#.to_owned(), vec![1])]);
-    }
 
     #[test]
     fn lists_are_sorted_and_cut() {

@@ -3,10 +3,10 @@
 //! A shard's blocks hold everything before the end of its newest published window, its head the rest; the split comes from
 //! the catalogue, never from a clock.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cluster::{ControlState, rendezvous};
-use model::{BlockId, ErrorKind, NodeId, ShardId, TimeRange};
+use model::{BlockId, BlockMeta, ErrorKind, NodeId, ShardId, TimeRange};
 use storage::StorageError;
 
 /// One shard's head, from where the shard's blocks end.
@@ -17,13 +17,28 @@ pub(crate) struct HeadScope {
     pub(crate) from_ms: i64,
 }
 
+/// One block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ShardBlock {
+    pub(crate) shard: ShardId,
+    pub(crate) id: BlockId,
+}
+
 /// Everything that may hold samples of a range.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Plan {
     /// In the order of shards.
     pub(crate) heads: Vec<HeadScope>,
     /// In the order of ids.
-    pub(crate) blocks: Vec<BlockId>,
+    pub(crate) blocks: Vec<ShardBlock>,
+}
+
+impl Plan {
+    /// Leaves only some shards.
+    pub(crate) fn retain(&mut self, shards: &BTreeSet<ShardId>) {
+        self.heads.retain(|head| shards.contains(&head.shard));
+        self.blocks.retain(|block| shards.contains(&block.shard));
+    }
 }
 
 /// Makes the plan for a closed range.
@@ -38,7 +53,8 @@ pub(crate) fn plan(state: &ControlState, range: TimeRange) -> Result<Plan, Stora
     }
     let head = |shard| HeadScope { shard, from_ms: state.catalogue.published_until_ms(shard) };
     let heads = state.shard_ids().map(head).filter(|head| head.from_ms <= range.end.0 && !range.is_empty());
-    let blocks = state.catalogue.active_in(range).map(|meta| meta.id);
+    let block = |meta: &BlockMeta| ShardBlock { shard: meta.shard, id: meta.id };
+    let blocks = state.catalogue.active_in(range).map(block);
     Ok(Plan { heads: heads.collect(), blocks: blocks.collect() })
 }
 
@@ -54,16 +70,16 @@ pub(crate) fn metadata_plan(state: &ControlState) -> Result<Plan, StorageError> 
         let entry = newest.entry(meta.shard).or_insert(candidate);
         *entry = (*entry).max(candidate);
     }
-    all.blocks = newest.into_values().map(|(_, id)| id).collect();
+    all.blocks = newest.into_iter().map(|(shard, (_, id))| ShardBlock { shard, id }).collect();
     Ok(all)
 }
 
-/// Gives each block to its owner among the gateways; empty when there is no gateway.
-pub(crate) fn assign(blocks: &[BlockId], gateways: &[NodeId]) -> BTreeMap<NodeId, Vec<BlockId>> {
-    let mut shares: BTreeMap<NodeId, Vec<BlockId>> = BTreeMap::new();
+/// Gives each block to its shard's owner among the gateways; empty when there is no gateway.
+pub(crate) fn assign(blocks: &[ShardBlock], gateways: &[NodeId]) -> BTreeMap<NodeId, Vec<ShardBlock>> {
+    let mut shares: BTreeMap<NodeId, Vec<ShardBlock>> = BTreeMap::new();
     for block in blocks {
-        if let Some(owner) = rendezvous::owner(&block.0.to_be_bytes(), gateways.iter().copied()) {
-            shares.entry(owner).or_default().push(*block);
+        if let Some(owner) = rendezvous::of_shard(block.shard, gateways.iter().copied()).first() {
+            shares.entry(*owner).or_default().push(*block);
         }
     }
     shares
@@ -72,7 +88,7 @@ pub(crate) fn assign(blocks: &[BlockId], gateways: &[NodeId]) -> BTreeMap<NodeId
 #[cfg(test)]
 mod tests {
     use cluster::{Command, ShardMap};
-    use model::{BlockMeta, BlockRange, ObjectMeta};
+    use model::{BlockRange, ObjectMeta};
 
     use super::*;
 
@@ -102,7 +118,7 @@ mod tests {
     fn check(state: &ControlState, range: (i64, i64), heads: &[(u32, i64)], blocks: &[u128]) {
         let plan = plan(state, TimeRange::new(range.0, range.1)).unwrap();
         let actual: Vec<_> = plan.heads.iter().map(|head| (head.shard.0, head.from_ms)).collect();
-        let ids: Vec<_> = plan.blocks.iter().map(|id| id.0).collect();
+        let ids: Vec<_> = plan.blocks.iter().map(|block| block.id.0).collect();
         assert_eq!((actual.as_slice(), ids.as_slice()), (heads, blocks), "{range:?}");
     }
 
@@ -123,12 +139,14 @@ mod tests {
         let state = state_with(&[(10, 1, 0, 100), (11, 1, 100, 200), (20, 2, 0, 100)]);
         let plan = metadata_plan(&state).unwrap();
         assert_eq!(plan.heads.len(), 2);
-        assert_eq!(plan.blocks, [BlockId(11), BlockId(20)]);
+        let block = |shard, id| ShardBlock { shard: ShardId(shard), id: BlockId(id) };
+        assert_eq!(plan.blocks, [block(1, 11), block(2, 20)]);
     }
 
     #[test]
     fn a_gateway_that_leaves_moves_only_its_own_blocks() {
-        let blocks: Vec<_> = (0..100).map(BlockId).collect();
+        let block = |id: u32| ShardBlock { shard: ShardId(id % 50), id: BlockId(u128::from(id)) };
+        let blocks: Vec<_> = (0..100).map(block).collect();
         let before = assign(&blocks, &[1, 2, 3].map(NodeId));
         let after = assign(&blocks, &[1, 3].map(NodeId));
         assert_eq!(before.values().map(Vec::len).sum::<usize>(), 100);

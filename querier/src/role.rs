@@ -10,7 +10,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use api::{NoRules, Queries, QueryApi, QueryPorts};
 use axum::Router;
-use promql::Engine;
 use proto::query::query_server::QueryServer;
 use service::{Context, ReadyGate};
 use session::Session;
@@ -41,19 +40,20 @@ impl Querier {
         context: &Context,
         session: Arc<Session>,
     ) -> Result<Self, QuerierError> {
+        let limit = config.engine.config();
         let limits = [
             ("query.max-concurrency", config.queries.concurrency_max as u64),
             ("query.max-queued", config.queries.queued_max as u64),
             ("query.max-series", config.series_max as u64),
-            ("query.max-memory-bytes", config.engine.memory_bytes_max),
-            ("query.max-total-memory-bytes", config.engine.memory_bytes_total_max),
-            ("query.max-samples", config.engine.samples_max),
+            ("query.max-memory-bytes", limit.memory_bytes_max),
+            ("query.max-total-memory-bytes", limit.memory_bytes_total_max),
+            ("query.max-samples", limit.samples_max),
         ];
         if let Some((name, _)) = limits.into_iter().find(|(_, limit)| *limit == 0) {
             return Err(QuerierError::ZeroLimit { name });
         }
         let concurrency_max = config.queries.concurrency_max;
-        let engine = Arc::new(Engine::new(config.engine.clone()));
+        let engine = Arc::new(config.engine.clone());
         let metrics = context
             .metrics()
             .register(|registry| QuerierMetrics::register(registry, concurrency_max, &engine));

@@ -8,12 +8,11 @@ use proto::error::status;
 use proto::frame::{WireChunk, read_frame};
 use proto::store::store_client::StoreClient;
 use proto::store::{SelectFrame, SelectRequest};
+use selection::PartSeries;
 use storage::{QueryMemory, Reservation, StorageError};
 use tonic::Status;
 
 use crate::fleet::{CallError, SILENCE_MAX};
-use crate::merge::PartSeries;
-use crate::source::ChunkSource;
 
 /// What one peer answered, and the memory it takes.
 pub(crate) struct Selected {
@@ -56,7 +55,7 @@ pub(crate) fn labels_from_wire(bytes: &[u8]) -> Result<LabelSet, StorageError> {
 /// Returns what a frame's series take until the query ends: the frame's bytes, which chunks share, and labels of their own.
 fn size_bytes(frame: &SelectFrame) -> u64 {
     let labels: u64 = frame.labels_sizes.iter().map(|size| u64::from(*size)).sum();
-    let series = frame.labels_sizes.len() * (size_of::<ChunkSource>() + size_of::<storage::Series>());
+    let series = frame.labels_sizes.len() * PartSeries::OVERHEAD_BYTES;
     let chunks = frame.chunk_sizes.len() * size_of::<EncodedChunk>();
     labels + (frame.data.len() + series + chunks) as u64
 }

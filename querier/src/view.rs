@@ -6,17 +6,20 @@ use std::sync::Arc;
 use api::{Completeness, TRUNCATED, ViewSource};
 use async_trait::async_trait;
 use cluster::ControlState;
-use model::{ErrorKind, LabelSet, MatchOp, Matcher, MetricMetadata};
+use model::{ErrorKind, LabelSet, MatchOp, Matcher, MetricMetadata, ShardId, TimeRange};
 use proto::connect::Channel;
 use proto::convert::{matchers_to_wire, metadata_from_wire};
 use proto::store::store_client::StoreClient;
 use proto::store::{self as wire, LabelsRequest, MetadataRequest};
-use storage::{LabelRequest, Labelled, QueryMemory, Queryable, SelectRequest, SeriesSet, StorageError};
+use selection::{External, PartSeries, merge_series};
+use storage::{
+    Division, LabelRequest, Labelled, QueryMemory, Queryable, SelectRequest, SeriesSet, StorageError,
+};
 
-use crate::external::External;
 use crate::fleet::{Answers, CallError, Fleet};
-use crate::merge::{PartSeries, merge_series, merge_values, truncate};
-use crate::plan::{metadata_plan, plan};
+use crate::merge::{merge_values, truncate};
+use crate::plan::{Plan, metadata_plan, plan};
+use crate::push;
 use crate::select::{Selected, in_time, labels_from_wire, select};
 
 /// Answers of more series are merged off the async threads.
@@ -31,28 +34,33 @@ pub(crate) struct Views {
 impl ViewSource for Views {
     fn view(&self, completeness: Completeness) -> Arc<dyn Queryable> {
         let state = self.fleet.session.state();
-        let external = state
-            .settings
-            .as_ref()
-            .map(|settings| External::new(&settings.external_labels))
-            .unwrap_or_default();
+        let external = external_of(&state);
         Arc::new(View {
             fleet: Arc::clone(&self.fleet),
             series_max: self.series_max,
             state,
             external: Arc::new(external),
             partial: completeness == Completeness::Partial,
+            shards: None,
         })
     }
 }
 
+/// Returns the external labels of a cluster; none before it was founded.
+pub(crate) fn external_of(state: &ControlState) -> External {
+    state.settings.as_ref().map(|settings| External::new(&settings.external_labels)).unwrap_or_default()
+}
+
 /// One pinned view.
-struct View {
-    fleet: Arc<Fleet>,
-    series_max: usize,
-    state: Arc<ControlState>,
-    external: Arc<External>,
-    partial: bool,
+#[derive(Clone)]
+pub(crate) struct View {
+    pub(crate) fleet: Arc<Fleet>,
+    pub(crate) series_max: usize,
+    pub(crate) state: Arc<ControlState>,
+    pub(crate) external: Arc<External>,
+    pub(crate) partial: bool,
+    /// Only these, when not all.
+    pub(crate) shards: Option<Arc<BTreeSet<ShardId>>>,
 }
 
 /// Which of the two list calls.
@@ -64,13 +72,20 @@ enum List<'a> {
 
 impl View {
     /// Asks everyone; when the view turns out to be too old, a newer state is there by the time that is answered.
-    async fn settle<T>(&self, answer: Result<T, StorageError>) -> Result<T, StorageError> {
+    pub(crate) async fn settle<T>(&self, answer: Result<T, StorageError>) -> Result<T, StorageError> {
         if let Err(error) = &answer
             && error.kind == ErrorKind::Conflict
         {
             self.fleet.await_newer(self.state.version).await;
         }
         answer
+    }
+
+    /// Returns whom to ask.
+    pub(crate) fn plan(&self, range: TimeRange) -> Result<Plan, StorageError> {
+        let mut plan = plan(&self.state, range)?;
+        self.shards.iter().for_each(|shards| plan.retain(shards));
+        Ok(plan)
     }
 
     fn labels_request(&self, request: &LabelRequest) -> LabelsRequest {
@@ -107,7 +122,7 @@ impl View {
                 Ok(answer.into_inner().values)
             }
         };
-        let plan = plan(&self.state, request.range)?;
+        let plan = self.plan(request.range)?;
         let answer = self.fleet.ask(self.state.version, &plan, self.partial, call).await;
         self.settle(answer).await
     }
@@ -123,7 +138,7 @@ impl View {
                 labels.map_err(CallError::Local)
             }
         };
-        let plan = plan(&self.state, request.range)?;
+        let plan = self.plan(request.range)?;
         let answer = self.fleet.ask(self.state.version, &plan, self.partial, call).await;
         self.settle(answer).await
     }
@@ -155,7 +170,7 @@ impl View {
             let request = LabelsRequest { scope: Some(scope), ..wire_request.clone() };
             async move { Ok(!in_time(client.series(request)).await?.into_inner().labels.is_empty()) }
         };
-        let plan = plan(&self.state, request.range)?;
+        let plan = self.plan(request.range)?;
         let answer = self.fleet.ask(self.state.version, &plan, self.partial, call).await;
         Ok(self.settle(answer).await?.parts.contains(&true))
     }
@@ -194,7 +209,7 @@ impl Queryable for View {
         let call = |client: StoreClient<Channel>, scope| {
             select(client, wire::SelectRequest { scope: Some(scope), ..base.clone() }, memory.clone())
         };
-        let plan = plan(&self.state, request.range)?;
+        let plan = self.plan(request.range)?;
         let answer = self.fleet.ask(self.state.version, &plan, self.partial, call).await;
         let Answers { parts, warnings } = self.settle(answer).await?;
         let mut held = memory.empty();
@@ -214,6 +229,10 @@ impl Queryable for View {
             return Err(StorageError::new(ErrorKind::LimitExceeded, text));
         }
         Ok(SeriesSet { series, warnings, memory: Some(Arc::new(held)) })
+    }
+
+    fn divisions(&self) -> Vec<Division> {
+        push::divisions(self)
     }
 
     async fn label_names(&self, request: &LabelRequest) -> Result<Labelled<String>, StorageError> {

@@ -4,9 +4,11 @@
 mod support;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use model::{MetricMetadata, MetricType};
+use promql::{Engine, EngineConfig};
 use proto::error::not_leader;
 use proto::query::InstantRequest;
 use proto::query::query_client::QueryClient;
@@ -48,7 +50,9 @@ fn impatient() -> QuerierConfig {
 #[tokio::test]
 async fn the_seam_between_head_and_block_does_not_show() {
     let (cluster, ingester, gateway) = two_shards(&[], QuerierConfig::default()).await;
-    let data = cluster.data("query_range?query=count_over_time(up[30s])&start=90&end=110&step=10").await;
+    let data = cluster
+        .data("query_range?query=count_over_time(up[30s])&start=90&end=110&step=10&pushdown=false")
+        .await;
     let expected = json!([
         {"metric": {"job": "a"}, "values": [[90, "2"], [100, "3"], [110, "3"]]},
         {"metric": {"job": "b"}, "values": [[90, "1"], [100, "1"], [110, "2"]]},
@@ -104,14 +108,20 @@ async fn leaders_are_followed_and_remembered() {
     follower.fail_once(not_leader(Some("ingester-2")));
     // One that knows no leader: the next replica is asked.
     follower.fail_once(not_leader(None));
-    assert_eq!(cluster.data("query?query=sum(up)&time=1").await["result"][0]["value"], json!([1, "1"]));
+    assert_eq!(
+        cluster.data("query?query=sum(up)&time=1&pushdown=false").await["result"][0]["value"],
+        json!([1, "1"])
+    );
     assert_eq!(follower.take_asked().len(), 2);
-    cluster.data("query?query=sum(up)&time=1").await;
+    cluster.data("query?query=sum(up)&time=1&pushdown=false").await;
     assert_eq!(follower.take_asked(), Vec::<String>::new());
     // The leader goes, comes back after an election, and the query waits for it.
     leader.fail_once(Status::unavailable("electing"));
     leader.fail_once(Status::unavailable("electing"));
-    assert_eq!(cluster.data("query?query=sum(up)&time=1").await["result"][0]["value"], json!([1, "1"]));
+    assert_eq!(
+        cluster.data("query?query=sum(up)&time=1&pushdown=false").await["result"][0]["value"],
+        json!([1, "1"])
+    );
 }
 
 #[tokio::test]
@@ -177,21 +187,17 @@ async fn a_query_whose_catalogue_is_too_old_starts_again_with_a_newer_one() {
 
 #[tokio::test]
 async fn limits_are_named() {
-    let with = |change: fn(&mut QuerierConfig)| {
-        let mut config = QuerierConfig::default();
+    let with = |change: fn(&mut EngineConfig)| {
+        let mut config = EngineConfig::default();
         change(&mut config);
-        config
+        QuerierConfig { engine: Engine::new(config), ..QuerierConfig::default() }
     };
+    let few_series = QuerierConfig { series_max: 1, ..QuerierConfig::default() };
     for (config, status, error_type, text) in [
-        (with(|c| c.series_max = 1), 422, "execution", "--query.max-series"),
-        (with(|c| c.engine.samples_max = 1), 422, "execution", "--query.max-samples"),
-        (with(|c| c.engine.memory_bytes_max = 50), 422, "execution", "--query.max-memory-bytes"),
-        (
-            with(|c| c.engine.memory_bytes_total_max = 50),
-            503,
-            "unavailable",
-            "--query.max-total-memory-bytes",
-        ),
+        (few_series, 422, "execution", "--query.max-series"),
+        (with(|c| c.samples_max = 1), 422, "execution", "--query.max-samples"),
+        (with(|c| c.memory_bytes_max = 50), 422, "execution", "--query.max-memory-bytes"),
+        (with(|c| c.memory_bytes_total_max = 50), 503, "unavailable", "--query.max-total-memory-bytes"),
     ] {
         let (cluster, ..) = two_shards(&[], config).await;
         // What this process lacks is not a part that others failed to answer.
@@ -334,7 +340,7 @@ async fn targets_come_from_every_scraper() {
 #[tokio::test]
 async fn is_ready_with_the_shard_map_and_counts_what_it_does() {
     let (cluster, ..) = two_shards(&[], QuerierConfig::default()).await;
-    cluster.data("query?query=up&time=110").await;
+    cluster.data("query?query=up&time=110&pushdown=false").await;
     while cluster.context.ready().is_err() {
         tokio::task::yield_now().await;
     }
@@ -348,4 +354,73 @@ async fn is_ready_with_the_shard_map_and_counts_what_it_does() {
         assert!(metrics.contains(line), "{line} in {metrics}");
     }
     assert_eq!(cluster.context.stop(Duration::from_secs(60)).await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn what_peers_evaluate_is_what_their_samples_say() {
+    let external = [("cluster", "eu")];
+    let (cluster, ingester, gateway) = two_shards(&external, QuerierConfig::default()).await;
+    let evaluations = || {
+        let count = |peer: &Peer| peer.evaluations.swap(0, Ordering::Relaxed);
+        (count(&ingester), count(&gateway))
+    };
+    for query in [
+        "sum(up)",
+        "sum by (cluster, job) (count_over_time(up[15s]))",
+        "avg(rate(up[20s]))",
+        "topk(1, up) by (cluster)",
+        "absent(up{job=\"b\"})",
+        "scalar(up{job=\"a\"}) + sum(up{cluster=\"eu\"})",
+        "max_over_time(sum(up)[30s:5s])",
+        "quantile(0.5, last_over_time(up[10s] offset 5s))",
+        "sum(up @ 95)",
+    ] {
+        let escapes = [('+', "%2B"), (' ', "%20"), ('"', "%22"), ('{', "%7B"), ('}', "%7D")];
+        let query = escapes.iter().fold(query.to_owned(), |query, (c, escaped)| query.replace(*c, escaped));
+        // Steps before the first shard's seam, across it and after it; the second has none.
+        for times in ["query_range?start=80&end=120&step=4", "query?time=110", "query?time=90"] {
+            let path = format!("{times}&query={query}");
+            let pushed = cluster.data(&path).await;
+            let (by_ingester, by_gateway) = evaluations();
+            assert!(by_ingester > 0, "{path}");
+            assert!(by_gateway > 0 || times.ends_with("110") || query.contains("95"), "{path}");
+            let central = cluster.data(&format!("{path}&pushdown=false")).await;
+            assert_eq!((pushed, evaluations()), (central, (0, 0)), "{path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn shards_of_one_leader_are_asked_together() {
+    let cluster = Cluster::found(QuerierConfig::default(), &[]).await;
+    let part = |of| Part::of(&[(of, &[(1000, 1.0)])]);
+    let leader = Arc::new(Peer::default().with_shard(1, part(UP_A)).with_shard(2, part(UP_B)));
+    let follower = Arc::new(Peer::default());
+    cluster.serve("ingester-1", &follower);
+    cluster.serve("ingester-2", &leader);
+    cluster.settle().await;
+    // Both are thought to be led by the first; then each is looked for by itself, and found.
+    let path = "query?query=count(up)&time=1";
+    assert_eq!(cluster.data(path).await["result"][0]["value"], json!([1, "2"]));
+    assert_eq!(leader.evaluations.swap(0, Ordering::Relaxed), 2);
+    assert_eq!(cluster.data(path).await["result"][0]["value"], json!([1, "2"]));
+    assert_eq!(leader.evaluations.swap(0, Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn who_does_not_evaluate_is_read_instead() {
+    let (cluster, ingester, gateway) = two_shards(&[], QuerierConfig::default()).await;
+    gateway.fail_once(Status::unimplemented("an old version"));
+    let path = "query_range?query=sum(up)&start=80&end=120&step=4";
+    let data = cluster.data(path).await;
+    assert_eq!(
+        gateway.take_asked(),
+        ["blocks 1"; 3],
+        "asked in vain, then read, as is what lies across the seam"
+    );
+    assert_eq!(data, cluster.data(&format!("{path}&pushdown=false")).await);
+    // A limit is the query's own fault, wherever it shows.
+    ingester.fail_once(Status::resource_exhausted("too many"));
+    let (status, body) = cluster.fetch("query?query=sum(last_over_time(up[5s]))&time=110").await;
+    assert_eq!((status, body["error"].as_str()), (422, Some("too many")), "{body}");
 }

@@ -24,7 +24,7 @@ const ROLES: [&str; 6] = ["scraper", "ingester", "gateway", "querier", "compacto
 const LAYERS: [&[&str]; 7] = [
     &["model", "service"],
     &["proto", "chunk", "wal", "storage", "batch", "config"],
-    &["head", "block", "promql", "consensus", "cluster", "scrape"],
+    &["head", "block", "promql", "consensus", "cluster", "scrape", "selection"],
     &["api", "session"],
     &ROLES,
     &["norn"],

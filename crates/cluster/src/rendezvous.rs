@@ -2,7 +2,7 @@
 //!
 //! A node that leaves gives its keys to all others evenly; one that joins takes its share; nothing else moves.
 
-use model::NodeId;
+use model::{NodeId, ShardId};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// Returns the nodes in the order of preference for a key, best first.
@@ -10,6 +10,12 @@ pub fn preference(key: &[u8], nodes: impl IntoIterator<Item = NodeId>) -> Vec<No
     let mut ranked: Vec<_> = nodes.into_iter().map(|node| (weight(key, node), node)).collect();
     ranked.sort_unstable_by(|a, b| b.cmp(a));
     ranked.into_iter().map(|(_, node)| node).collect()
+}
+
+/// Returns who serves the blocks of a shard, best first: all blocks of a shard lie with one gateway, which can then evaluate
+/// over them alone.
+pub fn of_shard(shard: ShardId, gateways: impl IntoIterator<Item = NodeId>) -> Vec<NodeId> {
+    preference(&shard.0.to_be_bytes(), gateways)
 }
 
 /// Returns the owner of a key; `None` when there is no node.

@@ -36,6 +36,10 @@ fn own_node() -> OwnNode {
     Arc::new(|| Some(NodeId(1)))
 }
 
+fn engine() -> Engine {
+    Engine::new(promql::EngineConfig::default())
+}
+
 fn labels(metric: &str, pod: usize) -> LabelSet {
     LabelSet::from_pairs([("__name__", metric.to_owned()), ("pod", format!("pod-{pod:03}"))])
 }
@@ -56,7 +60,8 @@ fn block_of(hour: i64, metric: &str, pods: usize) -> BuiltBlock {
     let range = BlockRange::new(hour * HOUR_MS, (hour + 1) * HOUR_MS);
     let spec = BlockSpec {
         id: BlockId((range.end.0 as u128) << 80 | 7),
-        shard: ShardId(1),
+        // Of several shards, so that several gateways own some.
+        shard: ShardId(1 + hour as u32 % 8),
         range,
         level: 0,
         cut_index: 1,
@@ -90,7 +95,7 @@ impl Bench {
     async fn over(config: GatewayConfig, objects: Arc<InMemory>, state: Arc<ControlState>) -> Self {
         let (catalogue, receiver) = watch::channel(state);
         let store: Arc<dyn ObjectStore> = Arc::clone(&objects) as _;
-        let gateway = Gateway::over(config, &Context::new("gateway"), receiver, own_node(), store)
+        let gateway = Gateway::over(config, &Context::new("gateway"), receiver, own_node(), store, engine())
             .await
             .expect("valid");
         let connector = Connector::default();
@@ -336,7 +341,7 @@ async fn limits_are_named() {
     let config = GatewayConfig { selects_in_flight_max: 0, ..Default::default() };
     let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
     let receiver = watch::channel(Arc::default()).1;
-    let built = Gateway::over(config, &Context::new("gateway"), receiver, own_node(), store).await;
+    let built = Gateway::over(config, &Context::new("gateway"), receiver, own_node(), store, engine()).await;
     assert!(matches!(built.err(), Some(GatewayError::ZeroLimit { key: "selects_in_flight_max" })));
 }
 
@@ -475,7 +480,7 @@ async fn blocks_published_while_it_runs_are_opened_ahead_by_their_owner() {
     // There is one thread: the worker takes in the present state and waits for the next before this goes on.
     tokio::task::yield_now().await;
     let owned = |built: &&BuiltBlock| {
-        cluster::rendezvous::owner(&built.meta.id.0.to_be_bytes(), [1, 2].map(NodeId)) == Some(NodeId(1))
+        cluster::rendezvous::of_shard(built.meta.shard, [1, 2].map(NodeId))[0] == NodeId(1)
     };
     for built in after {
         bench.publish(built).await;

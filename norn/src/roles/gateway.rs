@@ -15,7 +15,8 @@ pub(super) async fn build(builder: &Builder<'_>) -> Result<Part, Fault> {
         cache_size_bytes: settings.cache_size_bytes.unwrap_or(default.cache_size_bytes),
         ..default
     };
-    let gateway = Gateway::build(config, builder.context, session, builder.objects()).await;
+    let gateway =
+        Gateway::build(config, builder.context, session, builder.objects(), builder.engine.clone()).await;
     let gateway = gateway.map_err(|error| Fault::of("gateway", &error))?;
     Ok(Part {
         http: gateway.http_routes(),

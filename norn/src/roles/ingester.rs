@@ -38,6 +38,7 @@ pub(super) async fn build(builder: &Builder<'_>) -> Result<Part, Fault> {
         series_max: IngesterConfig::SERIES_MAX,
         future_ms_max: IngesterConfig::FUTURE_MS_MAX,
         publish_grace: IngesterConfig::PUBLISH_GRACE,
+        engine: builder.engine.clone(),
     };
     let ingester = Ingester::build(config, data, builder.context, session, writer).await;
     let ingester = Arc::new(ingester.map_err(|error| Fault::of("ingester", &error))?);

@@ -18,7 +18,7 @@ pub(super) async fn build(builder: &Builder<'_>) -> Result<Part, Fault> {
     let session = builder.session(Role::Querier, None);
     let query = &settings.query;
     let config = QuerierConfig {
-        engine: engine(settings),
+        engine: builder.engine.clone(),
         queries: QueryLimits {
             concurrency_max: query.concurrency_max,
             queued_max: query.queued_max,

@@ -2,21 +2,27 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use chunk::EncodedChunk;
 use futures::Stream;
 use model::{LabelSet, Matcher, MetricMetadata, TimeRange};
 use parking_lot::Mutex;
+use promql::{Engine, EngineConfig};
 use proto::convert::{matchers_from_wire, metadata_to_wire};
 use proto::frame::FrameBuilder;
 use proto::store::scope::Of;
 use proto::store::store_server::Store;
 use proto::store::{
-    LabelsRequest, MetadataRequest, MetadataResponse, Scope, SelectFrame, SelectRequest, SeriesResponse,
-    StringsResponse,
+    EvaluateFrame, EvaluateRequest, LabelsRequest, MetadataRequest, MetadataResponse, Scope, SelectFrame,
+    SelectRequest, SeriesResponse, ShardScope, StringsResponse,
 };
+use selection::{External, PartSeries, Select, Selector, merge_series};
+use storage::{QueryMemory, SeriesSet, StorageError};
 use tokio::sync::mpsc::UnboundedSender;
 use tonic::{Request, Response, Status};
 
@@ -58,6 +64,8 @@ pub(crate) struct Peer {
     pub(crate) endless: Mutex<Option<UnboundedSender<&'static str>>>,
     /// The scopes of all calls.
     pub(crate) asked: Mutex<Vec<String>>,
+    /// How many fragments were evaluated.
+    pub(crate) evaluations: AtomicUsize,
 }
 
 impl Peer {
@@ -85,9 +93,11 @@ impl Peer {
     /// Returns what a scope names, with the first ms that the answer may hold.
     fn parts(&self, scope: Option<Scope>) -> Result<Vec<(Part, i64)>, Status> {
         let of = scope.and_then(|scope| scope.of).expect("a querier names a scope");
-        self.asked.lock().push(match &of {
-            Of::Shard(shard) => format!("shard {} from {}", shard.shard, shard.from_ms),
-            Of::Blocks(blocks) => format!("blocks {}", blocks.ids.len()),
+        let shard = |shard: &ShardScope| format!("shard {} from {}", shard.shard, shard.from_ms);
+        self.asked.lock().extend(match &of {
+            Of::Shard(one) => vec![shard(one)],
+            Of::Shards(several) => several.shards.iter().map(shard).collect(),
+            Of::Blocks(blocks) => vec![format!("blocks {}", blocks.ids.len())],
         });
         let fault = self.faults.lock().pop_front();
         if let Some(status) = fault.and_then(|mut fault| fault()) {
@@ -96,15 +106,17 @@ impl Peer {
         if let Some(status) = &*self.down.lock() {
             return Err(status.clone());
         }
-        match of {
-            Of::Shard(shard) => {
-                let part = self.shards.lock().get(&shard.shard).cloned();
-                let part = part.ok_or_else(|| proto::error::not_leader(None))?;
-                if part.dropped_until_ms.is_some_and(|until_ms| shard.from_ms < until_ms) {
-                    return Err(Status::aborted("the head has dropped what the query needs"));
-                }
-                Ok(vec![(part, shard.from_ms)])
+        let head = |shard: &ShardScope| {
+            let part = self.shards.lock().get(&shard.shard).cloned();
+            let part = part.ok_or_else(|| proto::error::not_leader(None))?;
+            if part.dropped_until_ms.is_some_and(|until_ms| shard.from_ms < until_ms) {
+                return Err(Status::aborted("the head has dropped what the query needs"));
             }
+            Ok((part, shard.from_ms))
+        };
+        match of {
+            Of::Shard(shard) => Ok(vec![head(&shard)?]),
+            Of::Shards(several) => several.shards.iter().map(head).collect(),
             Of::Blocks(blocks) => {
                 let known = self.blocks.lock();
                 let part = |id: &String| known.get(id).cloned().map(|part| (part, i64::MIN));
@@ -174,9 +186,54 @@ impl Drop for Endless {
     }
 }
 
+/// The parts of one request, as the engine reads them.
+struct PartsOfRequest {
+    parts: Vec<(Part, i64)>,
+    external: External,
+}
+
+#[async_trait]
+impl Select for PartsOfRequest {
+    async fn select(
+        &self,
+        request: &storage::SelectRequest,
+        _: &QueryMemory,
+    ) -> Result<SeriesSet, StorageError> {
+        let (localized, range) = (self.external.localize(&request.matchers), request.range);
+        let part = |(part, from_ms): &(Part, i64)| {
+            let kept = part.series.iter().filter(|(labels, _)| matches(&localized, labels));
+            let encoded = kept.map(|(labels, samples)| PartSeries {
+                labels: labels.clone(),
+                chunks: chunks(samples, range.start.0.max(*from_ms), range.end.0),
+            });
+            encoded.filter(|series| !series.chunks.is_empty()).collect()
+        };
+        let parts = self.parts.iter().map(part).collect();
+        let series = merge_series(parts, &self.external, &request.matchers);
+        Ok(SeriesSet { series, warnings: Vec::new(), memory: None })
+    }
+}
+
 #[tonic::async_trait]
 impl Store for Peer {
+    type EvaluateStream = Pin<Box<dyn Stream<Item = Result<EvaluateFrame, Status>> + Send>>;
     type SelectStream = Pin<Box<dyn Stream<Item = Result<SelectFrame, Status>> + Send>>;
+
+    async fn evaluate(
+        &self,
+        request: Request<EvaluateRequest>,
+    ) -> Result<Response<Self::EvaluateStream>, Status> {
+        let request = request.into_inner();
+        let parts = self.parts(request.scope)?;
+        self.evaluations.fetch_add(1, Ordering::Relaxed);
+        let external = External::new(&request.external_labels.into_iter().collect());
+        let data = Arc::new(Selector(PartsOfRequest { parts, external }));
+        let engine = Engine::new(EngineConfig::default());
+        let frames = engine.evaluate_fragment(data, &request.fragment).await;
+        let frames = frames.map_err(|error| proto::error::status(error.kind(), error.to_string()))?;
+        let frames: Vec<_> = frames.into_iter().flatten().map(|frame| Ok(EvaluateFrame { frame })).collect();
+        Ok(Response::new(Box::pin(futures::stream::iter(frames))))
+    }
 
     async fn select(&self, request: Request<SelectRequest>) -> Result<Response<Self::SelectStream>, Status> {
         let request = request.into_inner();

@@ -6,17 +6,17 @@
 
 use std::collections::BTreeMap;
 
-use cluster::ControlState;
 use model::{LabelSet, MatchOp, Matcher};
 
 /// The external labels of this cluster, without empty values.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct External {
+pub struct External {
     labels: BTreeMap<String, String>,
 }
 
 impl External {
-    pub(crate) fn new(labels: &BTreeMap<String, String>) -> Self {
+    /// Takes them from a cluster's settings; empty values are none.
+    pub fn new(labels: &BTreeMap<String, String>) -> Self {
         Self {
             labels: labels
                 .iter()
@@ -26,27 +26,28 @@ impl External {
         }
     }
 
-    /// Returns those of a cluster; none before it was founded.
-    pub(crate) fn of(state: &ControlState) -> Self {
-        state.settings.as_ref().map(|settings| Self::new(&settings.external_labels)).unwrap_or_default()
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
+    /// Tells whether there are none.
+    pub fn is_empty(&self) -> bool {
         self.labels.is_empty()
     }
 
+    /// Returns all, by name.
+    pub fn labels(&self) -> &BTreeMap<String, String> {
+        &self.labels
+    }
+
     /// Returns the value of an external label.
-    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+    pub fn get(&self, name: &str) -> Option<&str> {
         self.labels.get(name).map(String::as_str)
     }
 
     /// Returns the names.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+    pub fn names(&self) -> impl Iterator<Item = &str> {
         self.labels.keys().map(String::as_str)
     }
 
     /// Returns a series' labels with these added where it has none of that name.
-    pub(crate) fn attach(&self, labels: &LabelSet) -> LabelSet {
+    pub fn attach(&self, labels: &LabelSet) -> LabelSet {
         let mut pairs: BTreeMap<&str, &str> =
             self.labels.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         pairs.extend(labels.iter());
@@ -54,7 +55,7 @@ impl External {
     }
 
     /// Returns labels without those that [`External::attach`] would add with the same value.
-    pub(crate) fn detach(&self, labels: &LabelSet) -> LabelSet {
+    pub fn detach(&self, labels: &LabelSet) -> LabelSet {
         if self.is_empty() {
             return labels.clone();
         }
@@ -65,17 +66,17 @@ impl External {
     ///
     /// The result matches every series that the selector matches once labels are attached. It may match more only among
     /// series that have a label of an external label's name: check those again with [`External::accepts`].
-    pub(crate) fn localize(&self, matchers: &[Matcher]) -> Vec<Matcher> {
+    pub fn localize(&self, matchers: &[Matcher]) -> Vec<Matcher> {
         matchers.iter().flat_map(|matcher| self.localize_one(matcher)).collect()
     }
 
     /// Tells whether attached labels satisfy a selector as it was given.
-    pub(crate) fn accepts(matchers: &[Matcher], labels: &LabelSet) -> bool {
+    pub fn accepts(matchers: &[Matcher], labels: &LabelSet) -> bool {
         matchers.iter().all(|matcher| matcher.matches(labels.get(&matcher.name)))
     }
 
     /// Tells whether a selector names an external label.
-    pub(crate) fn concerns(&self, matchers: &[Matcher]) -> bool {
+    pub fn concerns(&self, matchers: &[Matcher]) -> bool {
         matchers.iter().any(|matcher| self.labels.contains_key(&*matcher.name))
     }
 
