@@ -6,6 +6,8 @@ mod float;
 mod histogram;
 mod result;
 
+use std::time::Duration;
+
 use model::LabelSet;
 
 pub(crate) use result::write_value;
@@ -129,6 +131,13 @@ impl JsonWriter {
         self.raw(":");
     }
 
+    /// Writes an object, its members one by one.
+    pub(crate) fn object(&mut self, write: impl FnOnce(&mut Members<'_>)) {
+        self.raw("{");
+        write(&mut Members { json: self, at: 0 });
+        self.raw("}");
+    }
+
     /// Writes an array, its elements one by one.
     pub(crate) fn array<T>(
         &mut self,
@@ -152,6 +161,37 @@ impl JsonWriter {
         if at > 0 {
             self.bytes.push(b',');
         }
+    }
+}
+
+/// Writes the members of an object.
+pub(crate) struct Members<'a> {
+    json: &'a mut JsonWriter,
+    at: usize,
+}
+
+impl Members<'_> {
+    /// Writes a name; the value is to be written next.
+    pub(crate) fn member(&mut self, name: &str) -> &mut JsonWriter {
+        self.json.key(self.at, name);
+        self.at += 1;
+        self.json
+    }
+
+    /// Writes a text.
+    pub(crate) fn text(&mut self, name: &str, text: &str) {
+        self.member(name).text(text);
+    }
+
+    /// Writes a count.
+    pub(crate) fn count(&mut self, name: &str, count: impl TryInto<i64>) {
+        let count = count.try_into().unwrap_or(i64::MAX);
+        self.member(name).integer(count);
+    }
+
+    /// Writes a duration in seconds.
+    pub(crate) fn seconds(&mut self, name: &str, time: Duration) {
+        self.member(name).number(time.as_secs_f64());
     }
 }
 

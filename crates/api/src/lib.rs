@@ -14,6 +14,7 @@ mod active;
 mod endpoint;
 pub mod error;
 mod escape;
+mod explain;
 mod json;
 mod labels;
 mod params;

@@ -10,7 +10,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use storage::{MemoryPool, Queryable, SeriesSet};
 use tokio::sync::oneshot;
@@ -18,7 +18,8 @@ use tokio::sync::oneshot;
 use crate::ast::{Expr, ValueType};
 use crate::control::QueryControl;
 use crate::error::QueryError;
-use crate::exec::{self, Budget, StopReason};
+use crate::exec::{self, Budget, Executed, Measuring, StopReason};
+use crate::explain::Explanation;
 use crate::parser::{ParserOptions, parse_with};
 use crate::plan::{Grid, Plan};
 use crate::push::fragment::{Fragment, Settings, hash_of};
@@ -47,6 +48,8 @@ pub struct EngineConfig {
     pub delayed_name_removal: bool,
     /// Whether rates and their relatives heed since when samples have been counting (`use-start-timestamps`).
     pub use_start_timestamps: bool,
+    /// Whether statistics tell the samples of each step to those who ask for all (`promql-per-step-stats`).
+    pub per_step_stats: bool,
     /// Which gates of the language are open.
     pub parser: ParserOptions,
     /// At most so many warnings and so many infos in a result; the rest is counted.
@@ -67,6 +70,7 @@ impl Default for EngineConfig {
             subquery_step_ms: 60_000,
             delayed_name_removal: false,
             use_start_timestamps: false,
+            per_step_stats: false,
             parser: ParserOptions::default(),
             annotations_max: 10,
             pushdown: true,
@@ -83,6 +87,10 @@ pub struct QueryOptions {
     pub timeout: Option<Duration>,
     /// Replaces the engine's choice.
     pub pushdown: Option<bool>,
+    /// Whether the result says how it was evaluated.
+    pub explain: bool,
+    /// Whether the samples that selectors look at are counted by step.
+    pub count_steps: bool,
     /// By what the caller watches the query and stops it, made by [`Engine::control`] for this one query.
     pub control: Option<QueryControl>,
 }
@@ -149,10 +157,33 @@ impl Engine {
         time_ms: i64,
         options: &QueryOptions,
     ) -> Result<QueryResult, QueryError> {
+        let (expr, plan) = self.plan_instant(query, time_ms, options)?;
+        self.run(data, query, expr, plan, options).await
+    }
+
+    /// Explains how [`Engine::instant`] would evaluate a query, without reading anything.
+    ///
+    /// # Errors
+    /// See [`QueryError`].
+    pub fn explain_instant(
+        &self,
+        query: &str,
+        time_ms: i64,
+        options: &QueryOptions,
+    ) -> Result<Explanation, QueryError> {
+        self.plan_instant(query, time_ms, options).map(|(expr, plan)| Explanation::of(&expr, &plan))
+    }
+
+    fn plan_instant(
+        &self,
+        query: &str,
+        time_ms: i64,
+        options: &QueryOptions,
+    ) -> Result<(Expr, Plan), QueryError> {
         let expr = parse_with(query, self.config.parser)?;
         let grid = Grid { start_ms: time_ms, step_ms: 0, steps: 1 };
         let plan = self.plan(&expr, grid, time_ms, options)?;
-        self.run(data, query, expr, plan, options).await
+        Ok((expr, plan))
     }
 
     /// Evaluates a query at `start_ms`, `start_ms + step_ms`, ... up to `end_ms` inclusive. Results are sorted by labels.
@@ -169,6 +200,34 @@ impl Engine {
         step_ms: i64,
         options: &QueryOptions,
     ) -> Result<QueryResult, QueryError> {
+        let (expr, plan) = self.plan_range(query, start_ms, end_ms, step_ms, options)?;
+        self.run(data, query, expr, plan, options).await
+    }
+
+    /// Explains how [`Engine::range`] would evaluate a query, without reading anything.
+    ///
+    /// # Errors
+    /// As [`Engine::range`].
+    pub fn explain_range(
+        &self,
+        query: &str,
+        start_ms: i64,
+        end_ms: i64,
+        step_ms: i64,
+        options: &QueryOptions,
+    ) -> Result<Explanation, QueryError> {
+        let planned = self.plan_range(query, start_ms, end_ms, step_ms, options);
+        planned.map(|(expr, plan)| Explanation::of(&expr, &plan))
+    }
+
+    fn plan_range(
+        &self,
+        query: &str,
+        start_ms: i64,
+        end_ms: i64,
+        step_ms: i64,
+        options: &QueryOptions,
+    ) -> Result<(Expr, Plan), QueryError> {
         let invalid = |message: &str| Err(QueryError::Invalid(message.to_owned()));
         if step_ms <= 0 {
             return invalid(
@@ -194,7 +253,7 @@ impl Engine {
         }
         let grid = Grid { start_ms, step_ms, steps: steps as usize + 1 };
         let plan = self.plan(&expr, grid, end_ms, options)?;
-        self.run(data, query, expr, plan, options).await
+        Ok((expr, plan))
     }
 
     fn plan(&self, expr: &Expr, grid: Grid, end_ms: i64, options: &QueryOptions) -> Result<Plan, QueryError> {
@@ -221,6 +280,8 @@ impl Engine {
                 plan,
                 budget: Arc::clone(&budget),
                 timeout,
+                began: Instant::now(),
+                measuring: Measuring { nodes: options.explain, step_samples: options.count_steps },
             };
             if options.pushdown.unwrap_or(self.config.pushdown)
                 && let Some(result) = run.pushed().await?
@@ -253,6 +314,8 @@ struct Run<'a> {
     plan: Plan,
     budget: Arc<Budget>,
     timeout: Duration,
+    began: Instant,
+    measuring: Measuring,
 }
 
 /// Series of all selectors of a plan.
@@ -319,19 +382,29 @@ impl Run<'_> {
         let push::Answers { nodes, parts, report } = answers;
         let (expr, config) = (Arc::clone(&self.expr), Arc::clone(&self.engine.config));
         let budget = Arc::clone(&self.budget);
-        let (value, memory, mut annotations, parts) = on_thread(move || {
-            let (value, mut memory, notes) = exec::execute(&expr, &plan, &sets, nodes, &config, &budget)?;
+        let (preparation, measuring) = (self.began.elapsed(), self.measuring);
+        let explanation = measuring.nodes.then(|| Explanation::of(&self.expr, &self.plan));
+        let (executed, explanation, parts) = on_thread(move || {
+            let merged: Vec<_> = nodes.iter().map(|pushed| pushed.node).collect();
+            let selected: Vec<u64> = sets.iter().map(|set| set.series.len() as u64).collect();
+            let mut executed = exec::execute(&expr, &plan, &sets, nodes, &config, &budget, measuring)?;
             // From here on the value does not share its labels any more.
             drop(sets);
-            memory.resize(value.size_bytes())?;
-            Ok((value, memory, notes, parts))
+            executed.memory.resize(executed.value.size_bytes())?;
+            let measures = &executed.measures;
+            let explanation =
+                explanation.map(|one| Box::new(one.with_run(&plan, &merged, &selected, measures)));
+            Ok((executed, explanation, parts))
         })
         .await?;
+        let Executed { value, memory, mut annotations, measures } = executed;
         let mut stats = QueryStats {
             series,
             samples_read: self.budget.samples_read(),
             samples_peak: self.budget.samples_peak(),
             memory_bytes_peak: self.budget.memory.peak(),
+            preparation,
+            evaluation: self.began.elapsed().saturating_sub(preparation),
         };
         for part in parts {
             stats.series += part.stats.series;
@@ -343,7 +416,8 @@ impl Run<'_> {
         warnings.dedup();
         let (notes, infos) = annotations.into_texts(self.query, self.engine.config.annotations_max);
         warnings.extend(notes);
-        Ok(QueryResult { value, warnings, infos, stats, pushed: report, memory: Arc::new(memory) })
+        let (memory, step_samples) = (Arc::new(memory), measures.step_samples);
+        Ok(QueryResult { value, warnings, infos, stats, step_samples, explanation, pushed: report, memory })
     }
 }
 

@@ -14,6 +14,7 @@ mod histogram;
 mod kahan;
 mod label_ids;
 mod ledger;
+mod measure;
 mod note;
 mod partial;
 mod quantile;
@@ -25,6 +26,7 @@ mod vector;
 use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use rayon::prelude::*;
 use storage::{Reservation, SeriesSet};
@@ -32,6 +34,9 @@ use storage::{Reservation, SeriesSet};
 use self::aggregate::Output;
 pub(crate) use self::budget::{Budget, StopReason};
 use self::ledger::Ledger;
+pub(crate) use self::measure::Measures;
+pub use self::measure::NodeStats;
+use self::measure::StepSamples;
 pub(crate) use self::partial::{FrameError, Part, Piece, Pushed, decode, encode, execute_part};
 use self::vector::{Collisions, NAME_LABELS, Vector, changed};
 use crate::annotation::{Annotations, Level};
@@ -67,10 +72,28 @@ struct Context<'a> {
     annotations: Mutex<Annotations>,
     /// What is evaluated here holds for this part of the series only: see [`Part::unmergeable`].
     unmergeable: AtomicBool,
+    /// Whether each node is measured.
+    explains: bool,
+    step_samples: Option<StepSamples>,
 }
 
-/// Evaluates a query whose series are selected, and some of whose nodes others have evaluated; returns with the value what
-/// was reserved for it.
+/// What a query whose series are selected yields.
+pub(crate) struct Executed {
+    pub(crate) value: Value,
+    /// What was reserved for the value.
+    pub(crate) memory: Reservation,
+    pub(crate) annotations: Annotations,
+    pub(crate) measures: Measures,
+}
+
+/// What is to be measured of a query.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Measuring {
+    pub(crate) nodes: bool,
+    pub(crate) step_samples: bool,
+}
+
+/// Evaluates a query whose series are selected, and some of whose nodes others have evaluated.
 pub(crate) fn execute(
     expr: &Expr,
     plan: &Plan,
@@ -78,22 +101,30 @@ pub(crate) fn execute(
     pushed: Vec<Pushed>,
     config: &EngineConfig,
     budget: &Budget,
-) -> Result<(Value, Reservation, Annotations), QueryError> {
-    let context = Context::new(expr, plan, sets, config, budget);
+    measuring: Measuring,
+) -> Result<Executed, QueryError> {
+    let mut context = Context::new(expr, plan, sets, config, budget);
+    context.explains = measuring.nodes;
+    context.step_samples = measuring.step_samples.then(|| StepSamples::new(expr, plan.query));
     let mut results: Vec<Option<Data>> = Vec::with_capacity(expr.nodes.len());
+    let mut measures = Measures::default();
     let mut pushed = pushed.into_iter().peekable();
     for (id, _) in expr.nodes() {
-        let data = match pushed.next_if(|pushed| pushed.node == id) {
-            Some(pushed) => Some(context.merged(pushed, &mut results)?),
-            None if plan.wanted[id.index()] && !plan.inlined[id.index()] => context.node(id, &mut results)?,
-            None => None,
+        let (data, stats) = match pushed.next_if(|pushed| pushed.node == id) {
+            Some(pushed) => context.measured(|| context.merged(pushed, &mut results).map(Some))?,
+            None if plan.wanted[id.index()] && !plan.inlined[id.index()] => {
+                context.measured(|| context.node(id, &mut results))?
+            }
+            None => (None, None),
         };
         results.push(data);
+        measures.nodes.push(stats);
     }
     let root = results.pop().flatten().expect("the root is evaluated");
     let value = context.value(root)?;
+    measures.step_samples = context.step_samples.take().map_or(Vec::new(), StepSamples::into_counts);
     let (ledger, annotations) = context.finish();
-    Ok((value, ledger.finish(), annotations))
+    Ok(Executed { value, memory: ledger.finish(), annotations, measures })
 }
 
 impl<'a> Context<'a> {
@@ -106,7 +137,8 @@ impl<'a> Context<'a> {
     ) -> Self {
         let ledger = Ledger::new(&budget.memory, expr.nodes.len());
         let (annotations, unmergeable) = (Mutex::default(), AtomicBool::new(false));
-        Self { expr, plan, sets, config, budget, ledger, annotations, unmergeable }
+        let (explains, step_samples) = (false, None);
+        Self { expr, plan, sets, config, budget, ledger, annotations, unmergeable, explains, step_samples }
     }
 
     fn finish(self) -> (Ledger, Annotations) {
@@ -291,7 +323,10 @@ impl Context<'_> {
     ) -> Result<Vec<T>, QueryError> {
         let run = |index: usize| {
             self.budget.check()?;
-            work(index * block..len.min((index + 1) * block))
+            let began = Instant::now();
+            let result = work(index * block..len.min((index + 1) * block));
+            self.budget.worked(began.elapsed());
+            result
         };
         let count = len.div_ceil(block);
         if count <= 1 {

@@ -386,7 +386,7 @@ fn streams(expr: &Expr, id: NodeId) -> bool {
 }
 
 /// Marks the nodes whose value is the same at every step.
-fn invariant(expr: &Expr) -> Vec<bool> {
+pub(crate) fn invariant(expr: &Expr) -> Vec<bool> {
     let mut invariant: Vec<bool> = Vec::with_capacity(expr.nodes.len());
     for (_, node) in expr.nodes() {
         let fixed = match &node.kind {

@@ -1,9 +1,12 @@
 //! Results.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use model::{FloatHistogram, LabelSet};
 use storage::Reservation;
+
+use crate::explain::Explanation;
 
 use crate::push::PushReport;
 
@@ -18,6 +21,10 @@ pub struct QueryResult {
     pub infos: Vec<String>,
     /// What it took.
     pub stats: QueryStats,
+    /// The samples that selectors looked at, by step, when they were to be counted; what others evaluated is not in it.
+    pub step_samples: Vec<u64>,
+    /// How it was evaluated, when that was asked for.
+    pub explanation: Option<Box<Explanation>>,
     /// What of it others evaluated.
     pub pushed: PushReport,
     /// The memory that the value takes, held until the last clone of the result is gone.
@@ -35,6 +42,10 @@ pub struct QueryStats {
     pub samples_peak: u64,
     /// The most bytes reserved at a time.
     pub memory_bytes_peak: u64,
+    /// How long it took until all series were there, and all that others evaluated.
+    pub preparation: Duration,
+    /// How long the evaluation took after that.
+    pub evaluation: Duration,
 }
 
 /// A value of one of the four types.

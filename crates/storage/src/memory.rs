@@ -119,7 +119,7 @@ impl QueryMemory {
 
     /// Returns a guard that holds nothing yet.
     pub fn empty(&self) -> Reservation {
-        Reservation { memory: self.clone(), bytes: 0 }
+        Reservation { memory: self.clone(), bytes: 0, peak: 0 }
     }
 
     /// Reserves bytes.
@@ -128,7 +128,7 @@ impl QueryMemory {
     /// [`MemoryError`] when the query or the process has no more; nothing is reserved then.
     pub fn reserve(&self, bytes: u64) -> Result<Reservation, MemoryError> {
         self.take(bytes)?;
-        Ok(Reservation { memory: self.clone(), bytes })
+        Ok(Reservation { memory: self.clone(), bytes, peak: bytes })
     }
 
     fn take(&self, bytes: u64) -> Result<(), MemoryError> {
@@ -162,12 +162,18 @@ fn take(used: &AtomicU64, bytes: u64, max: u64) -> Option<u64> {
 pub struct Reservation {
     memory: QueryMemory,
     bytes: u64,
+    peak: u64,
 }
 
 impl Reservation {
     /// Returns how many bytes are held.
     pub fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// Returns the most bytes that were held at a time.
+    pub fn peak(&self) -> u64 {
+        self.peak
     }
 
     /// Reserves bytes for the same query, held by a guard of their own.
@@ -185,6 +191,7 @@ impl Reservation {
     pub fn grow(&mut self, bytes: u64) -> Result<(), MemoryError> {
         self.memory.take(bytes)?;
         self.bytes += bytes;
+        self.peak = self.peak.max(self.bytes);
         Ok(())
     }
 
@@ -213,6 +220,7 @@ impl Reservation {
     pub fn absorb(&mut self, mut other: Self) {
         debug_assert!(Arc::ptr_eq(&self.memory.0, &other.memory.0), "both guards are of one query");
         self.bytes += std::mem::take(&mut other.bytes);
+        self.peak = self.peak.max(self.bytes);
     }
 
     /// Makes room for more elements in a vector: reserved first, then allocated, in amounts that double.

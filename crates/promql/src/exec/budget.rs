@@ -23,6 +23,7 @@ pub(crate) struct Budget {
     held: AtomicU64,
     held_peak: AtomicU64,
     read: AtomicU64,
+    busy_nanos: AtomicU64,
     stopped: AtomicU8,
     woken: Notify,
     pub(crate) memory: QueryMemory,
@@ -36,6 +37,7 @@ impl Budget {
             held: AtomicU64::new(0),
             held_peak: AtomicU64::new(0),
             read: AtomicU64::new(0),
+            busy_nanos: AtomicU64::new(0),
             stopped: AtomicU8::new(0),
             woken: Notify::new(),
             memory,
@@ -93,6 +95,16 @@ impl Budget {
             return Err(QueryError::TooManySamples { samples_max: self.samples_max });
         }
         Ok(())
+    }
+
+    /// Counts how long a worker was at a block.
+    pub(crate) fn worked(&self, time: Duration) {
+        self.busy_nanos.fetch_add(time.as_nanos() as u64, Ordering::Relaxed);
+    }
+
+    /// Returns how long workers were at blocks, all together.
+    pub(crate) fn busy(&self) -> Duration {
+        Duration::from_nanos(self.busy_nanos.load(Ordering::Relaxed))
     }
 
     /// Returns how many samples were decoded so far.

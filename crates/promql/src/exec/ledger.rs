@@ -28,12 +28,23 @@ struct State {
     operands: Vec<Reservation>,
     /// By node: what the result takes that its parent has not used yet.
     results: Vec<Option<Reservation>>,
+    last: Kept,
+}
+
+/// What the node that ended last took.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Kept {
+    /// The most bytes charged at a time.
+    pub(super) charged: u64,
+    /// The bytes of its result.
+    pub(super) bytes: u64,
 }
 
 impl Ledger {
     pub(super) fn new(memory: &QueryMemory, nodes: usize) -> Self {
         let results = std::iter::repeat_with(|| None).take(nodes).collect();
-        Self(Mutex::new(State { working: memory.empty(), operands: Vec::new(), results }))
+        let (working, last) = (memory.empty(), Kept::default());
+        Self(Mutex::new(State { working, operands: Vec::new(), results, last }))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -52,9 +63,15 @@ impl Ledger {
         let mut state = self.state();
         state.operands.clear();
         let mut working = std::mem::replace(&mut state.working, memory.empty());
+        state.last = Kept { charged: working.peak().max(bytes), bytes };
         working.resize(bytes)?;
         state.results[id.index()] = Some(working);
         Ok(())
+    }
+
+    /// Returns what the node that ended last took.
+    pub(super) fn last_kept(&self) -> Kept {
+        self.state().last
     }
 
     /// Ends the evaluation of some nodes: returns what is kept for all results.

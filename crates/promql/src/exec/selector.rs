@@ -165,6 +165,7 @@ impl Context<'_> {
         if self.plan.counts_only[selector.index()] {
             counts::without_buckets(out);
         }
+        self.count_steps(selector, out);
         let histograms = out.histograms.iter().map(|(_, histogram)| histogram_samples(histogram));
         self.budget.read(out.len() + histograms.sum::<usize>())
     }

@@ -65,6 +65,7 @@ impl Settings {
             parser,
             annotations_max: _,
             pushdown: _,
+            per_step_stats: _,
         } = *config;
         Self { lookback_ms, subquery_step_ms, delayed_name_removal, use_start_timestamps, parser }
     }

@@ -1,16 +1,14 @@
 //! The query routes against data in memory: requests and the exact bytes of their answers.
 
-mod support;
-
 use std::io::Read as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::support::{Counts, Memory, counted_routes, routes, send};
 use axum::body::Body;
 use http::Request;
 use http::header;
 use model::ErrorKind;
-use support::{Counts, Memory, counted_routes, routes, send};
 
 async fn fetch(memory: Memory, path: &str) -> (u16, String) {
     let request = Request::get(format!("/api/v1/{path}")).body(Body::empty()).expect("a sound request");

@@ -1,10 +1,9 @@
 //! Turns of queries: who runs, who waits, who is refused, and how one is watched and stopped.
 
-mod support;
-
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use crate::support::{Counts, Memory, NOW_MS, limited_routes, routes, send};
 use api::QueryLimits;
 use axum::Router;
 use axum::body::Body;
@@ -12,7 +11,6 @@ use futures::FutureExt;
 use http::Request;
 use promql::EngineConfig;
 use serde_json::Value;
-use support::{Counts, Memory, NOW_MS, limited_routes, routes, send};
 
 async fn ask(routes: &Router, request: Request<Body>) -> (u16, Value) {
     let (status, _, body) = send(routes, request).await;
