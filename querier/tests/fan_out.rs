@@ -201,7 +201,8 @@ async fn limits_are_named() {
     ] {
         let (cluster, ..) = two_shards(&[], config).await;
         // What this process lacks is not a part that others failed to answer.
-        let (actual, body) = cluster.fetch("query?query=up&time=110&partial_response=true").await;
+        let (actual, body) =
+            cluster.fetch("query?query=up&time=110&partial_response=true&pushdown=false").await;
         assert_eq!((actual, body["errorType"].as_str()), (status, Some(error_type)), "{body}");
         assert!(body["error"].as_str().unwrap().contains(text), "{body}");
     }

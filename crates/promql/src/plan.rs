@@ -189,7 +189,7 @@ impl Plan {
                 continue;
             }
             node.for_each_child(|child| under[child.index()] = true);
-            self.wanted[id.index()] = nodes.contains(&id);
+            self.wanted[id.index()] = false;
             if let NodeKind::Aggregate(aggregate) = &node.kind
                 && nodes.contains(&id)
             {

@@ -440,5 +440,7 @@ async fn the_report_says_who_evaluated_what() {
     assert_eq!(owners.len(), 3, "one instant, one run a division: {owners:?}");
     assert!(report.runs.iter().all(|run| run.nodes == [(1, 0, 1)]), "{report:?}");
     assert_eq!(report.runs.iter().map(|run| run.series).sum::<u64>(), 4);
+    let stats = check("m").await.stats;
+    assert_eq!(stats.series, 4, "a selector that is pushed is not read here as well");
     assert!(report.runs.iter().any(|run| run.owner.starts_with("peer") && run.bytes > 0), "{report:?}");
 }
