@@ -86,6 +86,11 @@ impl Matcher {
         matches!(self.op, MatchOp::NotEqual | MatchOp::NotRegex)
     }
 
+    /// Returns about how many bytes the compiled pattern takes; 0 without one.
+    pub fn pattern_size_bytes(&self) -> usize {
+        self.pattern.as_ref().map_or(0, Regexp::size_bytes)
+    }
+
     /// Returns the values that the positive form of this matcher can match, when they are few and known.
     ///
     /// For `=` and `!=` that is the value itself; for patterns what [`Regexp::set_matches`] says. Sorted, each once.

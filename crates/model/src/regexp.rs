@@ -111,6 +111,14 @@ impl Regexp {
         }
     }
 
+    /// Returns about how many bytes the compiled pattern takes, at most 10 MiB and a little.
+    pub fn size_bytes(&self) -> usize {
+        let texts =
+            self.set_matches().unwrap_or_default().iter().map(|text| text.len() + size_of::<String>());
+        let program = self.0.program.as_ref().map_or(0, Regex::memory_usage);
+        size_of::<Inner>() + self.0.source.len() + self.0.prefix.len() + texts.sum::<usize>() + program
+    }
+
     /// Returns what every match begins with; may be empty.
     pub fn prefix(&self) -> &str {
         &self.0.prefix

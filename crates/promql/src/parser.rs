@@ -27,6 +27,10 @@ use crate::error::ParseError;
 /// How deep expressions may nest. Each level costs a few stack frames here; real queries stay below twenty.
 pub const NESTING_MAX: usize = 200;
 
+/// How much memory the compiled regular expressions of one query may take. A single one is bounded by the dialect; a long
+/// query may hold thousands.
+const PATTERN_BYTES_MAX: usize = 64 << 20;
+
 /// Which parts of the language are open that a stock Prometheus keeps behind a gate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ParserOptions {
@@ -110,6 +114,8 @@ struct Parser<'a> {
     last_end: u32,
     nodes: Vec<Node>,
     depth: usize,
+    /// What the compiled patterns take so far.
+    pattern_bytes: usize,
     /// How many aggregations are open around the current token: errors say that they are in one.
     aggregations: usize,
     options: ParserOptions,
@@ -122,7 +128,17 @@ impl<'a> Parser<'a> {
         }
         let mut lexer = Lexer::new(query);
         let token = lexer.next()?;
-        Ok(Self { query, lexer, token, last_end: 0, nodes: Vec::new(), depth: 0, aggregations: 0, options })
+        Ok(Self {
+            query,
+            lexer,
+            token,
+            last_end: 0,
+            nodes: Vec::new(),
+            depth: 0,
+            pattern_bytes: 0,
+            aggregations: 0,
+            options,
+        })
     }
 
     /// Returns the current token and reads the next one.

@@ -166,4 +166,7 @@ fn deep_queries_are_refused_and_long_ones_are_not() {
     assert!(parse(&subqueries).is_err(), "a subquery is no instant vector");
     let alternatives = format!("x{{a=~\"{}\"}}", vec!["web-1"; 16_000].join("|"));
     assert!(parse(&alternatives).is_ok());
+    let bombs = format!("x{{{}}}", vec!["a=~\"(x.{900})+y\""; 5_000].join(","));
+    let error = parse(&bombs).map(|_| ()).expect_err("gigabytes");
+    assert!(error.message.contains("64 MiB"), "{error}");
 }

@@ -3,9 +3,9 @@
 use model::labels::METRIC_NAME;
 use model::{MatchOp, Matcher, RegexpError};
 
-use super::Parser;
 use super::text;
 use super::token::{Token, TokenKind};
+use super::{PATTERN_BYTES_MAX, Parser};
 use crate::ast::{BinaryOp, NodeId, NodeKind, Span, VectorSelector};
 use crate::error::ParseError;
 
@@ -81,6 +81,12 @@ impl Parser<'_> {
             _ => Matcher::new(op, name, self.utf8(self.token)?),
         };
         let matcher = matcher.or_else(|error| self.fail(label.span, error.to_string()))?;
+        self.pattern_bytes += matcher.pattern_size_bytes();
+        if self.pattern_bytes > PATTERN_BYTES_MAX {
+            let most = PATTERN_BYTES_MAX >> 20;
+            return self
+                .fail(label.span, format!("regular expressions of one query may take {most} MiB in all"));
+        }
         // What follows is read last: a fault in it comes after one in the matcher.
         self.advance()?;
         Ok(matcher)
