@@ -11,6 +11,7 @@ mod cluster;
 mod differential;
 mod failover;
 mod ownership;
+mod pushdown;
 mod real_programs;
 mod rules;
 mod s3;

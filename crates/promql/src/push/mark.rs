@@ -162,74 +162,34 @@ fn writes_name(expr: &Expr, args: &[NodeId]) -> bool {
 
 /// The functions that map each series by itself and take its name away.
 fn is_per_series(kind: FunctionKind) -> bool {
+    is_per_sample(kind) || is_over_time(kind)
+}
+
+#[rustfmt::skip]
+fn is_per_sample(kind: FunctionKind) -> bool {
     use FunctionKind as K;
     matches!(
         kind,
-        K::Abs
-            | K::Ceil
-            | K::Floor
-            | K::Exp
-            | K::Ln
-            | K::Log2
-            | K::Log10
-            | K::Sqrt
-            | K::Sgn
-            | K::Round
-            | K::Clamp
-            | K::ClampMin
-            | K::ClampMax
-            | K::Sin
-            | K::Cos
-            | K::Tan
-            | K::Asin
-            | K::Acos
-            | K::Atan
-            | K::Sinh
-            | K::Cosh
-            | K::Tanh
-            | K::Asinh
-            | K::Acosh
-            | K::Atanh
-            | K::Deg
-            | K::Rad
-            | K::Timestamp
-            | K::StartTimestamp
-            | K::Minute
-            | K::Hour
-            | K::DayOfWeek
-            | K::DayOfMonth
-            | K::DayOfYear
-            | K::DaysInMonth
-            | K::Month
-            | K::Year
-            | K::Rate
-            | K::Increase
-            | K::Delta
-            | K::Irate
-            | K::Idelta
-            | K::Deriv
-            | K::PredictLinear
-            | K::Resets
-            | K::Changes
-            | K::DoubleExponentialSmoothing
-            | K::AvgOverTime
-            | K::MinOverTime
-            | K::MaxOverTime
-            | K::SumOverTime
-            | K::CountOverTime
-            | K::QuantileOverTime
-            | K::StddevOverTime
-            | K::StdvarOverTime
-            | K::PresentOverTime
-            | K::MadOverTime
-            | K::TsOfMinOverTime
-            | K::TsOfMaxOverTime
-            | K::TsOfFirstOverTime
-            | K::TsOfLastOverTime
-            | K::HistogramCount
-            | K::HistogramSum
-            | K::HistogramAvg
-            | K::HistogramStddev
-            | K::HistogramStdvar
+        K::Abs | K::Ceil | K::Floor | K::Exp | K::Ln | K::Log2 | K::Log10 | K::Sqrt | K::Sgn | K::Round
+            | K::Clamp | K::ClampMin | K::ClampMax | K::Deg | K::Rad
+            | K::Sin | K::Cos | K::Tan | K::Asin | K::Acos | K::Atan
+            | K::Sinh | K::Cosh | K::Tanh | K::Asinh | K::Acosh | K::Atanh
+            | K::Timestamp | K::StartTimestamp
+            | K::Minute | K::Hour | K::DayOfWeek | K::DayOfMonth | K::DayOfYear | K::DaysInMonth
+            | K::Month | K::Year
+            | K::HistogramCount | K::HistogramSum | K::HistogramAvg | K::HistogramStddev | K::HistogramStdvar
+    )
+}
+
+#[rustfmt::skip]
+fn is_over_time(kind: FunctionKind) -> bool {
+    use FunctionKind as K;
+    matches!(
+        kind,
+        K::Rate | K::Increase | K::Delta | K::Irate | K::Idelta | K::Deriv | K::PredictLinear
+            | K::Resets | K::Changes | K::DoubleExponentialSmoothing
+            | K::AvgOverTime | K::MinOverTime | K::MaxOverTime | K::SumOverTime | K::CountOverTime
+            | K::QuantileOverTime | K::StddevOverTime | K::StdvarOverTime | K::PresentOverTime | K::MadOverTime
+            | K::TsOfMinOverTime | K::TsOfMaxOverTime | K::TsOfFirstOverTime | K::TsOfLastOverTime
     )
 }
