@@ -26,6 +26,8 @@ use crate::push::fragment::{Fragment, Settings, hash_of};
 use crate::push::{self, Push};
 use crate::value::{QueryResult, QueryStats};
 
+/// The longest query that is parsed where the caller runs; a longer one would hold up an async thread.
+const INLINE_QUERY_BYTES_MAX: usize = 4096;
 /// The most steps of a range query, as Prometheus's API has it.
 pub(crate) const STEPS_MAX: i64 = 11_000;
 
@@ -120,6 +122,13 @@ impl Drop for StopOnDrop {
     }
 }
 
+/// Tells whether a query is long, or may hold regular expressions that compile to much more than their text: counted
+/// repetitions and Unicode classes.
+fn takes_a_while(query: &str) -> bool {
+    let grows = |pair: &[u8]| matches!(pair, [b'{', b'0'..=b'9'] | [b'\\', b'p' | b'P']);
+    query.len() > INLINE_QUERY_BYTES_MAX || query.as_bytes().windows(2).any(grows)
+}
+
 impl Engine {
     /// Makes an engine.
     pub fn new(config: EngineConfig) -> Self {
@@ -157,7 +166,11 @@ impl Engine {
         time_ms: i64,
         options: &QueryOptions,
     ) -> Result<QueryResult, QueryError> {
-        let (expr, plan) = self.plan_instant(query, time_ms, options)?;
+        let plan = {
+            let options = options.clone();
+            move |engine: &Self, query: &str| engine.plan_instant(query, time_ms, &options)
+        };
+        let (expr, plan) = self.planned(query, plan).await?;
         self.run(data, query, expr, plan, options).await
     }
 
@@ -200,7 +213,11 @@ impl Engine {
         step_ms: i64,
         options: &QueryOptions,
     ) -> Result<QueryResult, QueryError> {
-        let (expr, plan) = self.plan_range(query, start_ms, end_ms, step_ms, options)?;
+        let plan = {
+            let options = options.clone();
+            move |engine: &Self, query: &str| engine.plan_range(query, start_ms, end_ms, step_ms, &options)
+        };
+        let (expr, plan) = self.planned(query, plan).await?;
         self.run(data, query, expr, plan, options).await
     }
 
@@ -254,6 +271,26 @@ impl Engine {
         let grid = Grid { start_ms, step_ms, steps: steps as usize + 1 };
         let plan = self.plan(&expr, grid, end_ms, options)?;
         Ok((expr, plan))
+    }
+
+    /// Plans a query, on the CPU pool when that may take a while.
+    async fn planned(
+        &self,
+        query: &str,
+        plan: impl FnOnce(&Self, &str) -> Result<(Expr, Plan), QueryError> + Send + 'static,
+    ) -> Result<(Expr, Plan), QueryError> {
+        if !takes_a_while(query) {
+            return plan(self, query);
+        }
+        let (engine, query) = (self.clone(), query.to_owned());
+        let (sender, receiver) = oneshot::channel();
+        rayon::spawn(move || {
+            let work = AssertUnwindSafe(|| plan(&engine, &query));
+            let result = catch_unwind(work).unwrap_or_else(|panic| Err(panic_error(&*panic)));
+            // Nobody waits any more when the caller went away.
+            let _ = sender.send(result);
+        });
+        receiver.await.map_err(|_| QueryError::Cancelled)?
     }
 
     fn plan(&self, expr: &Expr, grid: Grid, end_ms: i64, options: &QueryOptions) -> Result<Plan, QueryError> {
