@@ -1,10 +1,11 @@
 //! The container of all encodings: `[encoding: u8][payload][crc32c: u32 LE]`, and the two entry points over it.
 
 use bytes::Bytes;
+use model::Samples;
 use model::varint::Cursor;
 
 use crate::bits::BitReader;
-use crate::{ChunkError, open, sealed};
+use crate::{ChunkError, open, sealed, wide};
 
 /// The most samples one chunk may hold. A few bytes can stand for a long constant run, so this is what bounds the memory
 /// that a reader spends on any input: 1 MiB.
@@ -39,9 +40,13 @@ pub(crate) enum Encoding {
     Open = 1,
     /// See `sealed`.
     Sealed = 2,
+    /// See `wide`.
+    OpenWide = 3,
+    /// See `wide`.
+    SealedWide = 4,
 }
 
-/// Encodes samples as a sealed chunk: the smallest form, for samples that do not change any more. Deterministic.
+/// Encodes floats as a sealed chunk: the smallest form, for samples that do not change any more. Deterministic.
 ///
 /// # Panics
 /// When there is no sample or more than [`CHUNK_SAMPLES_MAX`], when the columns differ in length, or when timestamps
@@ -62,27 +67,27 @@ pub fn encode(timestamps: &[i64], values: &[f64]) -> EncodedChunk {
     }
 }
 
-/// Appends all samples of a chunk of any encoding to two columns of equal length; on an error both are as before.
+/// Appends all samples of a chunk of any encoding, as if they came later than those there; on an error nothing is appended.
 ///
 /// # Errors
 /// [`ChunkError`] with the offset when the bytes are damaged or of an unknown encoding.
-pub fn decode(data: &[u8], timestamps: &mut Vec<i64>, values: &mut Vec<f64>) -> Result<(), ChunkError> {
+pub fn decode(data: &[u8], out: &mut Samples) -> Result<(), ChunkError> {
     let (encoding, body) = open_container(data)?;
-    let before = (timestamps.len(), values.len());
-    let result = read_body(encoding, body, timestamps, values);
-    if result.is_err() {
-        timestamps.truncate(before.0);
-        values.truncate(before.1);
+    let before = out.len();
+    let result = read_body(encoding, body, out);
+    match result {
+        Ok(()) => out.complete_starts(),
+        Err(_) => {
+            // The columns may differ in length.
+            out.timestamps.truncate(before);
+            out.floats.truncate(before);
+            out.truncate(before);
+        }
     }
     result
 }
 
-fn read_body(
-    encoding: Encoding,
-    body: &[u8],
-    timestamps: &mut Vec<i64>,
-    values: &mut Vec<f64>,
-) -> Result<(), ChunkError> {
+fn read_body(encoding: Encoding, body: &[u8], out: &mut Samples) -> Result<(), ChunkError> {
     let mut cursor = Cursor::new(body);
     // The encoding is known already.
     cursor.byte()?;
@@ -91,14 +96,17 @@ fn read_body(
         return Err(cursor.malformed("the number of samples is out of range").into());
     }
     let samples = samples as usize;
-    timestamps.reserve(samples);
-    values.reserve(samples);
+    out.timestamps.reserve(samples);
+    out.floats.reserve(samples);
     match encoding {
-        Encoding::Sealed => sealed::read_samples(cursor, samples, timestamps, values),
+        Encoding::Sealed => sealed::read_samples(cursor, samples, &mut out.timestamps, &mut out.floats),
         Encoding::Open => {
             let origin = cursor.offset();
-            open::read_samples(BitReader::new(&body[origin..], origin), samples, timestamps, values)
+            let bits = BitReader::new(&body[origin..], origin);
+            open::read_samples(bits, samples, &mut out.timestamps, &mut out.floats)
         }
+        Encoding::OpenWide => wide::read_open(cursor, samples, out),
+        Encoding::SealedWide => wide::read_sealed(cursor, samples, out),
     }
 }
 
@@ -119,6 +127,8 @@ pub(crate) fn open_container(data: &[u8]) -> Result<(Encoding, &[u8]), ChunkErro
     match body.first() {
         Some(1) => Ok((Encoding::Open, body)),
         Some(2) => Ok((Encoding::Sealed, body)),
+        Some(3) => Ok((Encoding::OpenWide, body)),
+        Some(4) => Ok((Encoding::SealedWide, body)),
         Some(encoding) => Err(ChunkError::UnknownEncoding { encoding: *encoding }),
         None => Err(ChunkError::Truncated { offset: 0 }),
     }

@@ -6,10 +6,10 @@
 use bytes::Bytes;
 use model::varint::{push_unsigned, unzigzag, zigzag};
 
+use crate::ChunkError;
 use crate::bits::{BitReader, BitWriter};
-use crate::container::{CHUNK_SAMPLES_MAX, EncodedChunk, Encoding, finish, open_container};
+use crate::container::{CHUNK_SAMPLES_MAX, EncodedChunk, Encoding, finish};
 use crate::xor::XorWindow;
-use crate::{ChunkError, decode};
 
 /// Widths of a changed delta's zigzag code, each with a longer prefix: 6 bits hold the jitter of a scrape, 14 bits
 /// 8 s, 22 bits 35 min, and 64 everything.
@@ -100,7 +100,7 @@ impl OpenChunk {
         self.bits.capacity()
     }
 
-    /// Returns a copy in the container, readable by [`decode`].
+    /// Returns a copy in the container, readable by [`crate::decode`].
     ///
     /// # Panics
     /// When the chunk is empty.
@@ -123,28 +123,10 @@ impl OpenChunk {
         self.bits.write_to(out);
         finish(out, start);
     }
-
-    /// Takes up again what [`OpenChunk::to_encoded`] wrote: a chunk that behaves and encodes like the original.
-    ///
-    /// # Errors
-    /// [`ChunkError`] when the bytes are damaged or not an open chunk.
-    pub fn from_encoded(data: &[u8]) -> Result<Self, ChunkError> {
-        let (encoding, _) = open_container(data)?;
-        if encoding != Encoding::Open {
-            return Err(ChunkError::UnknownEncoding { encoding: encoding as u8 });
-        }
-        let (mut timestamps, mut values) = (Vec::new(), Vec::new());
-        decode(data, &mut timestamps, &mut values)?;
-        let mut chunk = Self::new();
-        for (time_ms, value) in timestamps.into_iter().zip(values) {
-            chunk.append(time_ms, value);
-        }
-        Ok(chunk)
-    }
 }
 
 /// Writes a change of the delta that is not zero: its width in unary, then its zigzag code less one.
-fn push_time(bits: &mut BitWriter, change: i64) {
+pub(crate) fn push_time(bits: &mut BitWriter, change: i64) {
     let code = zigzag(change) - 1;
     let class = TIME_WIDTHS.iter().position(|width| code.checked_shr(*width).unwrap_or(0) == 0);
     let class = class.expect("64 bits hold every code");
@@ -157,7 +139,7 @@ fn push_time(bits: &mut BitWriter, change: i64) {
     bits.push(code, TIME_WIDTHS[class]);
 }
 
-fn read_time(bits: &mut BitReader<'_>) -> Result<i64, ChunkError> {
+pub(crate) fn read_time(bits: &mut BitReader<'_>) -> Result<i64, ChunkError> {
     let mut class = 0;
     while class < TIME_WIDTHS.len() - 1 && bits.read_bit()? {
         class += 1;

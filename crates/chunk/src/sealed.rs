@@ -12,6 +12,8 @@ use crate::{ChunkError, decimal, ints, xor};
 const VALUES_CONSTANT: u8 = 0;
 const VALUES_DECIMAL: u8 = 1;
 const VALUES_XOR: u8 = 2;
+/// Only of the counts of histograms.
+const VALUES_WHOLE: u8 = 3;
 
 /// Above this many bytes a sample the XOR form is tried beside the decimal form: long mantissas may be better off there.
 const DECIMAL_BYTES_DOUBTFUL: usize = 4;
@@ -23,7 +25,20 @@ pub(crate) fn write_samples(timestamps: &[i64], values: &[f64], out: &mut Vec<u8
     write_values(values, out);
 }
 
-fn write_values(values: &[f64], out: &mut Vec<u8>) {
+/// Appends a stream of counts, which mostly are whole numbers.
+pub(crate) fn write_counts(counts: &[f64], out: &mut Vec<u8>) {
+    let integers: Option<Vec<i64>> = counts.iter().map(|count| decimal::scale(*count, 0)).collect();
+    match integers {
+        Some(integers) => {
+            out.push(VALUES_WHOLE);
+            ints::write(&integers, out);
+        }
+        None => write_values(counts, out),
+    }
+}
+
+/// Appends a stream of at least one value.
+pub(crate) fn write_values(values: &[f64], out: &mut Vec<u8>) {
     let start = out.len();
     let first = values[0].to_bits();
     let is_constant = values.iter().all(|value| value.to_bits() == first);
@@ -81,11 +96,32 @@ pub(crate) fn read_samples(
     timestamps: &mut Vec<i64>,
     values: &mut Vec<f64>,
 ) -> Result<(), ChunkError> {
+    read_timestamps(&mut cursor, samples, timestamps)?;
+    read_values(&mut cursor, samples, values)?;
+    Ok(cursor.finish()?)
+}
+
+/// Appends so many timestamps, which ascend.
+pub(crate) fn read_timestamps(
+    cursor: &mut Cursor<'_>,
+    samples: usize,
+    timestamps: &mut Vec<i64>,
+) -> Result<(), ChunkError> {
     let start = timestamps.len();
-    ints::read(&mut cursor, samples, timestamps)?;
-    if !timestamps[start..].is_sorted_by(|a, b| a < b) {
-        return Err(cursor.malformed("timestamps are not ascending").into());
+    ints::read(cursor, samples, timestamps)?;
+    if timestamps[start..].is_sorted_by(|a, b| a < b) {
+        Ok(())
+    } else {
+        Err(cursor.malformed("timestamps are not ascending").into())
     }
+}
+
+/// Appends so many values of a stream.
+pub(crate) fn read_values(
+    cursor: &mut Cursor<'_>,
+    samples: usize,
+    values: &mut Vec<f64>,
+) -> Result<(), ChunkError> {
     let form = cursor.byte()?;
     match (form & 0xf, form >> 4) {
         (VALUES_CONSTANT, 0) => {
@@ -93,7 +129,7 @@ pub(crate) fn read_samples(
             values.resize(values.len() + samples, value);
         }
         (VALUES_DECIMAL, exponent) if exponent <= decimal::EXPONENT_MAX => {
-            read_decimals(&mut cursor, samples, exponent, values)?;
+            read_decimals(cursor, samples, exponent, values)?;
         }
         (VALUES_XOR, 0) => {
             let length = cursor.unsigned()?;
@@ -103,9 +139,14 @@ pub(crate) fn read_samples(
             let bits = BitReader::new(cursor.take(length)?, origin);
             xor::read_values(bits, samples, values)?;
         }
+        (VALUES_WHOLE, 0) => {
+            let mut integers = Vec::with_capacity(samples);
+            ints::read(cursor, samples, &mut integers)?;
+            decimal::unscale(&integers, 0, values);
+        }
         _ => return Err(cursor.malformed("the form of the values is unknown").into()),
     }
-    Ok(cursor.finish()?)
+    Ok(())
 }
 
 fn read_decimals(

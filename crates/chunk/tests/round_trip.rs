@@ -1,35 +1,13 @@
 //! Property tests: every sample comes back bit for bit, and no bytes make a decoder panic.
 
+mod support;
+
 use bytes::Bytes;
-use chunk::{CHUNK_SAMPLES_MAX, ChunkError, EncodedChunk, OpenChunk, decode, encode, read_merged};
+use chunk::{CHUNK_SAMPLES_MAX, ChunkError, EncodedChunk, OpenChunk, OpenRun, decode, encode, read_merged};
+use model::{SampleValue, Samples};
 use proptest::prelude::*;
 
-/// The values that break encoders: NaN payloads, the staleness marker, infinities, zeros, subnormals and extremes.
-const SPECIAL_BITS: [u64; 14] = [
-    0,
-    0x8000_0000_0000_0000,
-    1,
-    0x800f_ffff_ffff_ffff,
-    0x7ff0_0000_0000_0000,
-    0xfff0_0000_0000_0000,
-    0x7ff8_0000_0000_0001,
-    0x7ff0_0000_0000_0002,
-    0xffff_ffff_ffff_ffff,
-    0x7fef_ffff_ffff_ffff,
-    0x0010_0000_0000_0000,
-    0x4340_0000_0000_0001,
-    0x43e0_0000_0000_0000,
-    0xc3e0_0000_0000_0000,
-];
-
-fn value() -> impl Strategy<Value = f64> {
-    prop_oneof![
-        any::<u64>().prop_map(f64::from_bits),
-        prop::sample::select(&SPECIAL_BITS[..]).prop_map(f64::from_bits),
-        (-1_000_000i64..1_000_000, 0i32..16).prop_map(|(mantissa, e)| mantissa as f64 / 10f64.powi(e)),
-        any::<i64>().prop_map(|integer| integer as f64),
-    ]
-}
+use support::float as value;
 
 /// Whole series of one kind, as targets expose them, with a few intruders.
 fn values(len: usize) -> impl Strategy<Value = Vec<f64>> {
@@ -77,12 +55,13 @@ fn bits(values: &[f64]) -> Vec<u64> {
 }
 
 fn decoded(data: &[u8]) -> Result<(Vec<i64>, Vec<u64>), ChunkError> {
-    let (mut timestamps, mut values) = (vec![-7], vec![-7.0]);
-    let result = decode(data, &mut timestamps, &mut values);
-    assert_eq!((timestamps[0], values[0]), (-7, -7.0), "decoding appends");
-    assert_eq!(timestamps.len(), values.len());
-    result.inspect_err(|_| assert_eq!(timestamps.len(), 1, "a failed decode leaves nothing behind"))?;
-    Ok((timestamps[1..].to_vec(), bits(&values[1..])))
+    let mut out = Samples::default();
+    out.push(-7, -7.0);
+    let result = decode(data, &mut out);
+    assert_eq!((out.timestamps[0], out.floats[0]), (-7, -7.0), "decoding appends");
+    assert_eq!(out.timestamps.len(), out.floats.len());
+    result.inspect_err(|_| assert_eq!(out.len(), 1, "a failed decode leaves nothing behind"))?;
+    Ok((out.timestamps[1..].to_vec(), bits(&out.floats[1..])))
 }
 
 fn open_chunk(timestamps: &[i64], values: &[f64]) -> OpenChunk {
@@ -111,10 +90,11 @@ proptest! {
             prop_assert_eq!(Some(&chunk.end_ms), timestamps.last());
             prop_assert_eq!(chunk.samples as usize, timestamps.len());
         }
-        let mut again = OpenChunk::from_encoded(&open.to_encoded().data)?;
-        prop_assert_eq!(again.last_value().map(f64::to_bits), values.last().map(|value| value.to_bits()));
+        let mut again = OpenRun::from_encoded(&open.to_encoded().data)?;
+        let last = again.last_value().map(|value| value.is_same(&SampleValue::Float(values[values.len() - 1])));
+        prop_assert_eq!(last, Some(true));
         if open.last_ms() < Some(i64::MAX) {
-            again.append(i64::MAX, 1.5);
+            again.append_float(i64::MAX, 1.5);
             open.append(i64::MAX, 1.5);
         }
         prop_assert_eq!(again.to_encoded(), open.to_encoded(), "a restored chunk goes on like the original");
@@ -174,9 +154,10 @@ proptest! {
             chunks.push(if is_open { open.to_encoded() } else { encode(&timestamps, &values) });
         }
         let end_ms = start_ms + length_ms;
-        let (mut timestamps, mut values) = (vec![99], vec![9.0]);
-        read_merged(&chunks, start_ms, end_ms, &mut timestamps, &mut values)?;
-        let found: Vec<(i64, f64)> = timestamps.into_iter().zip(values).skip(1).collect();
+        let mut out = Samples::default();
+        out.push(99, 9.0);
+        read_merged(&chunks, start_ms, end_ms, &mut out)?;
+        let found: Vec<(i64, f64)> = out.timestamps.into_iter().zip(out.floats).skip(1).collect();
         let expected: Vec<(i64, f64)> =
             model.into_iter().filter(|(t, _)| start_ms <= *t && *t <= end_ms).collect();
         prop_assert_eq!(found, expected);
@@ -186,10 +167,11 @@ proptest! {
     fn hidden_samples_are_not_read((timestamps, values) in samples(), at in any::<prop::sample::Index>()) {
         let from = at.index(timestamps.len());
         let chunk = encode(&timestamps, &values).visible_from(timestamps[from]);
-        let (mut times, mut floats) = (vec![i64::MIN], vec![9.0]);
-        read_merged(&[chunk], i64::MIN, i64::MAX, &mut times, &mut floats)?;
-        prop_assert_eq!(&times[1..], &timestamps[from..]);
-        prop_assert_eq!(bits(&floats[1..]), bits(&values[from..]));
+        let mut out = Samples::default();
+        out.push(i64::MIN, 9.0);
+        read_merged(&[chunk], i64::MIN, i64::MAX, &mut out)?;
+        prop_assert_eq!(&out.timestamps[1..], &timestamps[from..]);
+        prop_assert_eq!(bits(&out.floats[1..]), bits(&values[from..]));
     }
 
     #[test]
@@ -197,10 +179,10 @@ proptest! {
         let from = at.index(timestamps.len());
         let chunk = encode(&timestamps, &values);
         let before = encode(&timestamps[..=from], &values[..=from]);
-        let (mut times, mut floats) = (Vec::new(), Vec::new());
+        let mut out = Samples::default();
         let chunks = [chunk.visible_from(timestamps[from]), before];
-        read_merged(&chunks, i64::MIN, i64::MAX, &mut times, &mut floats)?;
-        prop_assert_eq!((times, bits(&floats)), (timestamps, bits(&values)));
+        read_merged(&chunks, i64::MIN, i64::MAX, &mut out)?;
+        prop_assert_eq!((out.timestamps, bits(&out.floats)), (timestamps, bits(&values)));
     }
 }
 
@@ -225,10 +207,12 @@ fn a_wrong_description_is_an_error() {
         EncodedChunk { samples: 2, ..chunk },
     ];
     for chunk in wrong {
-        let (mut timestamps, mut values) = (vec![7], vec![7.0]);
-        let result = read_merged(&[chunk], 0, 9, &mut timestamps, &mut values);
+        let mut out = Samples::default();
+        out.push(7, 7.0);
+        let before = out.clone();
+        let result = read_merged(&[chunk], 0, 9, &mut out);
         assert_eq!(result, Err(ChunkError::Mismatch { samples: 3, start_ms: 1, end_ms: 3 }));
-        assert_eq!((timestamps, values), (vec![7], vec![7.0]));
+        assert_eq!(out, before);
     }
 }
 
@@ -238,6 +222,6 @@ fn bytes_without_a_container_are_refused() {
         assert!(matches!(decoded(data), Err(ChunkError::Truncated { .. })), "{data:?}");
     }
     assert_eq!(decoded(&seal(vec![9, 1])), Err(ChunkError::UnknownEncoding { encoding: 9 }));
-    assert!(OpenChunk::from_encoded(&encode(&[1], &[1.0]).data).is_err());
+    assert!(OpenRun::from_encoded(&encode(&[1], &[1.0]).data).is_err());
     assert_eq!(Bytes::from(seal(vec![9])).len(), 5);
 }

@@ -6,12 +6,13 @@
 //! the bounds that both have (Prometheus `model/histogram/float_histogram.go`).
 //!
 //! Read in this order: `bounds`, `layout`, `buckets`, `side`, `combine`, `reconcile`, `compact`, `reset`, `trim`, `text`,
-//! `validate`, `error`. Operations never panic, whatever the layout; they are meaningful for histograms that pass
+//! `validate`, `bytes`, `error`. Operations never panic, whatever the layout; they are meaningful for histograms that pass
 //! [`FloatHistogram::validate`].
 
 mod bounds;
 mod bounds_table;
 mod buckets;
+mod bytes;
 mod combine;
 mod compact;
 mod error;
@@ -24,6 +25,7 @@ mod trim;
 mod validate;
 
 pub use buckets::{Bucket, Buckets};
+pub use bytes::HISTOGRAM_BUCKETS_MAX;
 pub use combine::Combined;
 pub use error::HistogramError;
 

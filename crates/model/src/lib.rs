@@ -2,7 +2,7 @@
 //!
 //! Every crate imports this one, so it holds data and pure functions only: no I/O, no async, no wire types.
 //!
-//! Read in this order: [`labels`], [`matcher`], [`regexp`], [`time`], [`sample`], [`ids`]. [`varint`] is what stored bytes are made of.
+//! Read in this order: [`labels`], [`matcher`], [`regexp`], [`time`], [`sample`], [`samples`], [`histogram`], [`ids`]. [`varint`] is what stored bytes are made of.
 
 pub mod block_meta;
 pub mod error;
@@ -14,6 +14,7 @@ pub mod matcher;
 pub mod metadata;
 pub mod regexp;
 pub mod sample;
+pub mod samples;
 pub mod time;
 mod unicode;
 pub mod varint;
@@ -27,4 +28,5 @@ pub use matcher::{MatchOp, Matcher};
 pub use metadata::{MetricMetadata, MetricType};
 pub use regexp::{Regexp, RegexpError};
 pub use sample::{STALE_NAN_BITS, is_stale, stale_nan};
+pub use samples::{SampleValue, Samples};
 pub use time::{BlockRange, TimeRange, TimestampMs};

@@ -16,5 +16,6 @@ pub mod query;
 pub use append::{AppendOutcome, Appender, SeriesWrite, WriteRequest};
 pub use error::StorageError;
 pub use memory::{MemoryError, MemoryPool, QueryMemory, Reservation};
+pub use model::Samples;
 pub use push::{Division, Evaluated, Evaluator};
-pub use query::{LabelRequest, Labelled, Queryable, SampleSource, Samples, SelectRequest, Series, SeriesSet};
+pub use query::{LabelRequest, Labelled, Queryable, SampleSource, SelectRequest, Series, SeriesSet};

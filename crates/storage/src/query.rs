@@ -3,76 +3,9 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use model::{FloatHistogram, LabelSet, Matcher, MetricMetadata, TimeRange};
+use model::{LabelSet, Matcher, MetricMetadata, Samples, TimeRange};
 
 use crate::{Division, QueryMemory, Reservation, StorageError};
-
-/// Decoded samples of one series, column by column, in time order.
-///
-/// `floats[i]` belongs to `timestamps[i]` (ms). Where `histograms` holds an entry for position `i`, the sample is a
-/// native histogram and `floats[i]` has no meaning. A float with the staleness marker's bits ends the series; so does a
-/// histogram whose `sum` has them.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Samples {
-    /// Milliseconds, strictly ascending.
-    pub timestamps: Vec<i64>,
-    /// One a timestamp.
-    pub floats: Vec<f64>,
-    /// `(position, histogram)`, positions strictly ascending.
-    pub histograms: Vec<(u32, Arc<FloatHistogram>)>,
-    /// Since when each sample has been counting (ms), one a timestamp, 0 for unknown. Empty when all are unknown.
-    pub start_timestamps: Vec<i64>,
-}
-
-impl Samples {
-    /// Empties the columns and keeps their memory.
-    pub fn clear(&mut self) {
-        self.timestamps.clear();
-        self.floats.clear();
-        self.histograms.clear();
-        self.start_timestamps.clear();
-    }
-
-    /// Appends a float sample; `time_ms` must be later than the last one.
-    pub fn push(&mut self, time_ms: i64, value: f64) {
-        debug_assert!(
-            self.timestamps.last().is_none_or(|last| *last < time_ms),
-            "samples come in time order"
-        );
-        self.timestamps.push(time_ms);
-        self.floats.push(value);
-        if !self.start_timestamps.is_empty() {
-            self.start_timestamps.push(0);
-        }
-    }
-
-    /// Appends a histogram sample; `time_ms` must be later than the last one.
-    pub fn push_histogram(&mut self, time_ms: i64, histogram: Arc<FloatHistogram>) {
-        self.histograms.push((self.timestamps.len() as u32, histogram));
-        self.push(time_ms, 0.0);
-    }
-
-    /// Says since when the last sample has been counting; 0 for unknown.
-    ///
-    /// # Panics
-    /// When there is no sample.
-    pub fn start_last(&mut self, start_ms: i64) {
-        if start_ms != 0 || !self.start_timestamps.is_empty() {
-            self.start_timestamps.resize(self.timestamps.len(), 0);
-            *self.start_timestamps.last_mut().expect("there is a sample") = start_ms;
-        }
-    }
-
-    /// Returns how many samples there are.
-    pub fn len(&self) -> usize {
-        self.timestamps.len()
-    }
-
-    /// Tells whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.timestamps.is_empty()
-    }
-}
 
 /// The encoded samples of one series; decoded by whoever needs them, as often as needed.
 pub trait SampleSource: Send + Sync {
@@ -167,27 +100,5 @@ pub trait Queryable: Send + Sync {
     /// Returns who can evaluate parts of a query over this data, in an order that is always the same; none when nobody can.
     fn divisions(&self) -> Vec<Division> {
         Vec::new()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn start_timestamps_are_there_for_all_samples_or_for_none() {
-        let mut samples = Samples::default();
-        samples.push(10, 1.0);
-        samples.start_last(0);
-        assert_eq!(samples.start_timestamps, []);
-        samples.push(20, 2.0);
-        samples.start_last(15);
-        samples.push_histogram(30, Arc::default());
-        assert_eq!(samples.start_timestamps, [0, 15, 0]);
-        samples.start_last(25);
-        samples.start_last(0);
-        assert_eq!(samples.start_timestamps, [0, 15, 0]);
-        samples.clear();
-        assert_eq!(samples, Samples::default());
     }
 }
