@@ -2,12 +2,15 @@
 
 use bytes::Bytes;
 use model::varint::{push_bytes, push_signed, push_unsigned};
-use model::{LabelSet, MetricMetadata, SeriesRef};
+use model::{FloatHistogram, LabelSet, MetricMetadata, SeriesRef};
 
-use crate::reader::{RUN_DECLARED, RUN_REF, TIMES_EACH, TIMES_EQUAL, VERSION, metric_type_code};
+use crate::reader::{
+    RUN_DECLARED, RUN_REF, TIMES_EACH, TIMES_EQUAL, VERSION, VERSION_WIDE, WIDE_HISTOGRAM, WIDE_START,
+    metric_type_code,
+};
 
 /// What the version, the counts and the lengths take at most.
-const HEADER_BYTES_MAX: usize = 1 + 5 * 10;
+const HEADER_BYTES_MAX: usize = 1 + 6 * 10;
 
 /// Fills one batch. Bounded by its user, who looks at [`BatchBuilder::size_bytes`].
 #[derive(Clone, Debug, Default)]
@@ -25,6 +28,11 @@ pub struct BatchBuilder {
     last_ms: i64,
     times_differ: bool,
     values: Vec<u8>,
+    /// What samples have beyond a float.
+    wide: Vec<u8>,
+    /// The position behind the last sample in `wide`.
+    wide_end: usize,
+    last_start_ms: i64,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -73,6 +81,30 @@ impl BatchBuilder {
         self.push(RUN_DECLARED, delta, time_ms, value);
     }
 
+    /// Makes the sample pushed last a histogram, its value then has no meaning, or says since when it has been counting (ms,
+    /// 0 for unknown), or both. At most once a sample.
+    ///
+    /// # Panics
+    /// When there is no sample, and when the histogram is not [`FloatHistogram::is_storable`].
+    pub fn widen_last(&mut self, start_ms: i64, histogram: Option<&FloatHistogram>) {
+        let form =
+            if start_ms == 0 { 0 } else { WIDE_START } | if histogram.is_some() { WIDE_HISTOGRAM } else { 0 };
+        if form == 0 {
+            return;
+        }
+        let position = self.samples() - 1;
+        push_unsigned(&mut self.wide, (position - self.wide_end) as u64);
+        self.wide_end = position + 1;
+        self.wide.push(form);
+        if start_ms != 0 {
+            push_signed(&mut self.wide, start_ms.wrapping_sub(self.last_start_ms));
+            self.last_start_ms = start_ms;
+        }
+        if let Some(histogram) = histogram {
+            histogram.write_to(&mut self.wide);
+        }
+    }
+
     fn push(&mut self, kind: u64, delta: i64, time_ms: i64, value: f64) {
         if self.run.kind != kind {
             self.end_run();
@@ -119,8 +151,14 @@ impl BatchBuilder {
 
     /// Returns an upper bound of the batch's size.
     pub fn size_bytes(&self) -> usize {
-        let columns =
-            [&self.declared.bytes, &self.metadata.bytes, &self.runs.bytes, &self.slots, &self.times];
+        let columns = [
+            &self.declared.bytes,
+            &self.metadata.bytes,
+            &self.runs.bytes,
+            &self.slots,
+            &self.wide,
+            &self.times,
+        ];
         let columns: usize = columns.iter().map(|column| column.len()).sum();
         HEADER_BYTES_MAX + columns + self.values.len() + 2 * 10
     }
@@ -129,16 +167,20 @@ impl BatchBuilder {
     pub fn finish(mut self) -> Bytes {
         self.end_run();
         let mut out = Vec::with_capacity(self.size_bytes());
-        out.push(VERSION);
+        out.push(if self.wide.is_empty() { VERSION } else { VERSION_WIDE });
         push_unsigned(&mut out, self.declared.count);
         push_unsigned(&mut out, self.metadata.count);
         push_unsigned(&mut out, self.samples() as u64);
         push_unsigned(&mut out, self.runs.count);
         push_unsigned(&mut out, self.slots.len() as u64);
+        if !self.wide.is_empty() {
+            push_unsigned(&mut out, self.wide.len() as u64);
+        }
         out.extend_from_slice(&self.declared.bytes);
         out.extend_from_slice(&self.metadata.bytes);
         out.extend_from_slice(&self.runs.bytes);
         out.extend_from_slice(&self.slots);
+        out.extend_from_slice(&self.wide);
         if self.times_differ {
             out.push(TIMES_EACH);
             out.extend_from_slice(&self.times);

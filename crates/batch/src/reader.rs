@@ -1,14 +1,21 @@
 //! The reader of batches: checks everything before it returns anything.
 
+use std::sync::Arc;
+
 use model::varint::Cursor;
-use model::{LabelSet, MetricMetadata, MetricType, SeriesRef};
+use model::{FloatHistogram, LabelSet, MetricMetadata, MetricType, SeriesRef};
 
 use crate::BatchError;
 
 /// The largest batch that is read: far above what writers gather (about 1 MiB), and what bounds a reader's memory.
 pub const BATCH_BYTES_MAX: usize = 64 << 20;
 
+/// Of batches whose samples are floats and no more.
 pub(crate) const VERSION: u8 = 1;
+/// Of all others: they have one more column.
+pub(crate) const VERSION_WIDE: u8 = 2;
+pub(crate) const WIDE_START: u8 = 1;
+pub(crate) const WIDE_HISTOGRAM: u8 = 2;
 pub(crate) const TIMES_EQUAL: u8 = 0;
 pub(crate) const TIMES_EACH: u8 = 1;
 pub(crate) const RUN_REF: u64 = 0;
@@ -58,12 +65,24 @@ pub struct BatchSample {
     pub value: f64,
 }
 
+/// What a sample has beyond a float.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WideSample {
+    /// Its position among the samples.
+    pub position: u32,
+    /// Since when it has been counting (ms), 0 for unknown.
+    pub start_ms: i64,
+    /// The value; else it is the float of the sample.
+    pub histogram: Option<Arc<FloatHistogram>>,
+}
+
 /// A decoded batch.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Batch {
     declared: Vec<LabelSet>,
     metadata: Vec<MetricMetadata>,
     samples: Vec<BatchSample>,
+    wide: Vec<WideSample>,
 }
 
 impl Batch {
@@ -76,20 +95,23 @@ impl Batch {
             return Err(BatchError::TooLarge { size_bytes: bytes.len(), max_bytes: BATCH_BYTES_MAX });
         }
         let mut cursor = Cursor::new(bytes);
-        match cursor.byte()? {
-            VERSION => {}
+        let is_wide = match cursor.byte()? {
+            VERSION => false,
+            VERSION_WIDE => true,
             version => return Err(BatchError::UnknownVersion { version }),
-        }
+        };
         let declared = cursor.count(DECLARED_BYTES_MIN)?;
         let metadata = cursor.count(METADATA_BYTES_MIN)?;
         let samples = cursor.count(SAMPLE_BYTES_MIN)?;
         let runs = cursor.count(RUN_BYTES_MIN)?;
         let slots_bytes = cursor.count(1)?;
+        let wide_bytes = if is_wide { cursor.count(1)? } else { 0 };
         let declared = read_declared(&mut cursor, declared)?;
         let metadata = (0..metadata).map(|_| read_metadata(&mut cursor)).collect::<Result<_, _>>()?;
-        let samples = read_samples(&mut cursor, samples, runs, slots_bytes, declared.len())?;
+        let (samples, wide) =
+            read_samples(&mut cursor, samples, runs, [slots_bytes, wide_bytes], declared.len())?;
         cursor.finish()?;
-        Ok(Self { declared, metadata, samples })
+        Ok(Self { declared, metadata, samples, wide })
     }
 
     /// Returns the declared series; a sample's [`SeriesSlot::Declared`] is an index into these.
@@ -100,6 +122,11 @@ impl Batch {
     /// Returns the samples in the order in which they were pushed.
     pub fn samples(&self) -> &[BatchSample] {
         &self.samples
+    }
+
+    /// Returns what samples have beyond a float, in the order of their positions; most batches have none.
+    pub fn wide(&self) -> &[WideSample] {
+        &self.wide
     }
 
     /// Returns what metric families say of themselves.
@@ -130,20 +157,21 @@ fn read_metadata(cursor: &mut Cursor<'_>) -> Result<MetricMetadata, BatchError> 
     })
 }
 
-/// Reads the runs, then walks the three columns in step.
+/// Reads the runs, then walks the columns in step. `bytes` are the lengths of the slots and of the wide column.
 fn read_samples(
     cursor: &mut Cursor<'_>,
     samples: usize,
     runs: usize,
-    slots_bytes: usize,
+    [slots_bytes, wide_bytes]: [usize; 2],
     declared: usize,
-) -> Result<Vec<BatchSample>, BatchError> {
+) -> Result<(Vec<BatchSample>, Vec<WideSample>), BatchError> {
     let runs: Vec<u64> = (0..runs).map(|_| cursor.unsigned()).collect::<Result<_, _>>()?;
     let total = runs.iter().try_fold(0u64, |total, run| total.checked_add(run >> 1));
     if total != Some(samples as u64) || runs.iter().any(|run| run >> 1 == 0) {
         return Err(cursor.malformed("runs do not add up to the samples").into());
     }
     let slots = cursor.column(slots_bytes)?;
+    let wide = read_wide(cursor.column(wide_bytes)?, samples)?;
     let times_are_equal = match cursor.byte()? {
         TIMES_EQUAL => true,
         TIMES_EACH => false,
@@ -156,7 +184,7 @@ fn read_samples(
     if times_are_equal {
         let time_ms = times.signed()?;
         times.finish()?;
-        read_rows(&runs, slots, declared, values, || Ok(time_ms))
+        Ok((read_rows(&runs, slots, declared, values, || Ok(time_ms))?, wide))
     } else {
         let mut time_ms = 0i64;
         let rows = read_rows(&runs, slots, declared, values, || {
@@ -164,8 +192,33 @@ fn read_samples(
             Ok(time_ms)
         })?;
         times.finish()?;
-        Ok(rows)
+        Ok((rows, wide))
     }
+}
+
+fn read_wide(mut column: Cursor<'_>, samples: usize) -> Result<Vec<WideSample>, BatchError> {
+    let (mut wide, mut next, mut last_start_ms) = (Vec::new(), 0u64, 0i64);
+    while !column.is_at_end() {
+        let position = next.checked_add(column.unsigned()?).filter(|position| *position < samples as u64);
+        let position = position.ok_or_else(|| column.malformed("a histogram lies past the last sample"))?;
+        next = position + 1;
+        let form = column.byte()?;
+        if form == 0 || form > WIDE_START | WIDE_HISTOGRAM {
+            return Err(column.malformed("the form of a sample is unknown").into());
+        }
+        let mut start_ms = 0;
+        if form & WIDE_START != 0 {
+            last_start_ms = last_start_ms.wrapping_add(column.signed()?);
+            start_ms = last_start_ms;
+        }
+        let histogram = if form & WIDE_HISTOGRAM == 0 {
+            None
+        } else {
+            Some(Arc::new(FloatHistogram::read_from(&mut column)?))
+        };
+        wide.push(WideSample { position: position as u32, start_ms, histogram });
+    }
+    Ok(wide)
 }
 
 fn read_rows(

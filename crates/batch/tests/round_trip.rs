@@ -1,7 +1,12 @@
 //! Property tests and golden bytes of the batch and its outcome.
 
-use batch::{Batch, BatchBuilder, BatchError, BatchOutcome, BatchSample, RefusalKind, SeriesSlot};
-use model::{LabelSet, MetricMetadata, MetricType, SeriesRef};
+use std::sync::Arc;
+
+use batch::{
+    Batch, BatchBuilder, BatchError, BatchOutcome, BatchSample, RefusalKind, SeriesSlot, WideSample,
+};
+use model::histogram::Span;
+use model::{FloatHistogram, LabelSet, MetricMetadata, MetricType, SeriesRef};
 use proptest::prelude::*;
 
 #[derive(Clone, Debug, Default)]
@@ -9,6 +14,7 @@ struct Content {
     declared: Vec<LabelSet>,
     metadata: Vec<MetricMetadata>,
     samples: Vec<BatchSample>,
+    wide: Vec<WideSample>,
 }
 
 impl Content {
@@ -18,10 +24,14 @@ impl Content {
             assert_eq!(builder.declare(labels), index as u32);
         }
         self.metadata.iter().for_each(|metadata| builder.push_metadata(metadata));
-        for sample in &self.samples {
+        let mut wide = self.wide.iter().peekable();
+        for (position, sample) in self.samples.iter().enumerate() {
             match sample.series {
                 SeriesSlot::Ref(series) => builder.push_ref(series, sample.time_ms, sample.value),
                 SeriesSlot::Declared(index) => builder.push_declared(index, sample.time_ms, sample.value),
+            }
+            if let Some(wide) = wide.next_if(|wide| wide.position as usize == position) {
+                builder.widen_last(wide.start_ms, wide.histogram.as_deref());
             }
         }
         assert_eq!(builder.samples(), self.samples.len());
@@ -42,7 +52,43 @@ fn metadata() -> impl Strategy<Value = MetricMetadata> {
         .prop_map(|(family, metric_type, help, unit)| MetricMetadata { family, metric_type, help, unit })
 }
 
+fn histogram() -> impl Strategy<Value = FloatHistogram> {
+    let buckets = prop::collection::vec(prop_oneof![(0u32..1000).prop_map(f64::from), Just(0.5)], 0..20);
+    let histogram = (buckets, -4i32..9, any::<i32>()).prop_map(|(buckets, schema, offset)| FloatHistogram {
+        schema,
+        count: buckets.iter().sum(),
+        sum: 0.1,
+        positive_spans: vec![Span { offset, length: buckets.len() as u32 }],
+        positive_buckets: buckets,
+        ..FloatHistogram::default()
+    });
+    prop_oneof![4 => histogram, 1 => Just(FloatHistogram { schema: 3, ..FloatHistogram::default() })]
+}
+
+/// Extras of samples at some positions.
+fn wide(samples: usize) -> impl Strategy<Value = Vec<WideSample>> {
+    let start = prop_oneof![Just(0), any::<i64>()];
+    let one = prop::option::weighted(0.3, (start, prop::option::of(histogram())));
+    prop::collection::vec(one, samples).prop_map(|all| {
+        let some = (0..).zip(all).filter_map(|(position, one)| Some((position, one?)));
+        let wide = some.map(|(position, (start_ms, histogram))| WideSample {
+            position,
+            start_ms,
+            histogram: histogram.map(Arc::new),
+        });
+        wide.filter(|wide| wide.start_ms != 0 || wide.histogram.is_some()).collect()
+    })
+}
+
 fn content() -> impl Strategy<Value = Content> {
+    let wide = |content: Content| {
+        let wide = prop_oneof![Just(Vec::new()), wide(content.samples.len())];
+        wide.prop_map(move |wide| Content { wide, ..content.clone() })
+    };
+    narrow_content().prop_flat_map(wide)
+}
+
+fn narrow_content() -> impl Strategy<Value = Content> {
     let time = prop_oneof![Just(1_700_000_000_000i64), any::<i64>(), 0i64..100];
     let times = prop_oneof![Just(None), time.clone().prop_map(Some)];
     let series = prop_oneof![any::<u64>(), 0u64..50];
@@ -63,7 +109,7 @@ fn content() -> impl Strategy<Value = Content> {
                     value: f64::from_bits(value),
                 })
                 .collect();
-            Content { declared, metadata, samples }
+            Content { declared, metadata, samples, wide: Vec::new() }
         },
     )
 }
@@ -99,15 +145,15 @@ proptest! {
         prop_assert_eq!(batch.declared(), &content.declared);
         prop_assert_eq!(batch.metadata(), &content.metadata);
         prop_assert_eq!(rows(batch.samples()), rows(&content.samples));
+        prop_assert_eq!(batch.wide(), &content.wide);
     }
 
     #[test]
     fn no_bytes_make_the_reader_panic(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
-        let mut versioned = bytes.clone();
-        versioned.insert(0, 1);
-        for bytes in [&bytes, &versioned] {
+        let versioned = |version: u8| [&[version][..], &bytes].concat();
+        for bytes in [&bytes, &versioned(1), &versioned(2)] {
             if let Ok(batch) = Batch::decode(bytes) {
-                prop_assert!(batch.samples().len() * 9 <= bytes.len());
+                prop_assert!(batch.samples().len() * 9 <= bytes.len() && batch.wide().len() * 2 <= bytes.len());
             }
             if let Ok(outcome) = BatchOutcome::decode(bytes) {
                 prop_assert!(outcome.declared_refs.len() + outcome.unknown_samples.len() <= bytes.len());
@@ -134,6 +180,9 @@ proptest! {
                 SeriesSlot::Ref(_) => true,
             };
             prop_assert!(batch.samples().iter().all(in_range));
+            let positions = || batch.wide().iter().map(|wide| wide.position);
+            prop_assert!(positions().is_sorted_by(|a, b| a < b));
+            prop_assert!(positions().all(|position| (position as usize) < batch.samples().len()));
         }
     }
 
@@ -167,6 +216,7 @@ fn golden_bytes() {
             sample(SeriesSlot::Ref(SeriesRef(300)), 1000, -0.0),
             sample(SeriesSlot::Ref(SeriesRef(301)), 1000, 2.5),
         ],
+        wide: Vec::new(),
     };
     assert_eq!(
         hex(&content.encode()),
@@ -177,6 +227,22 @@ fn golden_bytes() {
     assert_eq!(
         hex(&later.encode()),
         "01010103020415085f5f6e616d655f5f027570036a6f62046e6f646502757002016800030400d8040201d00f001e000000000000f03f00000000000000800000000000000440"
+    );
+    let histogram = FloatHistogram {
+        schema: 2,
+        count: 9.0,
+        sum: 1.5,
+        positive_spans: vec![Span { offset: -1, length: 2 }],
+        positive_buckets: vec![7.0, 2.0],
+        ..FloatHistogram::default()
+    };
+    later.wide = vec![
+        WideSample { position: 0, start_ms: 500, histogram: None },
+        WideSample { position: 2, start_ms: 600, histogram: Some(Arc::new(histogram)) },
+    ];
+    assert_eq!(
+        hex(&later.encode()),
+        "0201010302042315085f5f6e616d655f5f027570036a6f62046e6f646502757002016800030400d804020001e8070103c801000400000000000000000101020000000000000000f83f09000e0901d00f001e000000000000f03f00000000000000800000000000000440"
     );
     assert_eq!(hex(&BatchBuilder::new().finish()), "0100000000000000");
     assert!(BatchBuilder::new().is_empty());

@@ -11,7 +11,9 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use chunk::ChunkError;
-use model::{BlockId, BlockMeta, BlockRange, LabelSet, MetricMetadata, ObjectMeta, ShardId, TimeRange};
+use model::{
+    BlockId, BlockMeta, BlockRange, LabelSet, MetricMetadata, ObjectMeta, Samples, ShardId, TimeRange,
+};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::chunks::{self, encode_value};
@@ -47,12 +49,7 @@ pub trait SeriesInput {
     ///
     /// # Errors
     /// [`ChunkError`] when what it is read from is damaged.
-    fn read(
-        &self,
-        range: TimeRange,
-        timestamps: &mut Vec<i64>,
-        values: &mut Vec<f64>,
-    ) -> Result<(), ChunkError>;
+    fn read(&self, range: TimeRange, out: &mut Samples) -> Result<(), ChunkError>;
 
     /// Gives up everything but its labels, which are without external labels.
     fn into_labels(self) -> LabelSet;
@@ -63,21 +60,13 @@ pub trait SeriesInput {
 pub struct BlockInput<'a> {
     /// Its labels, without external labels.
     pub labels: &'a LabelSet,
-    /// Milliseconds within the block's range, strictly ascending.
-    pub timestamps: &'a [i64],
-    /// One a timestamp.
-    pub values: &'a [f64],
+    /// Within the block's range, strictly ascending in time.
+    pub samples: &'a Samples,
 }
 
 impl SeriesInput for BlockInput<'_> {
-    fn read(
-        &self,
-        _range: TimeRange,
-        timestamps: &mut Vec<i64>,
-        values: &mut Vec<f64>,
-    ) -> Result<(), ChunkError> {
-        timestamps.extend_from_slice(self.timestamps);
-        values.extend_from_slice(self.values);
+    fn read(&self, _range: TimeRange, out: &mut Samples) -> Result<(), ChunkError> {
+        out.extend_from(self.samples, 0..self.samples.len());
         Ok(())
     }
 
@@ -89,13 +78,8 @@ impl SeriesInput for BlockInput<'_> {
 /// One series with its samples encoded. Its chunks may overlap, on equal timestamps the one listed first wins; samples
 /// outside of the block's range are left out.
 impl SeriesInput for BlockSeries {
-    fn read(
-        &self,
-        range: TimeRange,
-        timestamps: &mut Vec<i64>,
-        values: &mut Vec<f64>,
-    ) -> Result<(), ChunkError> {
-        chunk::read_merged(&self.chunks, range.start.0, range.end.0, timestamps, values)
+    fn read(&self, range: TimeRange, out: &mut Samples) -> Result<(), ChunkError> {
+        chunk::read_merged(&self.chunks, range.start.0, range.end.0, out)
     }
 
     fn into_labels(self) -> LabelSet {
@@ -196,24 +180,23 @@ impl EncodedSeries {
         series: impl IntoIterator<Item = S>,
     ) -> Result<Self, BlockError> {
         let mut encoded = Self::default();
-        let (mut timestamps, mut values) = (Vec::new(), Vec::new());
+        let mut samples = Samples::default();
         for input in series {
-            timestamps.clear();
-            values.clear();
-            let read = input.read(spec.range.closed(), &mut timestamps, &mut values);
+            samples.clear();
+            let read = input.read(spec.range.closed(), &mut samples);
             let labels = input.into_labels();
             let checked = read.map_err(|error| error.to_string());
-            let checked = checked.and_then(|()| check(spec, &timestamps, &values));
+            let checked = checked.and_then(|()| check(spec, &samples));
             checked.map_err(|reason| invalid(spec, &labels, reason))?;
-            if timestamps.is_empty() {
+            if samples.is_empty() {
                 continue;
             }
             if encoded.labels.len() >= layout::ROWS_MAX {
                 return Err(invalid(spec, &labels, format!("one of more than {} series", layout::ROWS_MAX)));
             }
             encoded.labels.push(labels);
-            encoded.facts.push(facts(&timestamps, &values));
-            encoded.values.push(encode_value(spec.range.start.0, &timestamps, &values));
+            encoded.facts.push(facts(&samples));
+            encoded.values.push(encode_value(spec.range.start.0, &samples));
         }
         Ok(encoded)
     }
@@ -224,9 +207,13 @@ fn invalid(spec: &BlockSpec, labels: &LabelSet, reason: String) -> BlockError {
 }
 
 /// Tells what is wrong with a series' samples, if anything is.
-fn check(spec: &BlockSpec, timestamps: &[i64], values: &[f64]) -> Result<(), String> {
-    if timestamps.len() != values.len() {
-        return Err(format!("{} timestamps but {} values", timestamps.len(), values.len()));
+fn check(spec: &BlockSpec, samples: &Samples) -> Result<(), String> {
+    let timestamps = &samples.timestamps;
+    if timestamps.len() != samples.floats.len() {
+        return Err(format!("{} timestamps but {} values", timestamps.len(), samples.floats.len()));
+    }
+    if !samples.histograms.iter().all(|(_, histogram)| histogram.is_storable()) {
+        return Err("a histogram's spans are not those of its buckets".to_owned());
     }
     if i32::try_from(timestamps.len()).is_err() {
         return Err(format!("has {} samples, at most {} can be stored", timestamps.len(), i32::MAX));
@@ -246,17 +233,35 @@ fn check(spec: &BlockSpec, timestamps: &[i64], values: &[f64]) -> Result<(), Str
 }
 
 /// Describes checked samples, of which there is at least one.
-fn facts(timestamps: &[i64], values: &[f64]) -> SeriesRow {
-    let has_stale = values.iter().any(|value| model::is_stale(*value));
-    let has_float = values.iter().any(|value| !model::is_stale(*value));
-    let kinds =
-        if has_float { layout::KIND_FLOAT } else { 0 } | if has_stale { layout::KIND_STALE } else { 0 };
+fn facts(samples: &Samples) -> SeriesRow {
+    let timestamps = &samples.timestamps;
     SeriesRow {
-        kinds,
+        kinds: kinds(samples),
         first_ms: timestamps[0],
         last_ms: timestamps[timestamps.len() - 1],
         samples: timestamps.len() as i32,
     }
+}
+
+/// Returns what kinds of samples there are.
+fn kinds(samples: &Samples) -> i32 {
+    let mut kinds = 0;
+    if samples.histograms.len() < samples.len() {
+        let is_histogram = |at: usize| samples.histogram(at).is_some();
+        let floats = samples.floats.iter().enumerate().filter(|(at, _)| !is_histogram(*at));
+        for (_, value) in floats {
+            kinds |= if model::is_stale(*value) { layout::KIND_STALE } else { layout::KIND_FLOAT };
+        }
+    }
+    for (_, histogram) in &samples.histograms {
+        kinds |= match histogram {
+            histogram if histogram.is_stale() => layout::KIND_STALE,
+            histogram if histogram.uses_custom_buckets() => layout::KIND_CUSTOM_BUCKETS,
+            _ => layout::KIND_HISTOGRAM,
+        };
+    }
+    let has_starts = samples.start_timestamps.iter().any(|start_ms| *start_ms != 0);
+    kinds | if has_starts { layout::KIND_START } else { 0 }
 }
 
 /// Hashes the labels of all rows in row order, each after its length.

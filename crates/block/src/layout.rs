@@ -22,7 +22,7 @@ pub(crate) const ROWS_MAX: usize = 1 << 30;
 pub(crate) const LABEL_COLUMN_PREFIX: &str = "l_";
 /// Labels without a column, as the stored form of a label set.
 pub(crate) const REST_COLUMN: &str = "l_rest";
-/// Bits of what a series holds: [`KIND_FLOAT`], [`KIND_STALE`].
+/// Bits of what a series holds: [`KIND_FLOAT`] and those beside it.
 pub(crate) const KINDS_COLUMN: &str = "s_kinds";
 pub(crate) const MINT_COLUMN: &str = "s_mint";
 pub(crate) const MAXT_COLUMN: &str = "s_maxt";
@@ -30,8 +30,14 @@ pub(crate) const SAMPLES_COLUMN: &str = "s_samples";
 /// The chunks of the block's only window.
 pub(crate) const CHUNKS_COLUMN: &str = "c0";
 
-/// The series has float samples. Bits 1 to 4 are kept for histograms and start timestamps.
+/// The series has float samples.
 pub(crate) const KIND_FLOAT: i32 = 1;
+/// The series has histograms with exponential buckets. Integer and float ones are stored alike, so bit 2 is never set.
+pub(crate) const KIND_HISTOGRAM: i32 = 1 << 1;
+/// The series has histograms with custom buckets.
+pub(crate) const KIND_CUSTOM_BUCKETS: i32 = 1 << 3;
+/// The series has start timestamps.
+pub(crate) const KIND_START: i32 = 1 << 4;
 /// The series has staleness markers.
 pub(crate) const KIND_STALE: i32 = 1 << 5;
 

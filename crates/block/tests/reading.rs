@@ -4,9 +4,10 @@ mod support;
 
 use std::sync::Arc;
 
-use block::{BlockError, BlockReader, BlockSeries, BuiltBlock, SelectLimits};
+use block::{BlockError, BlockInput, BlockReader, BlockSeries, BuiltBlock, SelectLimits};
 use bytes::Bytes;
-use model::{BlockRange, ErrorKind, MatchOp, Matcher, TimeRange};
+use model::histogram::Span;
+use model::{BlockRange, ErrorKind, FloatHistogram, MatchOp, Matcher, Samples, TimeRange};
 use support::{
     MemoryReader, PlainSeries, build_plain, cluster_series, labels, open, scan, select_plain, spec,
 };
@@ -166,6 +167,41 @@ async fn encoded_series_are_read_over_the_range_of_the_block() {
     let samples = samples.filter(|(t, _)| HOURS_2.contains(*t)).collect();
     let expected = PlainSeries { labels: labels(&[("__name__", "m")]), samples };
     assert_eq!(read_all(&built).await.expect("undamaged"), [expected]);
+}
+
+#[tokio::test]
+async fn histograms_and_start_timestamps_come_back() {
+    let mut samples = Samples::default();
+    for at in 0..1500u32 {
+        let time_ms = 7_200_000 + i64::from(at) * 4000;
+        let length = 2 + at / 700;
+        let histogram = FloatHistogram {
+            schema: 1,
+            count: f64::from(at),
+            sum: f64::from(at).sqrt(),
+            positive_spans: vec![Span { offset: 3, length }],
+            positive_buckets: vec![f64::from(at / 2); length as usize],
+            ..FloatHistogram::default()
+        };
+        match at {
+            0..100 => samples.push(time_ms, f64::from(at)),
+            1499 => samples
+                .push_histogram(time_ms, Arc::new(FloatHistogram { sum: 0.5, ..FloatHistogram::default() })),
+            _ => samples.push_histogram(time_ms, Arc::new(histogram)),
+        }
+        samples.start_last(if at > 50 { 7_000_000 } else { 0 });
+    }
+    let labels = labels(&[("__name__", "m")]);
+    let built =
+        block::build(&spec(HOURS_2), [BlockInput { labels: &labels, samples: &samples }]).expect("valid");
+    let reader =
+        BlockReader::open(Arc::new(MemoryReader::of(&built)), built.meta.clone()).await.expect("undamaged");
+    let series = reader.select(&[], TimeRange::ALL, usize::MAX).await.expect("undamaged");
+    let counts: Vec<u32> = series[0].chunks.iter().map(|chunk| chunk.samples).collect();
+    assert_eq!(counts, [100, 300, 300, 350, 350, 99, 1], "a chunk ends where the kind or the layout changes");
+    let mut back = Samples::default();
+    chunk::read_merged(&series[0].chunks, i64::MIN, i64::MAX, &mut back).expect("undamaged");
+    assert_eq!(back, samples);
 }
 
 #[test]

@@ -4,8 +4,8 @@ use model::Samples;
 
 use crate::{ChunkError, EncodedChunk, decode};
 
-/// Appends the samples within the closed range `[start_ms, end_ms]` in time order, each timestamp once. Those that `out` holds
-/// already must be earlier, or it must be that the caller does not care.
+/// Appends the samples within the closed range `[start_ms, end_ms]` in time order, each timestamp once. What `out`
+/// holds already is not looked at.
 ///
 /// Chunks may overlap in time and come in any order; on equal timestamps the chunk listed first wins. Chunks outside
 /// the range are not decoded. On an error `out` is as before.
@@ -66,18 +66,6 @@ fn read_unordered(chunks: &[&EncodedChunk], out: &mut Samples) -> Result<(), Chu
     }
     places.sort_unstable();
     places.dedup_by_key(|(time_ms, _, _)| *time_ms);
-    let before = out.len();
-    out.timestamps.extend(places.iter().map(|(time_ms, _, _)| *time_ms));
-    out.floats.extend(places.iter().map(|(_, _, at)| all.floats[*at]));
-    if !all.histograms.is_empty() {
-        let histograms = (before as u32..).zip(&places);
-        let histograms = histograms.filter_map(|(to, (_, _, at))| Some((to, all.histogram(*at)?.clone())));
-        out.histograms.extend(histograms);
-    }
-    if !all.start_timestamps.is_empty() {
-        out.start_timestamps.resize(before, 0);
-        out.start_timestamps.extend(places.iter().map(|(_, _, at)| all.start_timestamps[*at]));
-    }
-    out.complete_starts();
+    out.extend_from(&all, places.iter().map(|(_, _, at)| *at));
     Ok(())
 }

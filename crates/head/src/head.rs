@@ -54,15 +54,16 @@ impl Head {
     /// as the log entry has it.
     ///
     /// A sample later than its series' newest is appended. Else one that is already there is a duplicate, one whose time
-    /// is taken by other bits is conflicting, and any other is accepted within the out-of-order window. The bounds are
+    /// is taken by other bits, or by the other kind of sample, is conflicting, and any other is accepted within the out-of-order window. The bounds are
     /// [`Head::sealed_until_ms`] below, and `stamp_ms` plus the configured future above.
     pub fn apply(&self, stamp_ms: i64, batch: &Batch) -> BatchOutcome {
         let mut state = self.state.write();
         let mut outcome = state.declare_all(batch);
-        let mut position = 0;
+        let (mut position, mut wide) = (0, batch.wide().iter().peekable());
         for slice in batch.samples().chunks(APPLY_SLICE_SAMPLES) {
             for sample in slice {
-                state.apply(stamp_ms, position, sample, &mut outcome);
+                let wide = wide.next_if(|wide| wide.position == position);
+                state.apply(stamp_ms, position, sample, wide, &mut outcome);
                 position += 1;
             }
             RwLockWriteGuard::bump(&mut state);

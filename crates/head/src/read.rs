@@ -120,7 +120,7 @@ fn select_any(state: &State, selectors: &[Vec<Matcher>], range: TimeRange) -> Ro
 fn keep_in_range(state: &State, found: &mut RoaringBitmap, range: TimeRange) {
     let held = |slot| {
         let series = state.slots.get(slot)?;
-        Some(TimeRange::new(series.first_ms()?.max(state.dropped_until_ms), series.newest()?.0))
+        Some(TimeRange::new(series.first_ms()?.max(state.dropped_until_ms), series.newest_ms()?))
     };
     let is_kept = |slot: &u32| held(*slot).is_some_and(|held| !held.intersect(&range).is_empty());
     *found = found.iter().filter(is_kept).collect();

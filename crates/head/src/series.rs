@@ -7,7 +7,8 @@
 //! out-of-order samples are older than that; no timestamp occurs twice.
 
 use bytes::Bytes;
-use chunk::{EncodedChunk, OpenChunk};
+use chunk::{EncodedChunk, OpenRun};
+use model::SampleValue;
 
 use crate::chunk_log::{CHUNK_SAMPLES, ChunkLog, Scratch};
 use crate::late::Late;
@@ -19,7 +20,7 @@ pub(crate) struct Series {
     pub(crate) hash: u64,
     /// The label set, as ids of the index in label order.
     pub(crate) pairs: Box<[u32]>,
-    open: OpenChunk,
+    open: OpenRun,
     sealed: ChunkLog,
     late: Option<Box<Late>>,
 }
@@ -55,13 +56,13 @@ impl ChunkCopies {
 
 impl Series {
     pub(crate) fn new(hash: u64, pairs: Box<[u32]>) -> Self {
-        let (open, sealed) = (OpenChunk::new(), ChunkLog::default());
+        let (open, sealed) = (OpenRun::default(), ChunkLog::default());
         Self { hash, pairs, open, sealed, late: None }
     }
 
-    /// Returns the newest sample's time and bits.
-    pub(crate) fn newest(&self) -> Option<(i64, u64)> {
-        Some((self.open.last_ms()?, self.open.last_value()?.to_bits()))
+    /// Returns the newest sample's time.
+    pub(crate) fn newest_ms(&self) -> Option<i64> {
+        self.open.last_ms()
     }
 
     /// Returns the oldest sample's time.
@@ -78,29 +79,29 @@ impl Series {
     }
 
     /// Appends a sample later than the newest.
-    pub(crate) fn append(&mut self, time_ms: i64, value: f64, scratch: &mut Scratch) {
-        if self.open.len() >= CHUNK_SAMPLES {
+    pub(crate) fn append(&mut self, time_ms: i64, start_ms: i64, value: SampleValue, scratch: &mut Scratch) {
+        if self.open.len() >= CHUNK_SAMPLES || !self.open.takes(start_ms, &value) {
             self.seal(scratch);
         }
-        self.open.append(time_ms, value);
+        self.open.append(time_ms, start_ms, value);
     }
 
     fn seal(&mut self, scratch: &mut Scratch) {
         let open = std::mem::take(&mut self.open);
         scratch.read(&open.to_encoded().data).expect("an open chunk decodes");
-        self.sealed.push(&scratch.timestamps, &scratch.values);
+        self.sealed.push(&scratch.samples);
     }
 
     /// Adds a sample older than the newest, at a time that has none.
-    pub(crate) fn insert_late(&mut self, time_ms: i64, value: f64, scratch: &mut Scratch) {
-        self.late.get_or_insert_default().insert(time_ms, value, scratch);
+    pub(crate) fn insert_late(&mut self, time_ms: i64, start_ms: i64, value: SampleValue) {
+        self.late.get_or_insert_default().insert(time_ms, start_ms, value);
     }
 
-    /// Returns the bits of the sample at a time; decodes a chunk unless it is the newest.
-    pub(crate) fn find(&self, time_ms: i64, scratch: &mut Scratch) -> Option<u64> {
-        let (newest_ms, newest) = self.newest()?;
+    /// Returns the value of the sample at a time; decodes a chunk unless it is the newest.
+    pub(crate) fn find(&self, time_ms: i64, scratch: &mut Scratch) -> Option<SampleValue> {
+        let newest_ms = self.newest_ms()?;
         if time_ms >= newest_ms {
-            return (time_ms == newest_ms).then_some(newest);
+            return self.open.last_value().filter(|_| time_ms == newest_ms);
         }
         let late = self.late.as_ref().and_then(|late| late.find(time_ms, scratch));
         if late.is_some() {
@@ -124,9 +125,15 @@ impl Series {
             out.end_chunk(entry.start_ms, entry.end_ms, entry.samples);
         }
         if let Some(late) = late {
-            let (timestamps, values) = late.buffer();
-            let mut open = OpenChunk::new();
-            timestamps.iter().zip(values).for_each(|(time_ms, value)| open.append(*time_ms, *value));
+            let (waiting, mut open) = (late.waiting(), OpenRun::default());
+            for (at, time_ms) in waiting.timestamps.iter().enumerate() {
+                let (sample_start_ms, value) = (waiting.start(at), waiting.value(at));
+                if !open.takes(sample_start_ms, &value) {
+                    copy_open(&open, start_ms, end_ms, out);
+                    open = OpenRun::default();
+                }
+                open.append(*time_ms, sample_start_ms, value);
+            }
             copy_open(&open, start_ms, end_ms, out);
         }
         copy_open(&self.open, start_ms, end_ms, out);
@@ -141,7 +148,7 @@ impl Series {
         }
         if self.open.last_ms().is_some_and(|last_ms| last_ms < end_ms) {
             samples += self.open.len() as u64;
-            self.open = OpenChunk::new();
+            self.open = OpenRun::default();
         }
         samples
     }
@@ -152,7 +159,7 @@ impl Series {
         self.open.size_bytes() + self.sealed.size_bytes() + late
     }
 
-    pub(crate) fn open(&self) -> &OpenChunk {
+    pub(crate) fn open(&self) -> &OpenRun {
         &self.open
     }
 
@@ -165,12 +172,12 @@ impl Series {
     }
 
     /// Puts back what a snapshot holds. The caller has checked each part.
-    pub(crate) fn restore(&mut self, open: OpenChunk, sealed: ChunkLog, late: Option<Late>) {
+    pub(crate) fn restore(&mut self, open: OpenRun, sealed: ChunkLog, late: Option<Late>) {
         (self.open, self.sealed, self.late) = (open, sealed, late.map(Box::new));
     }
 }
 
-fn copy_open(open: &OpenChunk, start_ms: i64, end_ms: i64, out: &mut ChunkCopies) {
+fn copy_open(open: &OpenRun, start_ms: i64, end_ms: i64, out: &mut ChunkCopies) {
     let (Some(first_ms), Some(last_ms)) = (open.first_ms(), open.last_ms()) else { return };
     if first_ms <= end_ms && last_ms >= start_ms {
         open.write_encoded(&mut out.buffer);

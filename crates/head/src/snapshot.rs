@@ -9,8 +9,8 @@ mod frame;
 
 use std::io::{self, Read, Write};
 
-use chunk::OpenChunk;
-use model::{LabelSet, MetricMetadata, MetricType};
+use chunk::OpenRun;
+use model::{LabelSet, MetricMetadata, MetricType, Samples};
 use parking_lot::RwLock;
 
 use crate::chunk_log::{ChunkLog, Scratch};
@@ -18,7 +18,7 @@ use crate::late::Late;
 use crate::series::Series;
 use crate::state::State;
 use crate::{Head, HeadConfig, HeadError};
-use fields::{Fields, push_bytes, push_i64, push_u32, push_u64};
+use fields::{Fields, push_bytes, push_i64, push_u32};
 use frame::{FrameKind, FrameReader, FrameWriter};
 
 /// Records are gathered into frames of about this size.
@@ -118,10 +118,9 @@ fn write_series(series: &Series, places: &[u32], out: &mut Vec<u8>) -> io::Resul
         push_bytes(out, &series.open().to_encoded().data)?;
     }
     push_bytes(out, series.sealed().as_bytes())?;
-    let (timestamps, values) = series.late().map_or((&[][..], &[][..]), Late::buffer);
-    push_u32(out, timestamps.len() as u32);
-    timestamps.iter().for_each(|time_ms| push_i64(out, *time_ms));
-    values.iter().for_each(|value| push_u64(out, value.to_bits()));
+    let mut waiting = ChunkLog::default();
+    waiting.push(series.late().map_or(&Samples::default(), Late::waiting));
+    push_bytes(out, waiting.as_bytes())?;
     push_bytes(out, series.late().map_or(&[], |late| late.log().as_bytes()))
 }
 
@@ -195,24 +194,20 @@ impl Restore {
 
 fn read_chunks(fields: &mut Fields<'_>, series: &mut Series, scratch: &mut Scratch) -> Option<()> {
     let open = match fields.bytes()? {
-        [] => OpenChunk::new(),
-        data => OpenChunk::from_encoded(data).ok()?,
+        [] => OpenRun::default(),
+        data => OpenRun::from_encoded(data).ok()?,
     };
     let sealed = ChunkLog::from_bytes(fields.bytes()?, scratch)?;
-    let waiting = fields.u32()? as usize;
-    let (mut timestamps, mut values) = (Vec::new(), Vec::new());
-    for _ in 0..waiting {
-        timestamps.push(fields.i64()?);
-    }
-    for _ in 0..waiting {
-        values.push(f64::from_bits(fields.u64()?));
+    let mut waiting = Samples::default();
+    for entry in ChunkLog::from_bytes(fields.bytes()?, scratch)?.entries() {
+        chunk::decode(entry.data, &mut waiting).ok()?;
     }
     let log = ChunkLog::from_bytes(fields.bytes()?, scratch)?;
-    let late = Late::restore(timestamps, values, log)?;
+    let late = Late::restore(waiting, log)?;
     let newest_ms = open.last_ms();
     let in_order = sealed.entries().all(|entry| Some(entry.end_ms) < open.first_ms())
         && late.log().entries().all(|entry| Some(entry.end_ms) < newest_ms)
-        && late.buffer().0.last().is_none_or(|last_ms| Some(*last_ms) < newest_ms);
+        && late.waiting().timestamps.last().is_none_or(|last_ms| Some(*last_ms) < newest_ms);
     series.restore(open, sealed, (!late.is_empty()).then_some(late));
     in_order.then_some(())
 }

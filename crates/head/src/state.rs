@@ -3,9 +3,11 @@
 //! No clock, no randomness and no map order takes part: two states that went through the same calls in the same order
 //! are equal in everything that can be observed, also when one of them was restored from a snapshot on the way.
 
-use batch::{Batch, BatchOutcome, BatchSample, RefusalKind, SeriesSlot};
+use std::sync::Arc;
+
+use batch::{Batch, BatchOutcome, BatchSample, RefusalKind, SeriesSlot, WideSample};
 use hashbrown::HashTable;
-use model::{LabelSet, SeriesRef};
+use model::{LabelSet, SampleValue, SeriesRef};
 use roaring::RoaringBitmap;
 
 use crate::HeadConfig;
@@ -99,7 +101,7 @@ impl State {
     pub(crate) fn restore(&mut self, generation: u32, series: Series) {
         self.chunk_bytes += series.size_bytes();
         self.samples += series.samples();
-        if let (Some(first_ms), Some((newest_ms, _))) = (series.first_ms(), series.newest()) {
+        if let (Some(first_ms), Some(newest_ms)) = (series.first_ms(), series.newest_ms()) {
             self.oldest_ms = self.oldest_ms.min(first_ms.max(self.dropped_until_ms));
             self.newest_ms = self.newest_ms.max(newest_ms);
         }
@@ -116,12 +118,13 @@ impl State {
         self.by_hash.insert_unique(series.hash, slot, hash_of);
     }
 
-    /// Applies one sample of a batch whose series are declared.
+    /// Applies one sample of a batch whose series are declared, with what it has beyond a float.
     pub(crate) fn apply(
         &mut self,
         stamp_ms: i64,
         position: u32,
         sample: &BatchSample,
+        wide: Option<&WideSample>,
         outcome: &mut BatchOutcome,
     ) {
         let series = match sample.series {
@@ -131,7 +134,12 @@ impl State {
                 None => return outcome.refuse(position, RefusalKind::OverLimit),
             },
         };
-        match self.append(stamp_ms, series, sample.time_ms, sample.value) {
+        let histogram = wide.and_then(|wide| wide.histogram.as_ref());
+        let value = histogram.map_or(SampleValue::Float(sample.value), |histogram| {
+            SampleValue::Histogram(Arc::clone(histogram))
+        });
+        let start_ms = wide.map_or(0, |wide| wide.start_ms);
+        match self.append(stamp_ms, series, sample.time_ms, start_ms, value) {
             None => outcome.unknown_samples.push(position),
             Some(Verdict::Accepted) => outcome.accepted += 1,
             Some(Verdict::Duplicate) => outcome.duplicate += 1,
@@ -142,15 +150,24 @@ impl State {
     /// Appends a sample by the rules of Prometheus (`tsdb/head_append.go`, `appendable`), with two differences: any
     /// sample that is already here is a duplicate, not only the newest, so that sending a batch again is harmless; and
     /// the bound below is the cut, not half a block before the newest sample. Returns `None` for an unknown ref.
-    fn append(&mut self, stamp_ms: i64, series: SeriesRef, time_ms: i64, value: f64) -> Option<Verdict> {
+    ///
+    /// Start timestamps do not take part: of two samples that differ in nothing else the first one stays.
+    fn append(
+        &mut self,
+        stamp_ms: i64,
+        series: SeriesRef,
+        time_ms: i64,
+        start_ms: i64,
+        value: SampleValue,
+    ) -> Option<Verdict> {
         let series = self.slots.by_ref_mut(series)?;
         if time_ms > stamp_ms.saturating_add(self.config.future_ms_max) {
             return Some(Verdict::Refused(RefusalKind::TooNew));
         }
-        let is_late = series.newest().is_some_and(|(newest_ms, _)| time_ms <= newest_ms);
+        let is_late = series.newest_ms().is_some_and(|newest_ms| time_ms <= newest_ms);
         if is_late && time_ms >= self.dropped_until_ms {
             match series.find(time_ms, &mut self.scratch) {
-                Some(bits) if bits == value.to_bits() => return Some(Verdict::Duplicate),
+                Some(known) if known.is_same(&value) => return Some(Verdict::Duplicate),
                 Some(_) => return Some(Verdict::Refused(RefusalKind::Conflicting)),
                 None => {}
             }
@@ -167,9 +184,9 @@ impl State {
         }
         let before = series.size_bytes();
         if is_late {
-            series.insert_late(time_ms, value, &mut self.scratch);
+            series.insert_late(time_ms, start_ms, value);
         } else {
-            series.append(time_ms, value, &mut self.scratch);
+            series.append(time_ms, start_ms, value, &mut self.scratch);
         }
         self.chunk_bytes = self.chunk_bytes + series.size_bytes() - before;
         self.samples += 1;

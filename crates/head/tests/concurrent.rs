@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use batch::{Batch, BatchBuilder};
 use head::{Head, HeadConfig, HeadError};
-use model::{LabelSet, Matcher, SeriesRef, TimeRange};
+use model::{LabelSet, Matcher, Samples, SeriesRef, TimeRange};
 
 const SERIES: u64 = 3000;
 const ROUNDS: i64 = 150;
@@ -47,13 +47,13 @@ fn read(head: &Head, applied: &AtomicI64) -> i64 {
     };
     assert!(before < 0 || series.len() as u64 == SERIES, "no series is missing");
     for series in series {
-        let (mut timestamps, mut values) = (Vec::new(), Vec::new());
-        chunk::read_merged(&series.chunks, i64::MIN, i64::MAX, &mut timestamps, &mut values)
-            .expect("chunks are sound");
+        let mut samples = Samples::default();
+        chunk::read_merged(&series.chunks, i64::MIN, i64::MAX, &mut samples).expect("chunks are sound");
+        let timestamps = samples.timestamps;
         let last = timestamps[timestamps.len() - 1];
         assert!(last >= before, "{} ends at {last}, {before} was applied before", series.labels);
         assert_eq!(timestamps, (from_ms..=last).collect::<Vec<_>>());
-        assert_eq!(values, timestamps.iter().map(|t| *t as f64).collect::<Vec<_>>());
+        assert_eq!(samples.floats, timestamps.iter().map(|t| *t as f64).collect::<Vec<_>>());
     }
     before
 }

@@ -8,7 +8,7 @@ use batch::{BatchOutcome, RefusalKind};
 use head::{Head, HeadConfig, HeadError};
 use model::{BlockRange, LabelSet, SeriesRef, TimeRange};
 use proptest::prelude::*;
-use support::{KnownRefs, Op, config, labels, op, perform};
+use support::{KnownRefs, Op, code_of, config, labels, op, perform};
 
 type Samples = BTreeMap<i64, u64>;
 /// Series with their samples' times and bits, in order.
@@ -127,23 +127,23 @@ impl Model {
     }
 }
 
-fn zip(timestamps: &[i64], values: &[f64]) -> Vec<(i64, u64)> {
-    timestamps.iter().zip(values).map(|(t, v)| (*t, v.to_bits())).collect()
+fn zip(samples: &model::Samples) -> Vec<(i64, u64)> {
+    (0..samples.len()).map(|at| (samples.timestamps[at], code_of(samples, at).to_bits())).collect()
 }
 
 fn selected(head: &Head, range: TimeRange, from_ms: i64) -> Result<Content, HeadError> {
     let mut content = Vec::new();
     for series in head.select(&[], range, from_ms, usize::MAX)? {
         let read = |chunks: &[chunk::EncodedChunk]| {
-            let (mut timestamps, mut values) = (Vec::new(), Vec::new());
-            chunk::read_merged(chunks, i64::MIN, i64::MAX, &mut timestamps, &mut values).expect("undamaged");
-            (timestamps, values)
+            let mut samples = model::Samples::default();
+            chunk::read_merged(chunks, i64::MIN, i64::MAX, &mut samples).expect("undamaged");
+            samples
         };
-        let (timestamps, values) = read(&series.chunks);
-        assert!(timestamps[0] >= from_ms, "nothing before the seam");
-        let total: usize = series.chunks.iter().map(|chunk| read(std::slice::from_ref(chunk)).0.len()).sum();
-        assert_eq!(total, timestamps.len(), "no timestamp occurs in two chunks");
-        let samples = zip(&timestamps, &values);
+        let samples = read(&series.chunks);
+        assert!(samples.timestamps[0] >= from_ms, "nothing before the seam");
+        let total: usize = series.chunks.iter().map(|chunk| read(std::slice::from_ref(chunk)).len()).sum();
+        assert_eq!(total, samples.len(), "no timestamp occurs in two chunks");
+        let samples = zip(&samples);
         let samples: Vec<_> = samples.into_iter().filter(|(time_ms, _)| range.contains(*time_ms)).collect();
         if !samples.is_empty() {
             content.push((series.labels, samples));
@@ -156,11 +156,10 @@ fn window(head: &Head, start_ms: i64, end_ms: i64) -> Content {
     let mut content = Content::new();
     let first_ms = start_ms.max(head.dropped_until_ms());
     for series in head.window(BlockRange::new(start_ms, end_ms)) {
-        let (mut timestamps, mut values) = (Vec::new(), Vec::new());
-        chunk::read_merged(&series.chunks, first_ms, end_ms - 1, &mut timestamps, &mut values)
-            .expect("undamaged");
-        if !timestamps.is_empty() {
-            content.push((series.labels, zip(&timestamps, &values)));
+        let mut samples = model::Samples::default();
+        chunk::read_merged(&series.chunks, first_ms, end_ms - 1, &mut samples).expect("undamaged");
+        if !samples.is_empty() {
+            content.push((series.labels, zip(&samples)));
         }
     }
     content.sort_unstable();

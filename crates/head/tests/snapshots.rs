@@ -28,7 +28,7 @@ fn small_head() -> Head {
 
 #[test]
 fn golden_bytes() {
-    let golden = "4e4f524e48454144010000000118000000f401000000000000f4010000000000000604000000000000f31f43e40218000000020000007570050000006761756765010000006800000000e59cd54b031a0000000c000000085f5f6e616d655f5f02757006000000036a6f620178beee1a8c044e0000000100000000000000000102000000000000000100000018000000010300000000000003e83ff0000000000000ce80a09185a10000000001000000fc03000000000000000000000000f03f00000000dc3b064205040000000200000034dd6e0f";
+    let golden = "4e4f524e48454144020000000118000000f401000000000000f4010000000000000604000000000000f31f43e40218000000020000007570050000006761756765010000006800000000e59cd54b031a0000000c000000085f5f6e616d655f5f02757006000000036a6f620178beee1a8c045e0000000100000000000000000102000000000000000100000018000000010300000000000003e83ff0000000000000ce80a09185a10000000020000000fc03000000000000fc030000000000000d0001020104f80f010402003ce3958400000000c6f7d2f505040000000200000034dd6e0f";
     let bytes = snapshot(&small_head());
     let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!(hex, golden);
@@ -40,8 +40,8 @@ fn golden_bytes() {
 fn other_versions_and_other_files_are_refused() {
     let read = |bytes: &[u8]| Head::read_snapshot(config(0), &mut &*bytes).expect_err("not a snapshot");
     let mut later = snapshot(&small_head());
-    later[8] = 2;
-    assert!(matches!(read(&later), HeadError::UnknownSnapshotVersion { version: 2, known: 1 }));
+    later[8] = 3;
+    assert!(matches!(read(&later), HeadError::UnknownSnapshotVersion { version: 3, known: 2 }));
     assert!(matches!(read(b"something else entirely"), HeadError::DamagedSnapshot { offset: 0, .. }));
     assert!(matches!(read(b"NORN"), HeadError::ReadSnapshot { offset: 0, .. }));
 }

@@ -121,11 +121,55 @@ impl Samples {
         self.start_last(start_ms);
     }
 
+    /// Puts a sample between others, at a position up to their number.
+    ///
+    /// # Panics
+    /// When the position is greater.
+    pub fn insert(&mut self, position: usize, time_ms: i64, start_ms: i64, value: SampleValue) {
+        let at = self.histograms.partition_point(|(at, _)| (*at as usize) < position);
+        self.histograms[at..].iter_mut().for_each(|(at, _)| *at += 1);
+        self.timestamps.insert(position, time_ms);
+        self.floats.insert(position, if let SampleValue::Float(value) = value { value } else { 0.0 });
+        if let SampleValue::Histogram(histogram) = value {
+            self.histograms.insert(at, (position as u32, histogram));
+        }
+        if start_ms != 0 || !self.start_timestamps.is_empty() {
+            self.start_timestamps.resize(self.timestamps.len() - 1, 0);
+            self.start_timestamps.insert(position, start_ms);
+        }
+    }
+
+    /// Appends samples of another run, by their positions there, in the order given.
+    pub fn extend_from(&mut self, other: &Self, positions: impl Iterator<Item = usize> + Clone) {
+        let before = self.len();
+        self.timestamps.extend(positions.clone().map(|at| other.timestamps[at]));
+        self.floats.extend(positions.clone().map(|at| other.floats[at]));
+        if !other.histograms.is_empty() {
+            let places = (before as u32..).zip(positions.clone());
+            let histograms = places.filter_map(|(to, at)| Some((to, Arc::clone(other.histogram(at)?))));
+            self.histograms.extend(histograms);
+        }
+        if !other.start_timestamps.is_empty() {
+            self.start_timestamps.resize(before, 0);
+            self.start_timestamps.extend(positions.map(|at| other.start_timestamps[at]));
+        }
+        self.complete_starts();
+    }
+
     /// Makes the column of start timestamps as long as the others, after samples without one were appended to these.
     pub fn complete_starts(&mut self) {
         if !self.start_timestamps.is_empty() {
             self.start_timestamps.resize(self.timestamps.len(), 0);
         }
+    }
+
+    /// Returns how much heap memory it holds, its histograms included.
+    pub fn size_bytes(&self) -> usize {
+        let numbers = self.timestamps.capacity() + self.floats.capacity() + self.start_timestamps.capacity();
+        let histograms = self.histograms.iter().map(|(_, histogram)| histogram.size_bytes());
+        8 * numbers
+            + self.histograms.capacity() * size_of::<(u32, Arc<FloatHistogram>)>()
+            + histograms.sum::<usize>()
     }
 
     /// Forgets the samples from a position on.
@@ -210,6 +254,17 @@ mod tests {
         let histograms = samples.histograms.iter().map(|(at, histogram)| (*at, histogram.count));
         assert_eq!(histograms.collect::<Vec<_>>(), [(1, 1.0), (2, 5.0), (4, 7.0)]);
         assert_eq!(samples.value(3), SampleValue::Float(6.0));
+        let value = |count| SampleValue::Histogram(Arc::new(FloatHistogram { count, ..Default::default() }));
+        let mut other = Samples::default();
+        other.extend_from(&samples, [4, 0].into_iter());
+        other.insert(1, 77, 0, value(9.0));
+        other.insert(3, 78, 6, SampleValue::Float(5.0));
+        assert_eq!(
+            (other.timestamps.as_slice(), other.start_timestamps.as_slice()),
+            (&[7, 77, 0, 78][..], &[7, 0, 0, 6][..])
+        );
+        let histograms = other.histograms.iter().map(|(at, histogram)| (*at, histogram.count));
+        assert_eq!(histograms.collect::<Vec<_>>(), [(0, 7.0), (1, 9.0)]);
         samples.remove(0..2);
         assert_eq!((samples.histogram(0).map(|histogram| histogram.count), samples.start(1)), (Some(5.0), 6));
     }

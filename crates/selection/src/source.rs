@@ -14,7 +14,7 @@ pub(crate) struct ChunkSource {
 impl SampleSource for ChunkSource {
     fn read(&self, range: TimeRange, out: &mut Samples) -> Result<(), StorageError> {
         let (start_ms, end_ms) = (range.start.0, range.end.0);
-        let read = chunk::read_merged(&self.chunks, start_ms, end_ms, &mut out.timestamps, &mut out.floats);
+        let read = chunk::read_merged(&self.chunks, start_ms, end_ms, out);
         read.map_err(|error| {
             let text = format!("a chunk of series {} is damaged: {error}", self.labels);
             StorageError::with_source(ErrorKind::Corrupt, text, error)

@@ -5,7 +5,9 @@ use std::path::Path;
 
 use block::{BlockInput, BlockSpec, BuiltBlock};
 use cluster::{ClusterSettings, Command, Fence, Response, Role};
-use model::{BlockId, BlockMeta, BlockRange, Epoch, LabelSet, MetricMetadata, MetricType, NodeId, ShardId};
+use model::{
+    BlockId, BlockMeta, BlockRange, Epoch, LabelSet, MetricMetadata, MetricType, NodeId, Samples, ShardId,
+};
 use object_store::memory::InMemory;
 use object_store::{ObjectStoreExt, path::Path as ObjectPath};
 use proto::connect::{Channel, Connector};
@@ -72,13 +74,14 @@ fn block_of(hour: i64, metric: &str, pods: usize) -> BuiltBlock {
             ..Default::default()
         }],
     };
-    let series: Vec<(LabelSet, Vec<i64>, Vec<f64>)> = (0..pods)
+    let series: Vec<(LabelSet, Samples)> = (0..pods)
         .map(|pod| {
-            let (timestamps, values) = samples(pod, range).into_iter().unzip();
-            (labels(metric, pod), timestamps, values)
+            let mut all = Samples::default();
+            samples(pod, range).into_iter().for_each(|(time_ms, value)| all.push(time_ms, value));
+            (labels(metric, pod), all)
         })
         .collect();
-    let inputs = series.iter().map(|(labels, timestamps, values)| BlockInput { labels, timestamps, values });
+    let inputs = series.iter().map(|(labels, samples)| BlockInput { labels, samples });
     block::build(&spec, inputs).expect("valid input")
 }
 
@@ -175,11 +178,11 @@ impl Bench {
                 let labels = LabelSet::from_bytes(&labels).expect("a label set");
                 assert!(last < Some(labels.clone()), "series come in label order, each once");
                 last = Some(labels.clone());
-                let (mut timestamps, mut values) = (Vec::new(), Vec::new());
+                let mut samples = Samples::default();
                 for chunk in &chunks {
-                    chunk::decode(chunk, &mut timestamps, &mut values).expect("whole");
+                    chunk::decode(chunk, &mut samples).expect("whole");
                 }
-                answer.insert(labels, timestamps.into_iter().zip(values).collect());
+                answer.insert(labels, samples.timestamps.into_iter().zip(samples.floats).collect());
             }
         }
         Ok((answer, sizes))

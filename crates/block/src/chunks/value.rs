@@ -7,26 +7,27 @@
 
 use bytes::Bytes;
 use chunk::EncodedChunk;
-use model::TimeRange;
 use model::varint::{self, Cursor, ReadError};
+use model::{Samples, TimeRange};
 
 /// How many samples one chunk holds at most: above 480 the encoding gains little, and a clipped range reads less.
 const CHUNK_SAMPLES_MAX: usize = 512;
 
-/// Encodes the samples of one series: chunks of equal length, none longer than [`CHUNK_SAMPLES_MAX`].
+/// Encodes the samples of one series: each run in chunks of equal length, none longer than [`CHUNK_SAMPLES_MAX`].
 ///
 /// Chunks as the head has them, of 120 samples, could be stored without 18 ns a sample for encoding anew. Behind the page's
 /// compression they take 5 % more over a mix of metrics, 9 % for busy counters and a third for values that seldom change.
-pub(crate) fn encode_value(window_start_ms: i64, timestamps: &[i64], values: &[f64]) -> Bytes {
-    let chunks = timestamps.len().div_ceil(CHUNK_SAMPLES_MAX);
-    let length = timestamps.len().div_ceil(chunks.max(1)).max(1);
+pub(crate) fn encode_value(window_start_ms: i64, samples: &Samples) -> Bytes {
     let mut bytes = Vec::new();
-    for (timestamps, values) in timestamps.chunks(length).zip(values.chunks(length)) {
-        let chunk = chunk::encode(timestamps, values);
-        varint::push_signed(&mut bytes, chunk.start_ms.wrapping_sub(window_start_ms));
-        varint::push_unsigned(&mut bytes, chunk.end_ms.wrapping_sub(chunk.start_ms) as u64);
-        varint::push_unsigned(&mut bytes, u64::from(chunk.samples));
-        varint::push_bytes(&mut bytes, &chunk.data);
+    for run in chunk::runs(samples) {
+        let length = run.len().div_ceil(run.len().div_ceil(CHUNK_SAMPLES_MAX));
+        for from in run.clone().step_by(length) {
+            let chunk = chunk::encode_run(samples, from..run.end.min(from + length));
+            varint::push_signed(&mut bytes, chunk.start_ms.wrapping_sub(window_start_ms));
+            varint::push_unsigned(&mut bytes, chunk.end_ms.wrapping_sub(chunk.start_ms) as u64);
+            varint::push_unsigned(&mut bytes, u64::from(chunk.samples));
+            varint::push_bytes(&mut bytes, &chunk.data);
+        }
     }
     bytes.extend_from_slice(&crc32c::crc32c(&bytes).to_le_bytes());
     // A block's values are all held at once, so none keeps room to spare.
@@ -76,9 +77,9 @@ mod tests {
     use super::*;
 
     fn value(samples: usize) -> Bytes {
-        let timestamps: Vec<i64> = (0..samples as i64).map(|i| 1_000_000 + i * 15_000).collect();
-        let values: Vec<f64> = (0..samples).map(|i| i as f64 * 0.5).collect();
-        encode_value(1_000_000, &timestamps, &values)
+        let mut all = Samples::default();
+        (0..samples).for_each(|i| all.push(1_000_000 + i as i64 * 15_000, i as f64 * 0.5));
+        encode_value(1_000_000, &all)
     }
 
     #[test]

@@ -8,7 +8,9 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use block::{BlockError, BlockInput, BlockReader, BlockSpec, BuiltBlock, RangeReader, build};
 use bytes::Bytes;
-use model::{BlockId, BlockRange, LabelSet, Matcher, MetricMetadata, MetricType, ShardId, TimeRange};
+use model::{
+    BlockId, BlockRange, LabelSet, Matcher, MetricMetadata, MetricType, Samples, ShardId, TimeRange,
+};
 
 /// A series in its simplest form; values are kept as bits, so that NaNs compare.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,19 +40,14 @@ pub(crate) fn spec(range: BlockRange) -> BlockSpec {
 }
 
 pub(crate) fn build_plain(spec: &BlockSpec, series: &[PlainSeries]) -> Result<BuiltBlock, BlockError> {
-    let columns: Vec<(Vec<i64>, Vec<f64>)> = series
-        .iter()
-        .map(|series| series.samples.iter().map(|(time, bits)| (*time, f64::from_bits(*bits))).unzip())
-        .collect();
+    let samples = |series: &PlainSeries| Samples {
+        timestamps: series.samples.iter().map(|(time_ms, _)| *time_ms).collect(),
+        floats: series.samples.iter().map(|(_, bits)| f64::from_bits(*bits)).collect(),
+        ..Samples::default()
+    };
+    let columns: Vec<Samples> = series.iter().map(samples).collect();
     let inputs = series.iter().zip(&columns);
-    build(
-        spec,
-        inputs.map(|(series, (timestamps, values))| BlockInput {
-            labels: &series.labels,
-            timestamps,
-            values,
-        }),
-    )
+    build(spec, inputs.map(|(series, samples)| BlockInput { labels: &series.labels, samples }))
 }
 
 /// Serves objects from memory and notes every read.
@@ -98,11 +95,11 @@ pub(crate) async fn select_plain(
 ) -> Result<Vec<PlainSeries>, BlockError> {
     let mut plain = Vec::new();
     for series in reader.select(matchers, range, usize::MAX).await? {
-        let (mut timestamps, mut values) = (Vec::new(), Vec::new());
-        chunk::read_merged(&series.chunks, range.start.0, range.end.0, &mut timestamps, &mut values)
+        let mut samples = Samples::default();
+        chunk::read_merged(&series.chunks, range.start.0, range.end.0, &mut samples)
             .expect("the value's checksum held");
-        let samples: Vec<(i64, u64)> =
-            timestamps.into_iter().zip(values.iter().map(|v| v.to_bits())).collect();
+        let bits = samples.floats.iter().map(|value| value.to_bits());
+        let samples: Vec<(i64, u64)> = samples.timestamps.into_iter().zip(bits).collect();
         if !samples.is_empty() {
             plain.push(PlainSeries { labels: series.labels, samples });
         }

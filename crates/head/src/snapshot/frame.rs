@@ -6,7 +6,7 @@ use super::FRAME_BYTES_TARGET;
 use crate::HeadError;
 
 const MAGIC: [u8; 8] = *b"NORNHEAD";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const HEADER_BYTES: usize = 5;
 
 /// What a frame's records are. Frames come in this order, and each kind may fill any number of frames.

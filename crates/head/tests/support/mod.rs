@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 
 use batch::{Batch, BatchBuilder, BatchOutcome};
 use head::{Head, HeadConfig};
-use model::{LabelSet, MetricMetadata, MetricType, SeriesRef};
+use model::histogram::Span;
+use model::{FloatHistogram, LabelSet, MetricMetadata, MetricType, Samples, SeriesRef};
 use proptest::prelude::*;
 
 pub const SERIES: usize = 6;
@@ -32,13 +33,48 @@ pub struct Run {
     pub count: i64,
     /// Runs of different seeds disagree at equal times.
     pub seed: i64,
+    /// Native histograms instead of floats, standing for the numbers that [`code_of`] returns.
+    pub histograms: bool,
+}
+
+/// Numbers below stand for histograms, in the tests' models.
+const HISTOGRAM_CODES: f64 = -1000.0;
+
+/// Returns the histogram that a number stands for, if it does: what decides is its count, and its layout.
+pub fn histogram_of(code: f64) -> Option<FloatHistogram> {
+    let count = HISTOGRAM_CODES - code;
+    let length = 1 + (count * 4.0) as u32 / 3;
+    (code <= HISTOGRAM_CODES).then(|| FloatHistogram {
+        count,
+        sum: 0.1 * count,
+        positive_spans: vec![Span { offset: 1, length }],
+        positive_buckets: vec![count; length as usize],
+        ..FloatHistogram::default()
+    })
+}
+
+/// Returns the number that stands for a sample; panics when the sample is none that runs have.
+pub fn code_of(samples: &Samples, at: usize) -> f64 {
+    let code = samples.histogram(at).map_or(samples.floats[at], |histogram| {
+        let code = HISTOGRAM_CODES - histogram.count;
+        assert_eq!(Some(&**histogram), histogram_of(code).as_ref());
+        code
+    });
+    assert_eq!(samples.start(at), start_of(samples.timestamps[at], code));
+    code
+}
+
+/// Returns the start timestamp of a run's sample.
+fn start_of(time_ms: i64, code: f64) -> i64 {
+    if code.fract().abs() == 0.25 { time_ms - 10 } else { 0 }
 }
 
 impl Run {
     pub fn samples(&self) -> impl Iterator<Item = (i64, f64)> {
         (0..self.count).map(|i| {
             let time_ms = self.start_ms + i * self.step_ms;
-            (time_ms, (time_ms.rem_euclid(7) + self.seed) as f64 / 4.0)
+            let value = (time_ms.rem_euclid(7) + self.seed) as f64 / 4.0;
+            (time_ms, if self.histograms { HISTOGRAM_CODES - value } else { value })
         })
     }
 }
@@ -52,14 +88,16 @@ pub enum Op {
 }
 
 pub fn op() -> impl Strategy<Value = Op> {
-    let run = (0..SERIES, any::<bool>(), 0..TIME_MAX, -3i64..8, 1i64..200, 0i64..2).prop_map(
-        |(series, by_ref, start_ms, step_ms, count, seed)| Run {
+    let histograms = prop::bool::weighted(0.2);
+    let run = (0..SERIES, any::<bool>(), 0..TIME_MAX, -3i64..8, 1i64..200, 0i64..2, histograms).prop_map(
+        |(series, by_ref, start_ms, step_ms, count, seed, histograms)| Run {
             series,
             by_ref,
             start_ms,
             step_ms,
             count,
             seed,
+            histograms,
         },
     );
     let stamp = prop_oneof![3 => Just(TIME_MAX * 2), 1 => 0..TIME_MAX];
@@ -79,11 +117,17 @@ pub fn batch_of(runs: &[Run], known: &KnownRefs) -> (Batch, Vec<usize>) {
     let (mut builder, mut declared) = (BatchBuilder::new(), Vec::new());
     for run in runs {
         match known.get(&run.series).filter(|_| run.by_ref) {
-            Some(series) => run.samples().for_each(|(t, v)| builder.push_ref(*series, t, v)),
+            Some(series) => run.samples().for_each(|(t, v)| {
+                builder.push_ref(*series, t, v);
+                builder.widen_last(start_of(t, v), histogram_of(v).as_ref());
+            }),
             None => {
                 let index = builder.declare(&labels(run.series));
                 declared.push(run.series);
-                run.samples().for_each(|(t, v)| builder.push_declared(index, t, v));
+                run.samples().for_each(|(t, v)| {
+                    builder.push_declared(index, t, v);
+                    builder.widen_last(start_of(t, v), histogram_of(v).as_ref());
+                });
             }
         }
         builder.push_metadata(&MetricMetadata {
