@@ -10,12 +10,21 @@ const EXTENDED_RANGE_SELECTORS: &str = "promql-extended-range-selectors";
 const FILL_MODIFIERS: &str = "promql-binop-fill-modifiers";
 const DELAYED_NAME_REMOVAL: &str = "promql-delayed-name-removal";
 
+const START_TIMESTAMPS: &str = "use-start-timestamps";
+const PER_STEP_STATS: &str = "promql-per-step-stats";
+
 /// Names that change what this process does.
-const EFFECTIVE: [&str; 4] =
-    [EXPERIMENTAL_FUNCTIONS, EXTENDED_RANGE_SELECTORS, FILL_MODIFIERS, DELAYED_NAME_REMOVAL];
+const EFFECTIVE: [&str; 6] = [
+    EXPERIMENTAL_FUNCTIONS,
+    EXTENDED_RANGE_SELECTORS,
+    FILL_MODIFIERS,
+    DELAYED_NAME_REMOVAL,
+    START_TIMESTAMPS,
+    PER_STEP_STATS,
+];
 
 /// Names that Prometheus knows or knew; Norn either does always what they ask for, or does not do it at all.
-const WITHOUT_EFFECT: [&str; 26] = [
+const WITHOUT_EFFECT: [&str; 27] = [
     "agent",
     "auto-gomaxprocs",
     "auto-gomemlimit",
@@ -37,7 +46,8 @@ const WITHOUT_EFFECT: [&str; 26] = [
     "otlp-native-delta-ingestion",
     "otlp-write-receiver",
     "promql-duration-expr",
-    "promql-per-step-stats",
+    "promql-at-modifier",
+    "promql-negative-offset",
     "remote-write-receiver",
     "st-storage",
     "type-and-unit-labels",
@@ -76,6 +86,16 @@ impl Features {
         }
     }
 
+    /// Tells whether rates heed since when samples have been counting.
+    pub(crate) fn use_start_timestamps(&self) -> bool {
+        self.has(START_TIMESTAMPS)
+    }
+
+    /// Tells whether statistics may tell the samples of each step.
+    pub(crate) fn per_step_stats(&self) -> bool {
+        self.has(PER_STEP_STATS)
+    }
+
     /// Tells whether metric names that operations drop are removed only at the end.
     pub(crate) fn delayed_name_removal(&self) -> bool {
         self.has(DELAYED_NAME_REMOVAL)
@@ -106,7 +126,9 @@ mod tests {
         let features = Features::new(&["agent,promql-experimental-functions".to_owned(), "x".to_owned()]);
         assert_eq!(features.parser().experimental_functions, Gate::Open);
         assert_eq!(features.parser().fill_modifiers, Gate::Closed);
-        assert!(!features.delayed_name_removal());
+        assert!(!features.delayed_name_removal() && !features.use_start_timestamps());
+        assert!(Features::new(&["use-start-timestamps".to_owned()]).use_start_timestamps());
+        assert!(Features::new(&["x,promql-per-step-stats".to_owned()]).per_step_stats());
         let flag = features.flag();
         assert_eq!(flag.as_deref(), Some("--enable-feature=agent,promql-experimental-functions,x"));
     }

@@ -78,7 +78,7 @@ impl View {
         {
             self.fleet.await_newer(self.state.version).await;
         }
-        answer
+        answer.map_err(|error| self.name_limit(error))
     }
 
     /// Returns whom to ask.
@@ -86,6 +86,16 @@ impl View {
         let mut plan = plan(&self.state, range)?;
         self.shards.iter().for_each(|shards| plan.retain(shards));
         Ok(plan)
+    }
+
+    /// Adds to a peer's refusal the flag here that it follows from.
+    fn name_limit(&self, mut error: StorageError) -> StorageError {
+        let is_ours = error.message.contains(&format!("more than {} ", self.series_max))
+            || error.message.ends_with(&format!("more than {}", self.series_max));
+        if error.kind == ErrorKind::LimitExceeded && is_ours {
+            error.message.push_str(": --query.max-series says how many series a selector may match");
+        }
+        error
     }
 
     fn labels_request(&self, request: &LabelRequest) -> LabelsRequest {

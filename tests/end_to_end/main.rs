@@ -10,6 +10,7 @@ mod blocks;
 mod cluster;
 mod differential;
 mod failover;
+mod limits;
 mod ownership;
 mod pushdown;
 mod real_programs;

@@ -15,6 +15,7 @@ mod endpoint;
 pub mod error;
 mod escape;
 mod explain;
+mod features;
 mod json;
 mod labels;
 mod params;

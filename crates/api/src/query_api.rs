@@ -11,7 +11,7 @@ use crate::queries::Queries;
 use crate::rules::RulesSource;
 use crate::status::ProcessStatus;
 use crate::targets::TargetsSource;
-use crate::{active, explain, labels, query, rules, status, syntax, targets};
+use crate::{active, explain, features, labels, query, rules, status, syntax, targets};
 
 /// Whether a result may lack what does not answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +96,7 @@ pub fn query_routes(api: QueryApi) -> Router {
         .route("/api/v1/targets", route(&served, targets::targets))
         .route("/api/v1/rules", route(&served, rules::rules))
         .route("/api/v1/alerts", route(&served, rules::alerts))
+        .route("/api/v1/features", route(&served, features::features))
         .route("/api/v1/status/buildinfo", route(&served, status::build_info))
         .route("/api/v1/status/runtimeinfo", route(&served, status::runtime_info))
         .route("/api/v1/status/flags", route(&served, status::flags))

@@ -152,7 +152,8 @@ fn node(
         format!("--log.level={}", flags.process.logs.level.as_str()),
         format!("--log.format={}", flags.process.logs.format.as_str()),
     ];
-    if matches!(role, Role::Querier | Role::Ruler) {
+    // Ingesters and gateways evaluate parts of queries.
+    if matches!(role, Role::Querier | Role::Ruler | Role::Ingester | Role::Gateway) {
         arguments.extend(flags.process.query.arguments());
         arguments.extend(Features::new(&flags.process.features).flag());
     }

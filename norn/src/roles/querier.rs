@@ -50,6 +50,8 @@ pub(super) fn engine(settings: &Settings) -> EngineConfig {
         timeout: query.timeout,
         subquery_step_ms: settings.config.global.evaluation_interval_ms as i64,
         delayed_name_removal: settings.features.delayed_name_removal(),
+        use_start_timestamps: settings.features.use_start_timestamps(),
+        per_step_stats: settings.features.per_step_stats(),
         parser: settings.features.parser(),
         pushdown: query.pushdown,
         ..EngineConfig::default()

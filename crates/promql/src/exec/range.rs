@@ -27,6 +27,10 @@ use crate::error::QueryError;
 use crate::function::{Function, FunctionKind};
 use crate::plan::{Grid, Reference};
 
+/// One series can keep a worker busy for long when its windows are long: it looks whether the query was stopped after so
+/// many samples, a few milliseconds of work.
+const CHECK_SAMPLES: usize = 1 << 18;
+
 /// The samples of one step: floats, histograms or both, but at least one.
 pub(super) struct Window<'a> {
     /// Of the floats: milliseconds, ascending.
@@ -84,11 +88,20 @@ impl RangeCall {
             self.fill_mixed(context, metric, buffer, histograms, row);
             return Ok(());
         }
+        let (mut samples_since_check, mut running) = (0, Ok(()));
         each_window(buffer, &histograms, &self.reference, &self.grid, &self.scalars, |step, window| {
-            if let Some(value) = (self.compute)(window) {
+            samples_since_check += window.values.len();
+            if samples_since_check >= CHECK_SAMPLES {
+                samples_since_check = 0;
+                running = context.budget.check();
+            }
+            if running.is_ok()
+                && let Some(value) = (self.compute)(window)
+            {
                 row.values[step] = value;
             }
         });
+        running?;
         if matches!(self.kind, FunctionKind::Rate | FunctionKind::Increase)
             && start_time::overlap_within(
                 &buffer.timestamps,
