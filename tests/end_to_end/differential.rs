@@ -131,7 +131,7 @@ fn show(case: &Case, ours: &Answer, theirs: &Answer) -> String {
     let order = |answer: &Answer| {
         answer.series.iter().take(4).map(|(labels, _)| format!("{labels:?}")).collect::<Vec<_>>().join(" ")
     };
-    if ours.by_labels() == theirs.by_labels() && !ours.series.is_empty() {
+    if ours.by_labels() == theirs.by_labels() && ours.infos == theirs.infos && !ours.series.is_empty() {
         return format!("{case:?}\n    norn:       {}\n    prometheus: {}", order(ours), order(theirs));
     }
     format!("{case:?}\n    norn:       {}\n    prometheus: {}", head(ours, theirs), head(theirs, ours))

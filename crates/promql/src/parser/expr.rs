@@ -189,9 +189,25 @@ impl Parser<'_> {
             if !self.accept(TokenKind::Comma)? {
                 return self.unexpected("", "");
             }
-            if matches!(self.token.kind, TokenKind::RightParen | TokenKind::Comma) {
+            if !may_begin(self.token.kind) {
                 return self.fail(comma, "trailing commas not allowed in function call args");
             }
         }
+    }
+}
+
+/// Tells whether an expression may begin with a token; not every keyword that this says yes to is one of them.
+fn may_begin(kind: TokenKind) -> bool {
+    match kind {
+        TokenKind::Number
+        | TokenKind::Duration
+        | TokenKind::String
+        | TokenKind::LeftParen
+        | TokenKind::LeftBrace
+        | TokenKind::Identifier
+        | TokenKind::MetricIdentifier
+        | TokenKind::Keyword(_) => true,
+        TokenKind::Operator(op) => matches!(op, BinaryOp::Add | BinaryOp::Sub),
+        _ => false,
     }
 }

@@ -244,6 +244,8 @@ impl<'a> Lexer<'a> {
                     return Ok(TokenKind::Duration);
                 }
             }
+            // An exponent without digits is a fault of the number, except at the end of the input, as in Prometheus.
+            None if self.query[start..self.offset].ends_with(['e', 'E', '+', '-']) => {}
             _ => return Ok(TokenKind::Number),
         }
         let text = model::labels::quote(&self.query[start..self.offset]);

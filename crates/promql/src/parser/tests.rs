@@ -96,6 +96,8 @@ fn errors_carry_the_place() {
         ("foo(bar(x)", "1:5: parse error: unknown function with name \"bar\""),
         ("round(x,, 1)", "1:8: parse error: trailing commas not allowed in function call args"),
         ("abs(rate(x), 1)", "1:1: parse error: expected 1 argument(s) in call to \"abs\", got 2"),
+        ("abs(x, [5m])", "1:6: parse error: trailing commas not allowed in function call args"),
+        ("1e", "1:1: parse error: bad number or duration syntax: \"1e\""),
         ("x )", "1:4: parse error: unexpected right parenthesis ')'"),
         ("x[5m)]", "1:6: parse error: unexpected right parenthesis ')'"),
         ("1 + on (a) 1", "1:1: parse error: vector matching only allowed between instant vectors"),
