@@ -143,22 +143,24 @@ impl Context<'_> {
                 let before = self.unmergeable.load(Ordering::Relaxed);
                 let data = self.node(id, results)?;
                 self.unmergeable.store(before, Ordering::Relaxed);
-                Ok(self.vector_of(data))
+                self.vector_of(data, grid.steps)
             }
             _ => {
                 let data = self.node(id, results)?;
-                Ok(self.vector_of(data))
+                self.vector_of(data, grid.steps)
             }
         }
     }
 
-    fn vector_of(&self, data: Option<Data>) -> Vector {
+    /// Returns rows for all steps; a parenthesis hands on what may have one step only.
+    fn vector_of(&self, data: Option<Data>, steps: usize) -> Result<Vector, QueryError> {
         match data.map(|data| self.release(data)) {
             Some(Data::Vector(vector)) => {
                 if vector.has_histograms() {
                     self.note_unmergeable();
                 }
-                vector
+                self.charge_spread(&vector, steps)?;
+                Ok(vector.spread(steps))
             }
             _ => unreachable!("only nodes that yield vectors are pushed as rows"),
         }

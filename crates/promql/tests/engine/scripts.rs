@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use promql::Engine;
 
-use crate::promqltest;
+use crate::promqltest::{self, Arrange};
+use crate::pushed::divided;
 
 /// How many of Prometheus's cases must pass; raise it when more do.
 const CONFORMANCE_MIN: usize = 2214;
@@ -17,12 +18,15 @@ fn scripts_in(folder: &Path) -> Vec<PathBuf> {
     paths
 }
 
-async fn run_all(folder: &Path, delayed_name_removal: bool) -> (usize, usize, Vec<String>) {
+/// Samples that lie in one place.
+const WHOLE: Arrange = |data, _| data;
+
+async fn run_all(folder: &Path, delayed_name_removal: bool, arrange: Arrange) -> (usize, usize, Vec<String>) {
     let engine = Engine::new(promqltest::settings(delayed_name_removal));
     let (mut passed, mut total, mut failures) = (0, 0, Vec::new());
     for path in scripts_in(folder) {
         let text = std::fs::read_to_string(&path).expect("readable");
-        let report = promqltest::run(&text, &engine).await;
+        let report = promqltest::run(&text, &engine, arrange).await;
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         println!("{name}: {}/{}", report.passed, report.total());
         passed += report.passed;
@@ -34,9 +38,11 @@ async fn run_all(folder: &Path, delayed_name_removal: bool) -> (usize, usize, Ve
 
 async fn check_own(folder: &str, delayed_name_removal: bool) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scripts").join(folder);
-    let (passed, _, failures) = run_all(&folder, delayed_name_removal).await;
-    assert!(failures.is_empty(), "{}", failures.join("\n"));
-    assert!(passed > 0, "there are cases in {}", folder.display());
+    for arrange in [WHOLE, divided] {
+        let (passed, _, failures) = run_all(&folder, delayed_name_removal, arrange).await;
+        assert!(failures.is_empty(), "{}", failures.join("\n"));
+        assert!(passed > 0, "there are cases in {}", folder.display());
+    }
 }
 
 #[tokio::test]
@@ -49,17 +55,29 @@ async fn own_scripts_pass_with_names_removed_late() {
     check_own("delayed", true).await;
 }
 
-#[tokio::test]
-async fn conformance_with_prometheus() {
+/// Runs Prometheus's scripts; returns how many cases passed, when the scripts are there.
+async fn conformance(name: &str, arrange: Arrange) -> Option<usize> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/conformance/promql");
     if !folder.is_dir() {
         println!("SKIPPED: no conformance scripts at {}", folder.display());
-        return;
+        return None;
     }
-    let (passed, total, failures) = run_all(&folder, true).await;
+    let (passed, total, failures) = run_all(&folder, true, arrange).await;
     for failure in &failures {
         println!("{failure}");
     }
-    println!("conformance: {passed}/{total}");
-    assert!(passed >= CONFORMANCE_MIN, "{passed} of {total} cases pass, the floor is {CONFORMANCE_MIN}");
+    println!("{name}: {passed}/{total}");
+    Some(passed)
+}
+
+#[tokio::test]
+async fn conformance_with_prometheus() {
+    let passed = conformance("conformance", WHOLE).await.unwrap_or(CONFORMANCE_MIN);
+    assert!(passed >= CONFORMANCE_MIN, "{passed} cases pass, the floor is {CONFORMANCE_MIN}");
+}
+
+#[tokio::test]
+async fn conformance_when_pushed() {
+    let passed = conformance("conformance when pushed", divided).await.unwrap_or(CONFORMANCE_MIN);
+    assert!(passed >= CONFORMANCE_MIN, "{passed} cases pass, the floor is {CONFORMANCE_MIN}");
 }

@@ -16,6 +16,9 @@ mod starts;
 pub(crate) mod storage;
 pub(crate) mod values;
 
+use std::sync::Arc;
+
+use ::storage::Queryable;
 use promql::{Engine, EngineConfig, ParserOptions, QueryOptions};
 
 use self::script::{Command, Eval, EvalKind};
@@ -48,15 +51,31 @@ pub(crate) fn settings(delayed_name_removal: bool) -> EngineConfig {
     }
 }
 
+/// What becomes of loaded data before it is queried.
+pub(crate) type Arrange = fn(Arc<dyn Queryable>, &Engine) -> Arc<dyn Queryable>;
+
+/// Whom queries of a script are put to.
+struct Subject<'a> {
+    engine: &'a Engine,
+    arrange: Arrange,
+}
+
+impl Subject<'_> {
+    fn data(&self, memory: &Memory) -> Arc<dyn Queryable> {
+        (self.arrange)(memory.snapshot(), self.engine)
+    }
+}
+
 /// Runs a script.
-pub(crate) async fn run(text: &str, engine: &Engine) -> Report {
+pub(crate) async fn run(text: &str, engine: &Engine, arrange: Arrange) -> Report {
+    let subject = Subject { engine, arrange };
     let mut report = Report::default();
     let mut memory = Memory::default();
     for command in script::parse(text).expect("the script is well formed") {
         match command {
             Command::Clear => memory = Memory::default(),
             Command::Load(series) => memory.load(series),
-            Command::Eval(eval) => match run_eval(&eval, &memory, engine).await {
+            Command::Eval(eval) => match run_eval(&eval, &memory, &subject).await {
                 Ok(()) => report.passed += 1,
                 Err(problem) => {
                     report.failures.push(format!("line {}: {}: {problem}", eval.line, eval.query));
@@ -67,23 +86,23 @@ pub(crate) async fn run(text: &str, engine: &Engine) -> Report {
     report
 }
 
-async fn run_eval(eval: &Eval, memory: &Memory, engine: &Engine) -> Result<(), String> {
+async fn run_eval(eval: &Eval, memory: &Memory, subject: &Subject<'_>) -> Result<(), String> {
     let options = QueryOptions::default();
     match eval.kind {
         EvalKind::Instant { time_ms } => {
-            instant(eval, &eval.query, time_ms, memory, engine).await?;
+            instant(eval, &eval.query, time_ms, memory, subject).await?;
             let Some((query, times)) = rerun::pinned(&eval.query, time_ms)? else {
                 return Ok(());
             };
             for time_ms in times {
-                let outcome = instant(eval, &query, time_ms, memory, engine).await;
+                let outcome = instant(eval, &query, time_ms, memory, subject).await;
                 outcome.map_err(|problem| format!("as {query} at {time_ms} ms: {problem}"))?;
             }
             Ok(())
         }
         EvalKind::Range { start_ms, end_ms, step_ms } => {
-            let data = memory.snapshot();
-            let result = engine.range(data, &eval.query, start_ms, end_ms, step_ms, &options).await;
+            let data = subject.data(memory);
+            let result = subject.engine.range(data, &eval.query, start_ms, end_ms, step_ms, &options).await;
             check::eval(eval, result)
         }
     }
@@ -95,16 +114,16 @@ async fn instant(
     query: &str,
     time_ms: i64,
     memory: &Memory,
-    engine: &Engine,
+    subject: &Subject<'_>,
 ) -> Result<(), String> {
     let options = QueryOptions::default();
-    check::eval(eval, engine.instant(memory.snapshot(), query, time_ms, &options).await)?;
+    check::eval(eval, subject.engine.instant(subject.data(memory), query, time_ms, &options).await)?;
     if !eval.repeats_as_range() {
         return Ok(());
     }
     let around = 60_000;
     let (start_ms, end_ms) = (time_ms - around, time_ms + around);
-    match engine.range(memory.snapshot(), query, start_ms, end_ms, around, &options).await {
+    match subject.engine.range(subject.data(memory), query, start_ms, end_ms, around, &options).await {
         Ok(result) => check::middle_of_range(eval, time_ms, &result.value),
         Err(error) => Err(format!("as a range query: {error}")),
     }
