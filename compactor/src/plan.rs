@@ -59,6 +59,7 @@ mod tests {
             series: 1,
             samples: 1,
             external_labels: BTreeMap::new(),
+            parents: Vec::new(),
             series_object: object("series.parquet"),
             chunks_object: object("chunks.parquet"),
         }

@@ -107,6 +107,7 @@ mod tests {
                 series: 1,
                 samples: 1,
                 external_labels: BTreeMap::new(),
+                parents: Vec::new(),
                 series_object: object.clone(),
                 chunks_object: object,
             };

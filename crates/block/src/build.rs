@@ -36,6 +36,8 @@ pub struct BlockSpec {
     pub level: u8,
     /// The shard's log index of the cut.
     pub cut_index: u64,
+    /// The blocks it is merged from; none when it is cut from a head.
+    pub parents: Vec<BlockId>,
     /// The cluster's identity; recorded, not put on the series.
     pub external_labels: BTreeMap<String, String>,
     /// What metric families say of themselves; stored sorted, each entry once.
@@ -125,6 +127,7 @@ pub fn build<S: SeriesInput>(
         range: spec.range,
         level: spec.level,
         cut_index: spec.cut_index,
+        parents: &spec.parents,
         external_labels: &spec.external_labels,
         stats: Stats { series: rows.len() as u64, samples },
         rows_xxh3: rows_hash(&labels, &rows),
@@ -149,6 +152,7 @@ pub fn build<S: SeriesInput>(
         series: identity.stats.series,
         samples,
         external_labels: spec.external_labels.clone(),
+        parents: spec.parents.clone(),
         series_object: ObjectMeta {
             key: series_key,
             size_bytes: series_bytes.len() as u64,

@@ -48,6 +48,7 @@ pub(crate) const KV_LEVEL: &str = "norn.level";
 pub(crate) const KV_MINT: &str = "norn.mint";
 pub(crate) const KV_MAXT: &str = "norn.maxt";
 pub(crate) const KV_CUT_INDEX: &str = "norn.cut_index";
+pub(crate) const KV_PARENTS: &str = "norn.parents";
 pub(crate) const KV_EXTERNAL_LABELS: &str = "norn.ext_labels";
 pub(crate) const KV_WINDOWS: &str = "norn.windows";
 pub(crate) const KV_STATS: &str = "norn.stats";
@@ -92,6 +93,7 @@ pub(crate) struct Identity<'a> {
     pub(crate) range: BlockRange,
     pub(crate) level: u8,
     pub(crate) cut_index: u64,
+    pub(crate) parents: &'a [BlockId],
     pub(crate) external_labels: &'a BTreeMap<String, String>,
     pub(crate) stats: Stats,
     pub(crate) rows_xxh3: u128,
@@ -101,7 +103,8 @@ impl Identity<'_> {
     /// Returns the key-value metadata that stands in both files.
     pub(crate) fn key_values(&self) -> Vec<KeyValue> {
         let range = self.range;
-        [
+        let parents = (!self.parents.is_empty()).then(|| (KV_PARENTS, json(&self.parents)));
+        let entries = [
             (KV_FORMAT, FORMAT_VERSION.to_owned()),
             (KV_BLOCK, self.id.to_string()),
             (KV_SHARD, self.shard.to_string()),
@@ -113,10 +116,8 @@ impl Identity<'_> {
             (KV_WINDOWS, json(&[range.start.0, range.end.0])),
             (KV_STATS, json(&self.stats)),
             (KV_ROWS_XXH3, format!("{:032x}", self.rows_xxh3)),
-        ]
-        .into_iter()
-        .map(|(key, value)| key_value(key, value))
-        .collect()
+        ];
+        entries.into_iter().chain(parents).map(|(key, value)| key_value(key, value)).collect()
     }
 }
 

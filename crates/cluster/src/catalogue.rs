@@ -3,8 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use model::{BlockId, BlockMeta, ShardId, TimeRange};
+use model::{BlockId, BlockMeta, Epoch, NodeId, ShardId, TimeRange};
 use serde::{Deserialize, Serialize};
+
+use crate::job::{BadBlock, Job, JobId, JobOrder};
+
+mod jobs;
 
 /// Whether a block may be read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +32,9 @@ pub struct BlockEntry {
     pub meta: BlockMeta,
     /// Whether it may be read.
     pub state: BlockState,
+    /// Why no job merges it, when it turned out to be damaged. Queries still ask for it, and say by name what is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub set_aside: Option<String>,
 }
 
 /// All blocks, and how far each shard was published.
@@ -36,6 +43,12 @@ pub struct Catalogue {
     blocks: BTreeMap<BlockId, Arc<BlockEntry>>,
     /// End (exclusive, ms) of the newest published window of each shard: blocks hold what lies before, the head the rest.
     published_until_ms: BTreeMap<ShardId, i64>,
+    /// Jobs under way.
+    #[serde(default)]
+    jobs: BTreeMap<JobId, Job>,
+    /// Names of which objects may exist and which never became blocks, with when that was noticed (ms).
+    #[serde(default)]
+    orphans: BTreeMap<BlockId, Option<i64>>,
 }
 
 impl Catalogue {
@@ -85,13 +98,18 @@ impl Catalogue {
             ));
         }
         self.published_until_ms.insert(meta.shard, meta.range.end.0);
-        self.blocks.insert(meta.id, Arc::new(BlockEntry { meta, state: BlockState::Active }));
+        self.blocks
+            .insert(meta.id, Arc::new(BlockEntry { meta, state: BlockState::Active, set_aside: None }));
         Ok(true)
     }
 
-    /// Marks active blocks; returns how many there were. Unknown and marked ones are passed over.
+    /// Marks active blocks and unmarked orphans; returns how many there were. Unknown and marked ones are passed over.
     pub(crate) fn tombstone(&mut self, ids: &[BlockId], at_ms: i64, reason: &str) -> usize {
         let mark = |id: &BlockId| {
+            if let Some(noticed) = self.orphans.get_mut(id).filter(|noticed| noticed.is_none()) {
+                *noticed = Some(at_ms);
+                return true;
+            }
             let Some(entry) = self.blocks.get_mut(id).filter(|entry| entry.state == BlockState::Active)
             else {
                 return false;
@@ -102,11 +120,13 @@ impl Catalogue {
         ids.iter().map(mark).filter(|marked| *marked).count()
     }
 
-    /// Forgets tombstoned blocks whose objects are gone; returns how many there were. Active ones are passed over.
+    /// Forgets tombstoned blocks and marked orphans whose objects are gone; returns how many there were. Others are passed
+    /// over.
     pub(crate) fn purge(&mut self, ids: &[BlockId]) -> usize {
-        let before = self.blocks.len();
+        let before = self.blocks.len() + self.orphans.len();
+        self.orphans.retain(|id, noticed| noticed.is_none() || !ids.contains(id));
         let gone = |entry: &BlockEntry| ids.contains(&entry.meta.id) && entry.state != BlockState::Active;
         self.blocks.retain(|_, entry| !gone(entry));
-        before - self.blocks.len()
+        before - self.blocks.len() - self.orphans.len()
     }
 }

@@ -6,6 +6,7 @@
 use model::{BlockId, BlockMeta, Epoch, NodeId};
 use serde::{Deserialize, Serialize};
 
+use crate::job::{BadBlock, JobId, JobOrder};
 use crate::member::Role;
 use crate::shard_map::ShardMap;
 use crate::state::{ClusterSettings, StateError};
@@ -91,6 +92,36 @@ pub enum Command {
         /// Under which lease.
         fence: Fence,
     },
+    /// Takes a job: its inputs belong to this member until it commits or aborts, or its membership ends. Again by the
+    /// same membership, it confirms the claim.
+    ClaimJob {
+        /// What is to be done.
+        order: JobOrder,
+        /// For whom.
+        node: NodeId,
+        /// The membership it hangs on.
+        member_epoch: Epoch,
+    },
+    /// Ends a job: its outputs become active and its inputs tombstoned, at once.
+    CommitJob {
+        /// Which.
+        job: JobId,
+        /// The epoch it was claimed with.
+        epoch: Epoch,
+        /// What was uploaded; none when nothing was left of the inputs.
+        outputs: Vec<BlockMeta>,
+        /// The proposer's wall clock, ms.
+        at_ms: i64,
+    },
+    /// Gives a job up: its inputs are as before.
+    AbortJob {
+        /// Which.
+        job: JobId,
+        /// The epoch it was claimed with.
+        epoch: Epoch,
+        /// Inputs that no further job shall read.
+        bad: Vec<BadBlock>,
+    },
     /// Takes a lease that nobody live holds, or confirms one's own.
     AcquireLease {
         /// Which.
@@ -124,6 +155,15 @@ pub enum Response {
     Leased {
         /// Its epoch, to be named in every [`Fence`].
         epoch: Epoch,
+    },
+    /// The job.
+    Claimed {
+        /// Its name.
+        job: JobId,
+        /// Its epoch, to be named when it ends.
+        epoch: Epoch,
+        /// Names for what it writes.
+        outputs: Vec<BlockId>,
     },
     /// Not done.
     Refused(StateError),

@@ -9,12 +9,15 @@
 //! 2. Every right (membership, lease) carries an epoch that is larger than any given before it.
 //! 3. A window of a shard is published at most once: `published_until` of a shard only grows.
 //! 4. A block's meta never changes; a block leaves by tombstone first, by purge later.
+//! 5. A block is in one job at most. A job replaces its inputs by its outputs in one command or not at all, so the active
+//!    blocks of a version hold every sample once.
 //!
-//! Read in this order: [`command`], [`member`], [`shard_map`], [`catalogue`], [`lease`], [`state`], then the pure
+//! Read in this order: [`command`], [`member`], [`shard_map`], [`catalogue`], [`job`], [`lease`], [`state`], then the pure
 //! planners [`placement`] and [`rendezvous`].
 
 pub mod catalogue;
 pub mod command;
+pub mod job;
 pub mod lease;
 pub mod member;
 pub mod placement;
@@ -24,6 +27,7 @@ pub mod state;
 
 pub use catalogue::{BlockEntry, BlockState, Catalogue};
 pub use command::{Command, Fence, Response};
+pub use job::{BadBlock, Job, JobId, JobOrder};
 pub use lease::Lease;
 pub use member::{Member, Role};
 pub use shard_map::{Shard, ShardMap};

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::catalogue::Catalogue;
 use crate::command::{Command, Fence, FirstIngester, Response};
+use crate::job::{JobId, JobOrder};
 use crate::lease::Lease;
 use crate::member::{Member, Role};
 use crate::shard_map::ShardMap;
@@ -156,6 +157,15 @@ impl ControlState {
                 Arc::make_mut(&mut self.catalogue).purge(&ids);
                 Ok(Response::Done)
             }
+            Command::ClaimJob { order, node, member_epoch } => self.claim(order, node, member_epoch),
+            Command::CommitJob { job, epoch, outputs, at_ms } => {
+                Arc::make_mut(&mut self.catalogue).commit_job(job, epoch, outputs, at_ms)?;
+                Ok(Response::Done)
+            }
+            Command::AbortJob { job, epoch, bad } => {
+                Arc::make_mut(&mut self.catalogue).abort_job(job, epoch, bad)?;
+                Ok(Response::Done)
+            }
             Command::AcquireLease { lease, node, member_epoch } => self.acquire(lease, node, member_epoch),
             Command::ReleaseLease { fence } => {
                 self.check(&fence)?;
@@ -218,7 +228,7 @@ impl ControlState {
         }
         let (node, epoch) = (member.node, self.next_epoch());
         member.epoch = epoch;
-        self.leases.retain(|_, lease| lease.holder != node);
+        self.take_rights(node);
         self.members.insert(node, member);
         Ok(Response::Joined { node, epoch })
     }
@@ -226,16 +236,38 @@ impl ControlState {
     fn expire(&mut self, node: NodeId, epoch: Epoch) {
         if let Some(member) = self.members.get_mut(&node).filter(|member| member.epoch == epoch) {
             member.live = false;
-            self.leases.retain(|_, lease| lease.holder != node);
+            self.take_rights(node);
         }
     }
 
-    fn acquire(&mut self, name: String, node: NodeId, member_epoch: Epoch) -> Result<Response, StateError> {
-        if !self.is_current(node, member_epoch) {
-            return Err(StateError::Fenced(format!(
-                "node {node} has no live membership with epoch {member_epoch}"
-            )));
+    /// Ends what a membership carried: its leases, and its jobs.
+    fn take_rights(&mut self, node: NodeId) {
+        self.leases.retain(|_, lease| lease.holder != node);
+        if self.catalogue.jobs().any(|(_, job)| job.lease.holder == node) {
+            Arc::make_mut(&mut self.catalogue).abort_jobs_of(node);
         }
+    }
+
+    fn claim(&mut self, order: JobOrder, node: NodeId, member_epoch: Epoch) -> Result<Response, StateError> {
+        self.check_membership(node, member_epoch)?;
+        let job = JobId::of(&order);
+        if self.catalogue.claim_of(job, &order, node)?.is_none() {
+            let lease = Lease { holder: node, epoch: self.next_epoch() };
+            Arc::make_mut(&mut self.catalogue).open_job(job, order, lease);
+        }
+        let claimed = self.catalogue.job(job).expect("it was there or has been opened");
+        Ok(Response::Claimed { job, epoch: claimed.lease.epoch, outputs: claimed.outputs.clone() })
+    }
+
+    fn check_membership(&self, node: NodeId, epoch: Epoch) -> Result<(), StateError> {
+        if self.is_current(node, epoch) {
+            return Ok(());
+        }
+        Err(StateError::Fenced(format!("node {node} has no live membership with epoch {epoch}")))
+    }
+
+    fn acquire(&mut self, name: String, node: NodeId, member_epoch: Epoch) -> Result<Response, StateError> {
+        self.check_membership(node, member_epoch)?;
         if let Some(lease) = self.leases.get(&name) {
             let own = lease.holder == node;
             let fault = || StateError::Conflict(format!("lease {name:?} is held by node {}", lease.holder));

@@ -61,6 +61,7 @@ fn block(id: u128, shard: u32, start_ms: i64) -> BlockMeta {
         series: 1,
         samples: 1,
         external_labels: BTreeMap::new(),
+        parents: Vec::new(),
         series_object: object.clone(),
         chunks_object: object,
     }

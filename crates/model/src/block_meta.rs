@@ -38,6 +38,9 @@ pub struct BlockMeta {
     pub samples: u64,
     /// The cluster's identity, as labels of every series.
     pub external_labels: BTreeMap<String, String>,
+    /// The blocks it was merged from; none when it was cut from a head.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parents: Vec<BlockId>,
     /// `series.parquet`.
     pub series_object: ObjectMeta,
     /// `chunks.parquet`.

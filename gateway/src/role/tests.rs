@@ -67,6 +67,7 @@ fn block_of(hour: i64, metric: &str, pods: usize) -> BuiltBlock {
         range,
         level: 0,
         cut_index: 1,
+        parents: Vec::new(),
         external_labels: BTreeMap::new(),
         metadata: vec![MetricMetadata {
             family: metric.to_owned(),

@@ -151,6 +151,7 @@ impl Cutter {
             range: window.range,
             level: 0,
             cut_index: window.cut_index,
+            parents: Vec::new(),
             external_labels: self.settings.external_labels.clone(),
             metadata: head.metadata(None),
         };

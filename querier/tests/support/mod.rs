@@ -132,6 +132,7 @@ pub(crate) fn block(id: u128, shard: u32, start_ms: i64, end_ms: i64) -> Command
             series: 1,
             samples: 1,
             external_labels: BTreeMap::new(),
+            parents: Vec::new(),
             series_object: object.clone(),
             chunks_object: object,
         }),

@@ -26,6 +26,7 @@ pub(crate) fn spec(range: BlockRange) -> BlockSpec {
         range,
         level: 0,
         cut_index: 99,
+        parents: Vec::new(),
         external_labels: BTreeMap::from([("cluster".to_owned(), "eu".to_owned())]),
         metadata: vec![
             MetricMetadata {

@@ -1,0 +1,159 @@
+//! Jobs and orphans of the catalogue: claiming, committing, giving up.
+
+use super::*;
+use crate::job::{JOBS_MAX, ORPHANS_MAX};
+use crate::lease::Lease;
+use crate::state::StateError;
+
+impl Catalogue {
+    /// Returns the jobs under way.
+    pub fn jobs(&self) -> impl Iterator<Item = (JobId, &Job)> {
+        self.jobs.iter().map(|(id, job)| (*id, job))
+    }
+
+    /// Returns a job under way.
+    pub fn job(&self, id: JobId) -> Option<&Job> {
+        self.jobs.get(&id)
+    }
+
+    /// Returns the names of which objects may exist without a block, with when that was noticed (ms).
+    pub fn orphans(&self) -> impl Iterator<Item = (BlockId, Option<i64>)> {
+        self.orphans.iter().map(|(id, noticed)| (*id, *noticed))
+    }
+
+    /// Returns a member's own claim of the same job; `None` when the job is there to be taken.
+    ///
+    /// # Errors
+    /// [`StateError::Conflict`] when another member has it or an input is not to be had; [`StateError::Limit`].
+    pub(crate) fn claim_of(
+        &self,
+        id: JobId,
+        order: &JobOrder,
+        node: NodeId,
+    ) -> Result<Option<&Job>, StateError> {
+        if let Some(job) = self.jobs.get(&id) {
+            let own = job.lease.holder == node && job.order == *order;
+            let taken = || StateError::Conflict(format!("job {id} is done by node {}", job.lease.holder));
+            return if own { Ok(Some(job)) } else { Err(taken()) };
+        }
+        order.check().map_err(StateError::Conflict)?;
+        let inputs = self.inputs(order)?;
+        if let Some(other) = inputs.iter().find(|input| input.shard != inputs[0].shard) {
+            let text = format!("block {} is of shard {}, others are not", other.id, other.shard);
+            return Err(StateError::Conflict(text));
+        }
+        let busy = |job: &Job| order.inputs.iter().find(|id| job.order.inputs.contains(id)).copied();
+        if let Some((other, input)) = self.jobs.iter().find_map(|(id, job)| Some((id, busy(job)?))) {
+            return Err(StateError::Conflict(format!("block {input} is in job {other}")));
+        }
+        if self.jobs.len() >= JOBS_MAX {
+            return Err(StateError::Limit(format!("{JOBS_MAX} jobs are open, the most there may be")));
+        }
+        if self.orphans.len() + order.outputs as usize > ORPHANS_MAX {
+            return Err(StateError::Limit(format!("{ORPHANS_MAX} orphans wait for their deletion")));
+        }
+        Ok(None)
+    }
+
+    /// Opens a job that [`Catalogue::claim_of`] let pass.
+    pub(crate) fn open_job(&mut self, id: JobId, order: JobOrder, lease: Lease) {
+        let inputs = self.inputs(&order).expect("checked with the claim");
+        let newest = inputs.iter().map(|input| input.range).max_by_key(|range| range.end);
+        let range = newest.expect("an order without inputs is refused");
+        let outputs = (0..order.outputs).map(|output| id.mint(range, lease.epoch, output)).collect();
+        self.jobs.insert(id, Job { order, outputs, lease });
+    }
+
+    /// Replaces a job's inputs by its outputs. Again, it changes nothing.
+    ///
+    /// # Errors
+    /// [`StateError::Fenced`] when the job has ended or is another's by now; [`StateError::Conflict`] when an input is no
+    /// longer active or the outputs cannot be those of this job.
+    pub(crate) fn commit_job(
+        &mut self,
+        id: JobId,
+        epoch: Epoch,
+        outputs: Vec<BlockMeta>,
+        at_ms: i64,
+    ) -> Result<(), StateError> {
+        let is_known = |output: &BlockMeta| self.get(output.id).is_some_and(|entry| entry.meta == *output);
+        if !self.jobs.contains_key(&id) && !outputs.is_empty() && outputs.iter().all(is_known) {
+            return Ok(());
+        }
+        let job = self.held(id, epoch)?;
+        self.check_outputs(job, &outputs).map_err(StateError::Conflict)?;
+        let job = self.jobs.remove(&id).expect("it is held");
+        self.tombstone(&job.order.inputs, at_ms, &format!("merged by job {id}"));
+        let unused = job.outputs.into_iter().filter(|id| outputs.iter().all(|output| output.id != *id));
+        self.orphans.extend(unused.map(|id| (id, None)));
+        for meta in outputs {
+            let entry = BlockEntry { meta, state: BlockState::Active, set_aside: None };
+            self.blocks.insert(entry.meta.id, Arc::new(entry));
+        }
+        Ok(())
+    }
+
+    /// Ends a job without a result, and sets blocks aside that could not be read. Again, it is refused and changes nothing.
+    ///
+    /// # Errors
+    /// [`StateError::Fenced`] when the job has ended or is another's by now.
+    pub(crate) fn abort_job(
+        &mut self,
+        id: JobId,
+        epoch: Epoch,
+        bad: Vec<BadBlock>,
+    ) -> Result<(), StateError> {
+        self.held(id, epoch)?;
+        let job = self.jobs.remove(&id).expect("it is held");
+        for BadBlock { id, reason } in bad {
+            if let Some(entry) = self.blocks.get_mut(&id).filter(|_| job.order.inputs.contains(&id)) {
+                Arc::make_mut(entry).set_aside = Some(reason);
+            }
+        }
+        self.orphans.extend(job.outputs.into_iter().map(|id| (id, None)));
+        Ok(())
+    }
+
+    /// Ends all jobs of a member.
+    pub(crate) fn abort_jobs_of(&mut self, node: NodeId) {
+        let ended = self.jobs.extract_if(.., |_, job| job.lease.holder == node);
+        self.orphans.extend(ended.flat_map(|(_, job)| job.outputs).map(|id| (id, None)));
+    }
+
+    fn held(&self, id: JobId, epoch: Epoch) -> Result<&Job, StateError> {
+        let job = self.jobs.get(&id).filter(|job| job.lease.epoch == epoch);
+        job.ok_or_else(|| StateError::Fenced(format!("job {id} is no longer held with epoch {epoch}")))
+    }
+
+    /// Returns the inputs of an order, all of them active.
+    fn inputs(&self, order: &JobOrder) -> Result<Vec<&BlockMeta>, StateError> {
+        let active = |id: &BlockId| {
+            let entry = self.blocks.get(id).filter(|entry| entry.state == BlockState::Active);
+            let entry = entry.ok_or_else(|| StateError::Conflict(format!("block {id} is not active")))?;
+            Ok(&entry.meta)
+        };
+        order.inputs.iter().map(active).collect()
+    }
+
+    /// Tells what shows that blocks are not what a job makes of its inputs, if anything does.
+    fn check_outputs(&self, job: &Job, outputs: &[BlockMeta]) -> Result<(), String> {
+        let inputs = self.inputs(&job.order).map_err(|error| error.to_string())?;
+        if !job.minted(outputs.iter().map(|output| output.id)) {
+            return Err("an output has another name than the claim gave".to_owned());
+        }
+        let start = inputs.iter().map(|input| input.range.start).min();
+        let end = inputs.iter().map(|input| input.range.end).max();
+        for output in outputs {
+            let within = start <= Some(output.range.start) && Some(output.range.end) <= end;
+            if !within || output.shard != inputs[0].shard || output.level != job.order.level {
+                return Err(format!("block {} has another range, shard or level than its job", output.id));
+            }
+        }
+        let read = inputs.iter().map(|input| input.samples).fold(0, u64::saturating_add);
+        let written = outputs.iter().map(|output| output.samples).fold(0, u64::saturating_add);
+        if written > read {
+            return Err(format!("{written} samples cannot come of {read}"));
+        }
+        Ok(())
+    }
+}
