@@ -1,10 +1,11 @@
 //! The engine as its users see it.
 //!
-//! [`scripts`] evaluates scripts of cases, ours and Prometheus's; [`limits`] what bounds a query and what it reports,
-//! [`native`] how native histograms fit in.
-//! [`random`] asks whatever the grammar allows, [`pushed`] the same of data in several places. [`isolation`] keeps queries
-//! apart. [`promqltest`] is the scripts' runner, [`data`] what all of them read from.
+//! [`scripts`] evaluates scripts of cases, ours and Prometheus's, and [`coverage`] tells what ours leave out; [`limits`]
+//! what bounds a query and what it reports, [`native`] how native histograms fit in. [`random`] asks whatever the grammar
+//! allows, [`pushed`] the same of data in several places. [`isolation`] keeps queries apart. [`promqltest`] is the
+//! scripts' runner, [`data`] what all of them read from.
 
+mod coverage;
 mod data;
 mod isolation;
 mod limits;

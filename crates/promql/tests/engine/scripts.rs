@@ -10,7 +10,8 @@ use crate::pushed::divided;
 /// How many of Prometheus's cases must pass; raise it when more do.
 const CONFORMANCE_MIN: usize = 2214;
 
-fn scripts_in(folder: &Path) -> Vec<PathBuf> {
+/// Returns the scripts of a folder, in order.
+pub(crate) fn scripts_in(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
     let mut paths: Vec<PathBuf> = entries.map(|entry| entry.expect("readable").path()).collect();
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "test"));
