@@ -49,6 +49,9 @@ use crate::value::{MatrixSeries, Value};
 
 /// How many series a worker takes at a time: enough to pay for the hand-over, few enough to stop soon.
 const SERIES_BLOCK: usize = 256;
+/// How many blocks a worker takes of one query before it looks for those of others: workers finish what they began
+/// first, so without turns a small query would wait for the end of a big one. What is lost is half a block a turn.
+const BLOCKS_PER_TURN: usize = 8;
 
 /// The result of a node.
 #[derive(Debug)]
@@ -314,7 +317,8 @@ impl Context<'_> {
         self.annotations.lock().expect("no worker panics while it holds the lock").add(level, text, span);
     }
 
-    /// Runs work over `0..len` in blocks, in parallel; results in order. Stops at the first error.
+    /// Runs work over `0..len` in blocks, in parallel, and in turns with other queries; results in order. Stops at the first
+    /// error.
     fn blocks<T: Send>(
         &self,
         len: usize,
@@ -332,7 +336,14 @@ impl Context<'_> {
         if count <= 1 {
             return (0..count).map(run).collect();
         }
-        (0..count).into_par_iter().map(run).collect()
+        let turn = rayon::current_num_threads() * BLOCKS_PER_TURN;
+        let mut results = Vec::with_capacity(count);
+        for first in (0..count).step_by(turn) {
+            let part: Result<Vec<T>, QueryError> =
+                (first..count.min(first + turn)).into_par_iter().map(run).collect();
+            results.extend(part?);
+        }
+        Ok(results)
     }
 
     fn value(&self, root: Data) -> Result<Value, QueryError> {

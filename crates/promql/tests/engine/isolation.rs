@@ -91,3 +91,40 @@ async fn work_stops_when_the_caller_goes_away() {
     let reads = reads.load(Ordering::SeqCst);
     assert!(reads < SERIES / 2, "{reads} of {SERIES} series were read after the caller was gone");
 }
+
+/// Keeps a worker busy for a while at each read, and counts reads.
+struct Slow(Arc<AtomicUsize>, UnboundedSender<()>);
+
+impl SampleSource for Slow {
+    fn read(&self, _: TimeRange, out: &mut Samples) -> Result<(), StorageError> {
+        if self.0.fetch_add(1, Ordering::SeqCst) == 0 {
+            self.1.send(()).expect("the test listens");
+        }
+        for i in 0..10_000 {
+            std::hint::black_box(i);
+        }
+        out.push(0, 1.0);
+        Ok(())
+    }
+    fn sample_count_max(&self) -> usize {
+        1
+    }
+}
+
+#[tokio::test]
+async fn a_small_query_takes_turns_with_a_big_one() {
+    const SERIES: usize = 200_000;
+    let engine = Engine::new(EngineConfig::default());
+    let (events, mut happened) = unbounded_channel();
+    let reads = Arc::new(AtomicUsize::new(0));
+    let (big, of_big) = (engine.clone(), data(SERIES, Slow(Arc::clone(&reads), events)));
+    let big = tokio::spawn(async move { big.instant(of_big, "m", 0, &QueryOptions::default()).await });
+    happened.recv().await.expect("it reads");
+    // Enough series for several workers.
+    let (events, _happened) = unbounded_channel();
+    let small = data(1000, Slow(Arc::default(), events));
+    engine.instant(small, "m", 0, &QueryOptions::default()).await.expect("succeeds");
+    let reads = reads.load(Ordering::SeqCst);
+    assert!(reads < SERIES / 2, "the small query waited until {reads} of {SERIES} series were read");
+    big.abort();
+}
