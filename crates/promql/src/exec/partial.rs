@@ -9,6 +9,7 @@
 //! some were taken away or overwritten, are those of a row of another part: it then says so, and nothing of it is used.
 
 mod frame;
+mod histogram;
 mod merge;
 
 use std::sync::atomic::Ordering;
@@ -156,9 +157,6 @@ impl Context<'_> {
     fn vector_of(&self, data: Option<Data>, steps: usize) -> Result<Vector, QueryError> {
         match data.map(|data| self.release(data)) {
             Some(Data::Vector(vector)) => {
-                if vector.has_histograms() {
-                    self.note_unmergeable();
-                }
                 self.charge_spread(&vector, steps)?;
                 Ok(vector.spread(steps))
             }

@@ -175,10 +175,10 @@ impl HistogramFold {
 
     /// Adds the results to a table of what the floats came to, one row a group.
     pub(super) fn finish(self, context: &Context<'_>, span: Span, output: Output, vector: &mut Vector) {
-        if output == Output::States {
-            if self.groups.iter().any(Option::is_some) {
-                context.note_unmergeable();
-            }
+        let sums = |seen: &Option<Seen>| matches!(seen, Some(Seen::Accumulated(_)));
+        if output == Output::States && self.groups.iter().any(sums) {
+            // Their states do not travel.
+            context.note_unmergeable();
             return;
         }
         let mut notes = Notes::default();

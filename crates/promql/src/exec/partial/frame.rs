@@ -1,18 +1,20 @@
 //! Tables as frames: bytes of bounded size, column by column.
 //!
 //! A frame is a kind and a body. `ROWS`: the task, the number of cells and of rows; then the rows' labels, each with a
-//! flag for a name that is to go; then, row by row, which cells are there, and these cells as eight bytes each. `END`, the
-//! last: annotations, warnings, statistics. Several evaluations may follow one another.
+//! flag for a name that is to go; then, row by row, which cells are there, these cells as eight bytes each, and the native
+//! histograms with their cells. `END`, the last: annotations, warnings, statistics. Several evaluations may follow one another.
 //!
 //! Bytes of a peer are not trusted: what does not fit the tasks is an error.
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 use model::LabelSet;
 use model::varint::{Cursor, ReadError, push_bytes, push_unsigned};
 use storage::{MemoryError, QueryMemory, Reservation};
 
-use super::super::vector::{ABSENT, SeriesMeta, Vector, is_absent};
-use super::{Part, cells_of};
+use super::super::vector::{ABSENT, Cell, Cells, SeriesMeta, Vector, is_absent, no_cells};
+use super::{Part, cells_of, histogram};
 use crate::annotation::{Annotations, Level};
 use crate::ast::{Expr, Span};
 use crate::plan::Task;
@@ -26,6 +28,8 @@ const FRAME_BYTES: usize = 1 << 20;
 const FULL: u8 = 0;
 /// A bitmap says which.
 const SPARSE: u8 = 1;
+/// Native histograms follow the floats; added to one of the others.
+const HISTOGRAMS: u8 = 2;
 /// The flag of a row whose name is to go.
 const DROP_NAME: u8 = 1;
 
@@ -58,7 +62,9 @@ pub(crate) fn encode(part: &Part) -> Vec<Bytes> {
 fn rows_of_frame(table: &Vector, first: usize) -> usize {
     let mut bytes = 0;
     let left = &table.series[first..];
-    let full = left.iter().position(|series| {
+    let full = left.iter().enumerate().position(|(index, series)| {
+        let histograms = table.cells(first + index).unwrap_or_default().iter().flatten();
+        bytes += histograms.map(|histogram| histogram.size_bytes()).sum::<usize>();
         bytes += series.labels.as_bytes().len() + table.steps * 8;
         bytes >= FRAME_BYTES
     });
@@ -74,20 +80,29 @@ fn rows_frame(task: usize, table: &Vector, rows: std::ops::Range<usize>) -> Byte
         out.push(if series.drop_name { DROP_NAME } else { 0 });
         push_bytes(&mut out, series.labels.as_bytes());
     }
-    for row in rows {
-        let row = table.row(row);
+    for index in rows {
+        let (row, cells) = (table.row(index), table.cells(index));
+        let histograms = if cells.is_some() { HISTOGRAMS } else { 0 };
         if row.iter().any(|value| is_absent(*value)) {
-            out.push(SPARSE);
+            out.push(SPARSE | histograms);
             let bits = |eight: &[f64]| {
                 let bit = |(at, value): (usize, &f64)| u8::from(!is_absent(*value)) << at;
                 eight.iter().enumerate().map(bit).fold(0, |a, b| a | b)
             };
             out.extend(row.chunks(8).map(bits));
         } else {
-            out.push(FULL);
+            out.push(FULL | histograms);
         }
         let present = row.iter().filter(|value| !is_absent(**value));
         present.for_each(|value| out.extend_from_slice(&value.to_bits().to_le_bytes()));
+        if let Some(cells) = cells {
+            let held = cells.iter().enumerate().filter_map(|(cell, held)| Some((cell, held.as_ref()?)));
+            push_unsigned(&mut out, held.clone().count() as u64);
+            for (cell, held) in held {
+                push_unsigned(&mut out, cell as u64);
+                histogram::push(&mut out, held);
+            }
+        }
     }
     out.into()
 }
@@ -167,7 +182,8 @@ fn read_rows(
         table.series.push(SeriesMeta { labels, drop_name });
     }
     for _ in 0..rows {
-        let bitmap = match cursor.byte()? {
+        let form = cursor.byte()?;
+        let bitmap = match form & !HISTOGRAMS {
             FULL => None,
             SPARSE => Some(cursor.take(table.steps.div_ceil(8))?),
             _ => return Err(cursor.malformed("an unknown form of row").into()),
@@ -179,7 +195,35 @@ fn read_rows(
             let next = if is_there(cell) { values.next() } else { None };
             next.map_or(ABSENT, |bytes| f64::from_le_bytes(bytes.try_into().expect("chunks of eight")))
         }));
+        if form & HISTOGRAMS != 0 {
+            read_histograms(cursor, table, held)?;
+        }
     }
+    if table.has_histograms() {
+        table.histograms.resize(table.series.len(), None);
+    }
+    Ok(())
+}
+
+/// Reads the histograms of the row whose floats were read last.
+fn read_histograms(
+    cursor: &mut Cursor<'_>,
+    table: &mut Vector,
+    held: &mut Reservation,
+) -> Result<(), FrameError> {
+    // The task has steps, and the row has been read.
+    let row = table.values.len() / table.steps - 1;
+    held.grow((table.steps * size_of::<Cell>() + size_of::<Cells>()) as u64)?;
+    let mut cells = no_cells(table.steps);
+    for _ in 0..cursor.count(2)? {
+        let cell = cursor.unsigned()? as usize;
+        if cell >= table.steps || !is_absent(table.row(row)[cell]) {
+            return Err(cursor.malformed("a histogram where none can be").into());
+        }
+        cells[cell] = Some(Arc::new(histogram::read(cursor)?));
+    }
+    table.histograms.resize(row, None);
+    table.histograms.push(Some(cells));
     Ok(())
 }
 
@@ -202,6 +246,9 @@ fn read_end(cursor: &mut Cursor<'_>, tables: Vec<Vector>) -> Result<Part, ReadEr
 
 #[cfg(test)]
 mod tests {
+    use model::FloatHistogram;
+    use model::histogram::{CounterResetHint, Span};
+
     use super::*;
     use crate::ast::NodeId;
     use crate::parser::parse;
@@ -209,11 +256,22 @@ mod tests {
     fn part(expr: &Expr) -> Part {
         let meta =
             |name: &str| SeriesMeta { labels: LabelSet::from_pairs([("pod", name)]), drop_name: name == "b" };
+        let mut cells = no_cells(10);
+        let held = FloatHistogram {
+            reset_hint: CounterResetHint::Gauge,
+            schema: -2,
+            count: 3.5,
+            sum: -1.0,
+            positive_spans: vec![Span { offset: -3, length: 1 }, Span { offset: 2, length: 1 }],
+            positive_buckets: vec![1.5, 2.0],
+            ..FloatHistogram::default()
+        };
+        cells[4] = Some(Arc::new(held));
         let rows = Vector {
             series: vec![meta("a"), meta("b")],
             steps: 10,
             values: (0..20).map(|i| if i % 7 == 3 || i < 10 { f64::from(i) } else { ABSENT }).collect(),
-            histograms: Vec::new(),
+            histograms: vec![None, Some(cells)],
         };
         let mut annotations = Annotations::default();
         annotations.add(Level::Info, "mind".to_owned(), expr.node(expr.root()).span);
@@ -234,6 +292,7 @@ mod tests {
         for got in parts {
             let bits = |part: &Part| part.tables[0].values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
             assert_eq!(bits(&got), bits(&sent));
+            assert_eq!(got.tables[0].histograms, sent.tables[0].histograms);
             let metas = |part: &Part| -> Vec<_> {
                 part.tables[0].series.iter().map(|s| (s.labels.clone(), s.drop_name)).collect()
             };

@@ -4,13 +4,14 @@
 //! not depend on who was quick.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use model::LabelSet;
+use model::{FloatHistogram, LabelSet};
 
 use super::super::aggregate::Output;
 use super::super::aggregate::state::{Count, Deviation, Group, Max, Min, State, Variance};
 use super::super::kahan::{Kahan, Mean};
-use super::super::vector::{ABSENT, SeriesMeta, Vector, is_absent};
+use super::super::vector::{ABSENT, Cell, SeriesMeta, Vector, is_absent, no_cells};
 use super::super::{Context, Data};
 use super::{Piece, Pushed, SCALAR_CELLS};
 use crate::ast::{Aggregate, AggregateOp, NodeKind, Span};
@@ -144,20 +145,47 @@ impl Context<'_> {
                     self.charge(steps * size_of::<f64>())?;
                     vector.values.resize(index.series.len() * steps, ABSENT);
                 }
-                for (cell, value) in vector.row_mut(row)[first..].iter_mut().zip(table.row(from)) {
-                    if is_absent(*value) {
+                for (step, value) in table.row(from).iter().enumerate() {
+                    let held = table.histogram(from, step);
+                    if is_absent(*value) && held.is_none() {
                         continue;
                     }
-                    if !is_absent(*cell) {
+                    if vector.has(row, first + step) {
                         return Err(QueryError::same_labelset());
                     }
-                    *cell = *value;
+                    vector.row_mut(row)[first + step] = *value;
+                    if let Some(held) = held {
+                        self.put_histogram(&mut vector, row, first + step, Arc::clone(held))?;
+                    }
                 }
             }
         }
         vector.series = index.series;
+        if vector.has_histograms() {
+            vector.histograms.resize(vector.series.len(), None);
+        }
         self.charge(vector.values.len() * size_of::<f64>())?;
         Ok(vector.sorted())
+    }
+}
+
+impl Context<'_> {
+    /// Puts a histogram into a table that is being built.
+    fn put_histogram(
+        &self,
+        vector: &mut Vector,
+        row: usize,
+        step: usize,
+        histogram: Arc<FloatHistogram>,
+    ) -> Result<(), QueryError> {
+        if vector.histograms.len() <= row {
+            vector.histograms.resize(row + 1, None);
+        }
+        if vector.histograms[row].is_none() {
+            self.charge(vector.steps * size_of::<Cell>())?;
+        }
+        vector.histograms[row].get_or_insert_with(|| no_cells(vector.steps))[step] = Some(histogram);
+        Ok(())
     }
 }
 
