@@ -120,8 +120,20 @@ pub fn build<S: SeriesInput>(
         return Err(invalid(spec, &labels[twin as usize], "is given twice".to_owned()));
     }
     let facts: Vec<SeriesRow> = rows.iter().map(|row| encoded.facts[*row as usize]).collect();
+    let identity = identity(spec, &facts, rows_hash(rows.iter().map(|row| &labels[*row as usize])));
+    let values_bytes = encoded.values.iter().map(Bytes::len).sum();
+    let values = rows.iter().map(|row| std::mem::take(&mut encoded.values[*row as usize]));
+    // The file is hardly ever larger than its values; a buffer that grows would be copied whole. Room unused stays untouched.
+    let file = Vec::with_capacity(values_bytes);
+    let (chunks_bytes, written) = chunks::write(file, spec.level, values, || identity.key_values())?;
+    let (meta, series_bytes) = seal(spec, &identity, &table, &rows, &facts, &written)?;
+    Ok(BuiltBlock { meta, series_bytes, chunks_bytes: chunks_bytes.into() })
+}
+
+/// Returns what both files say of their block, from the facts of all its rows.
+pub(crate) fn identity<'a>(spec: &'a BlockSpec, facts: &[SeriesRow], rows_xxh3: u128) -> Identity<'a> {
     let samples = facts.iter().map(|row| row.samples as u64).sum();
-    let identity = Identity {
+    Identity {
         id: spec.id,
         shard: spec.shard,
         range: spec.range,
@@ -129,18 +141,24 @@ pub fn build<S: SeriesInput>(
         cut_index: spec.cut_index,
         parents: &spec.parents,
         external_labels: &spec.external_labels,
-        stats: Stats { series: rows.len() as u64, samples },
-        rows_xxh3: rows_hash(&labels, &rows),
-    };
+        stats: Stats { series: facts.len() as u64, samples },
+        rows_xxh3,
+    }
+}
+
+/// Writes `series.parquet` beside a finished `chunks.parquet`, and describes both.
+pub(crate) fn seal(
+    spec: &BlockSpec,
+    identity: &Identity<'_>,
+    table: &LabelTable<'_>,
+    rows: &[u32],
+    facts: &[SeriesRow],
+    written: &WrittenChunks,
+) -> Result<(BlockMeta, Bytes), BlockError> {
     let mut metadata = spec.metadata.clone();
     metadata.sort_unstable();
     metadata.dedup();
-    let values_bytes = encoded.values.iter().map(Bytes::len).sum();
-    let values = rows.iter().map(|row| std::mem::take(&mut encoded.values[*row as usize]));
-    let chunks = chunks::write(identity.key_values(), values, values_bytes)
-        .map_err(|e| BlockError::Encode { file: layout::CHUNKS_FILE, reason: e.to_string() })?;
-    let written = WrittenChunks { facts: chunks.facts, page_crcs: chunks.page_crcs };
-    let (series_bytes, series_tail) = series::write(&identity, &table, &rows, &facts, &metadata, &written)
+    let (series_bytes, series_tail) = series::write(identity, table, rows, facts, &metadata, written)
         .map_err(|reason| BlockError::Encode { file: layout::SERIES_FILE, reason })?;
     let (series_key, chunks_key) = layout::object_keys(spec.id);
     let meta = BlockMeta {
@@ -150,7 +168,7 @@ pub fn build<S: SeriesInput>(
         level: spec.level,
         cut_index: spec.cut_index,
         series: identity.stats.series,
-        samples,
+        samples: identity.stats.samples,
         external_labels: spec.external_labels.clone(),
         parents: spec.parents.clone(),
         series_object: ObjectMeta {
@@ -166,7 +184,7 @@ pub fn build<S: SeriesInput>(
             crc32c: written.facts.crc32c,
         },
     };
-    Ok(BuiltBlock { meta, series_bytes: series_bytes.into(), chunks_bytes: chunks.bytes.into() })
+    Ok((meta, series_bytes.into()))
 }
 
 /// What remains of the input, one element a series.
@@ -269,10 +287,10 @@ fn kinds(samples: &Samples) -> i32 {
 }
 
 /// Hashes the labels of all rows in row order, each after its length.
-fn rows_hash(labels: &[LabelSet], rows: &[u32]) -> u128 {
+pub(crate) fn rows_hash<'a>(rows: impl Iterator<Item = &'a LabelSet>) -> u128 {
     let mut hash = Xxh3::new();
-    for row in rows {
-        let labels = labels[*row as usize].as_bytes();
+    for labels in rows {
+        let labels = labels.as_bytes();
         hash.update(&(labels.len() as u64).to_le_bytes());
         hash.update(labels);
     }

@@ -3,10 +3,12 @@
 //! Pages hold about 64 KiB so that a selective read fetches little. No page is ever decoded before its bytes matched the
 //! checksum that `series.parquet` keeps of it; Parquet's own page checksums are optional and seldom written.
 
+mod merge;
 mod pages;
 mod value;
 mod write;
 
+pub(crate) use merge::merge_chunks;
 pub(crate) use pages::{Page, PageTable};
-pub(crate) use value::{decode_value, encode_value};
-pub(crate) use write::write;
+pub(crate) use value::{decode_value, encode_value, join_value};
+pub(crate) use write::{Sink, write};

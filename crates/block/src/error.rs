@@ -102,6 +102,25 @@ pub enum BlockError {
         /// How it ended.
         reason: String,
     },
+    /// A block that is to be merged could not be read.
+    #[error("input block {block} cannot be merged")]
+    Input {
+        /// Which.
+        block: BlockId,
+        /// Why.
+        #[source]
+        source: Box<BlockError>,
+    },
+    /// Blocks that do not belong together.
+    #[error("block {block} cannot be merged with block {other}: {reason}")]
+    Unlike {
+        /// One of them.
+        block: BlockId,
+        /// Another.
+        other: BlockId,
+        /// In what they differ.
+        reason: &'static str,
+    },
     /// An error that several waiters of one read share.
     #[error(transparent)]
     Shared(std::sync::Arc<BlockError>),
@@ -111,7 +130,7 @@ impl BlockError {
     /// Returns what a caller can do about it.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::InvalidInput { .. } | Self::Config { .. } => ErrorKind::Invalid,
+            Self::InvalidInput { .. } | Self::Config { .. } | Self::Unlike { .. } => ErrorKind::Invalid,
             Self::Encode { .. } | Self::Task { .. } => ErrorKind::Internal,
             Self::Corrupt { .. } => ErrorKind::Corrupt,
             Self::NotFound { .. } => ErrorKind::NotFound,
@@ -125,6 +144,7 @@ impl BlockError {
                 | object_store::Error::InvalidPath { .. } => ErrorKind::Internal,
                 _ => ErrorKind::Unavailable,
             },
+            Self::Input { source, .. } => source.kind(),
             Self::Shared(inner) => inner.kind(),
         }
     }

@@ -9,9 +9,10 @@
 //!
 //! Every byte is specified in `docs/formats/block.md`. Every byte read is checked by a CRC before it is parsed.
 //!
-//! Life cycle: [`build()`] → [`upload()`] → published in the catalogue → [`BlockReader::open`] → [`delete()`].
+//! Life cycle: [`build()`] → [`upload()`] → published in the catalogue → [`BlockReader::open`] → [`merge()`] with others →
+//! [`delete()`].
 //!
-//! Read in this order: `layout`, `order`, `index`, `series`, `chunks`, `build`, `reader`, then the object
+//! Read in this order: `layout`, `order`, `index`, `series`, `chunks`, `build`, `reader`, `merge`, then the object
 //! store: `config`, `upload`, `range`.
 
 mod build;
@@ -20,6 +21,7 @@ mod config;
 mod error;
 mod index;
 mod layout;
+mod merge;
 mod order;
 mod range;
 mod reader;
@@ -31,6 +33,7 @@ pub use build::{BlockInput, BlockSpec, BuiltBlock, SeriesInput, build};
 pub use config::{Credentials, ObjectStoreConfig, S3Config, open_store};
 pub use error::BlockError;
 pub use layout::object_keys;
+pub use merge::{MergedBlock, merge};
 pub use range::{ObjectStoreReader, RangeReader};
 pub use reader::{BlockReader, BlockSeries, SelectLimits};
-pub use upload::{delete, upload};
+pub use upload::{delete, delete_orphan, upload, upload_merged};

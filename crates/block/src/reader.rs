@@ -97,6 +97,7 @@ impl BlockReader {
     pub fn memory_bytes(&self) -> usize {
         let series = &self.block.series;
         series.index.memory_bytes()
+            + size_of_val(&*series.kinds)
             + size_of_val(&*series.first_ms)
             + size_of_val(&*series.last_ms)
             + series.metadata.iter().map(|m| size_of_val(m) + m.family.len() + m.help.len()).sum::<usize>()
@@ -144,6 +145,25 @@ impl BlockReader {
             Ok(series)
         };
         on_blocking_thread(key, sort).await
+    }
+
+    /// Returns all chunks of some rows, which ascend, in the order of rows. Cancel-safe.
+    pub(crate) async fn read_rows(
+        &self,
+        rows: Vec<u32>,
+    ) -> Result<Vec<(u32, Vec<EncodedChunk>)>, BlockError> {
+        let fetches = coalesce(self.block.pages.pages_of(rows));
+        let fetches = stream::iter(fetches).map(|fetch| self.fetch(fetch, TimeRange::ALL));
+        let parts: Vec<Vec<_>> = fetches.buffered(READS_IN_FLIGHT_MAX).try_collect().await?;
+        Ok(parts.into_iter().flatten().collect())
+    }
+
+    pub(crate) fn series_file(&self) -> &SeriesFile {
+        &self.block.series
+    }
+
+    pub(crate) fn labels(&self, row: u32) -> Result<LabelSet, BlockError> {
+        self.block.labels(row)
     }
 
     async fn fetch(

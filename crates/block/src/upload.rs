@@ -1,17 +1,24 @@
 //! Puts a finished block into the object store, and takes it out again. Both may be repeated at any time by anybody.
 
 use std::future::Future;
+use std::ops::Range;
 use std::time::Duration;
 
 use bytes::Bytes;
-use model::{BlockMeta, ErrorKind, ObjectMeta};
+use model::{BlockId, BlockMeta, ErrorKind, ObjectMeta};
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, path::Path};
 
 use crate::build::BuiltBlock;
 use crate::error::BlockError;
+use crate::layout::object_keys;
+use crate::merge::MergedBlock;
 
 /// How often an operation is tried before its error is returned; the S3 client retries single requests below this.
 const ATTEMPTS_MAX: u32 = 4;
+/// Up to this size an object is sent as one request, only if there is none of its name yet.
+const SINGLE_PUT_BYTES_MAX: u64 = 64 << 20;
+/// The size of one part of a larger object; a store takes 10,000 parts.
+const PART_BYTES: usize = 32 << 20;
 /// The pause after the first failure; it doubles with each.
 const BACKOFF_FIRST: Duration = Duration::from_millis(200);
 
@@ -45,6 +52,51 @@ where
 pub async fn upload(store: &dyn ObjectStore, built: &BuiltBlock) -> Result<(), BlockError> {
     upload_object(store, &built.meta.chunks_object, &built.chunks_bytes).await?;
     upload_object(store, &built.meta.series_object, &built.series_bytes).await
+}
+
+/// Uploads both objects of a merged block, chunks first; large ones in parts.
+///
+/// May be repeated by whoever merged it: a merged block's name is given to one attempt only, so nobody else writes these
+/// objects. The catalogue publishes it after this returned.
+///
+/// # Errors
+/// As [`upload`].
+pub async fn upload_merged(store: &dyn ObjectStore, merged: &MergedBlock) -> Result<(), BlockError> {
+    let object = &merged.meta.chunks_object;
+    if object.size_bytes <= SINGLE_PUT_BYTES_MAX {
+        let bytes = read_part(merged, 0..object.size_bytes).await?;
+        upload_object(store, object, &bytes).await?;
+    } else {
+        with_retries(|| upload_parts(store, merged)).await?;
+    }
+    upload_object(store, &merged.meta.series_object, &merged.series_bytes).await
+}
+
+async fn read_part(merged: &MergedBlock, range: Range<u64>) -> Result<Bytes, BlockError> {
+    let object = &merged.meta.chunks_object.key;
+    let read = tokio::task::spawn_blocking(merged.read_chunks(range)).await;
+    let read = read.map_err(|e| BlockError::Task { object: object.clone(), reason: e.to_string() })?;
+    read.map_err(|source| BlockError::Io { operation: "reading the merged", object: object.clone(), source })
+}
+
+async fn upload_parts(store: &dyn ObjectStore, merged: &MergedBlock) -> Result<(), BlockError> {
+    let object = &merged.meta.chunks_object;
+    let fail = |source| BlockError::Store { operation: "uploading", object: object.key.clone(), source };
+    let mut upload = store.put_multipart(&Path::from(object.key.as_str())).await.map_err(fail)?;
+    let sent = async {
+        for start in (0..object.size_bytes).step_by(PART_BYTES) {
+            let end = object.size_bytes.min(start + PART_BYTES as u64);
+            let part = read_part(merged, start..end).await?;
+            upload.put_part(PutPayload::from(part)).await.map_err(fail)?;
+        }
+        upload.complete().await.map(drop).map_err(fail)
+    }
+    .await;
+    if sent.is_err() {
+        // Parts of an upload that is not completed take room until the bucket's own rule removes them.
+        let _ = upload.abort().await;
+    }
+    sent
 }
 
 async fn upload_object(
@@ -90,17 +142,30 @@ async fn compare(
     Ok(())
 }
 
+/// Deletes what a job may have written under a name that never became a block; what is not there counts as deleted.
+///
+/// # Errors
+/// As [`delete`].
+pub async fn delete_orphan(store: &dyn ObjectStore, id: BlockId) -> Result<(), BlockError> {
+    let (series, chunks) = object_keys(id);
+    delete_objects(store, [&series, &chunks]).await
+}
+
 /// Deletes both objects of a block; what is already gone counts as deleted.
 ///
 /// # Errors
 /// Kind `Unavailable` when the store does not answer; the other object may be deleted already: repeat.
 pub async fn delete(store: &dyn ObjectStore, meta: &BlockMeta) -> Result<(), BlockError> {
-    for object in [&meta.series_object, &meta.chunks_object] {
-        let path = Path::from(object.key.as_str());
+    delete_objects(store, [&meta.series_object.key, &meta.chunks_object.key]).await
+}
+
+async fn delete_objects(store: &dyn ObjectStore, keys: [&String; 2]) -> Result<(), BlockError> {
+    for key in keys {
+        let path = Path::from(key.as_str());
         with_retries(|| async {
             match store.delete(&path).await {
                 Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-                Err(e) => Err(BlockError::store("deleting", &object.key, e)),
+                Err(e) => Err(BlockError::store("deleting", key, e)),
             }
         })
         .await?;

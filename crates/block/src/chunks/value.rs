@@ -11,23 +11,35 @@ use model::varint::{self, Cursor, ReadError};
 use model::{Samples, TimeRange};
 
 /// How many samples one chunk holds at most: above 480 the encoding gains little, and a clipped range reads less.
-const CHUNK_SAMPLES_MAX: usize = 512;
+pub(crate) const CHUNK_SAMPLES_MAX: usize = 512;
 
 /// Encodes the samples of one series: each run in chunks of equal length, none longer than [`CHUNK_SAMPLES_MAX`].
 ///
 /// Chunks as the head has them, of 120 samples, could be stored without 18 ns a sample for encoding anew. Behind the page's
 /// compression they take 5 % more over a mix of metrics, 9 % for busy counters and a third for values that seldom change.
 pub(crate) fn encode_value(window_start_ms: i64, samples: &Samples) -> Bytes {
-    let mut bytes = Vec::new();
+    join_value(window_start_ms, &seal_chunks(samples))
+}
+
+/// Encodes samples as chunks, as [`encode_value`] stores them.
+pub(crate) fn seal_chunks(samples: &Samples) -> Vec<EncodedChunk> {
+    let mut chunks = Vec::new();
     for run in chunk::runs(samples) {
         let length = run.len().div_ceil(run.len().div_ceil(CHUNK_SAMPLES_MAX));
-        for from in run.clone().step_by(length) {
-            let chunk = chunk::encode_run(samples, from..run.end.min(from + length));
-            varint::push_signed(&mut bytes, chunk.start_ms.wrapping_sub(window_start_ms));
-            varint::push_unsigned(&mut bytes, chunk.end_ms.wrapping_sub(chunk.start_ms) as u64);
-            varint::push_unsigned(&mut bytes, u64::from(chunk.samples));
-            varint::push_bytes(&mut bytes, &chunk.data);
-        }
+        let starts = run.clone().step_by(length);
+        chunks.extend(starts.map(|from| chunk::encode_run(samples, from..run.end.min(from + length))));
+    }
+    chunks
+}
+
+/// Makes a value of chunks, which come in time order and do not overlap.
+pub(crate) fn join_value(window_start_ms: i64, chunks: &[EncodedChunk]) -> Bytes {
+    let mut bytes = Vec::new();
+    for chunk in chunks {
+        varint::push_signed(&mut bytes, chunk.start_ms.wrapping_sub(window_start_ms));
+        varint::push_unsigned(&mut bytes, chunk.end_ms.wrapping_sub(chunk.start_ms) as u64);
+        varint::push_unsigned(&mut bytes, u64::from(chunk.samples));
+        varint::push_bytes(&mut bytes, &chunk.data);
     }
     bytes.extend_from_slice(&crc32c::crc32c(&bytes).to_le_bytes());
     // A block's values are all held at once, so none keeps room to spare.

@@ -1,5 +1,9 @@
 //! Writes `chunks.parquet`.
 
+use std::fs::File;
+use std::io::{self, Write};
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -11,55 +15,119 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::Type;
 
+use crate::error::BlockError;
 use crate::layout::{self, ChunksFacts};
+use crate::series::WrittenChunks;
 
-/// zstd's level for pages: the payload is dense already, what remains is found at the lowest level.
-const ZSTD_LEVEL: i32 = 1;
-/// Small pages make selective reads cheap.
-const PAGE_BYTES: usize = 64 << 10;
+/// How pages are made, by the block's level.
+struct PageStyle {
+    zstd_level: i32,
+    bytes: usize,
+}
+
+/// As cut: small pages make selective reads cheap, and what zstd finds in dense payload it finds at its lowest level.
+const CUT: PageStyle = PageStyle { zstd_level: 1, bytes: 64 << 10 };
+/// Merged: values are longer, so fewer of them fill a page; written once and read for long.
+const MERGED: PageStyle = PageStyle { zstd_level: 3, bytes: 128 << 10 };
 /// The library checks a page's size after each batch of this many values, and is handed no more at once.
 const BATCH_VALUES: usize = 16;
 /// A row group ends at either of these.
 const GROUP_ROWS: usize = 128 << 10;
 const GROUP_BYTES: usize = 128 << 20;
 
-/// A finished file.
-pub(crate) struct WrittenFile {
-    pub(crate) bytes: Vec<u8>,
-    pub(crate) facts: ChunksFacts,
-    pub(crate) page_crcs: Vec<u32>,
+/// Where the file goes: memory, or a file on disk.
+pub(crate) trait Sink: Write + Send {
+    /// Reads what was written before.
+    fn read_back(&self, range: Range<u64>) -> io::Result<Bytes>;
 }
 
-/// Writes the values of all rows, in row order, `values_bytes` together. Each is given up soon after it was taken.
-pub(crate) fn write(
-    key_values: Vec<KeyValue>,
+impl Sink for Vec<u8> {
+    fn read_back(&self, range: Range<u64>) -> io::Result<Bytes> {
+        Ok(Bytes::copy_from_slice(&self[range.start as usize..range.end as usize]))
+    }
+}
+
+impl Sink for File {
+    fn read_back(&self, range: Range<u64>) -> io::Result<Bytes> {
+        let mut bytes = vec![0; (range.end - range.start) as usize];
+        self.read_exact_at(&mut bytes, range.start)?;
+        Ok(bytes.into())
+    }
+}
+
+/// Sums up what passes.
+struct Summed<S> {
+    sink: S,
+    crc32c: u32,
+}
+
+impl<S: Write> Write for Summed<S> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.sink.write(bytes)?;
+        self.crc32c = crc32c::crc32c_append(self.crc32c, &bytes[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.sink.flush()
+    }
+}
+
+/// Writes the values of all rows, in row order, to an empty sink; returns the sink and what the other file must know.
+///
+/// Each value is given up soon after it was taken; at most one row group is held, packed. The metadata is asked for after
+/// the last value.
+///
+/// # Errors
+/// [`BlockError::Encode`] when the library or the sink refuses.
+pub(crate) fn write<S: Sink>(
+    sink: S,
+    level: u8,
     values: impl Iterator<Item = Bytes>,
-    values_bytes: usize,
-) -> Result<WrittenFile> {
+    key_values: impl FnOnce() -> Vec<KeyValue>,
+) -> std::result::Result<(S, WrittenChunks), BlockError> {
+    write_file(sink, level, values, key_values)
+        .map_err(|e| BlockError::Encode { file: layout::CHUNKS_FILE, reason: e.to_string() })
+}
+
+fn write_file<S: Sink>(
+    sink: S,
+    level: u8,
+    values: impl Iterator<Item = Bytes>,
+    key_values: impl FnOnce() -> Vec<KeyValue>,
+) -> Result<(S, WrittenChunks)> {
     let column = Type::primitive_type_builder(layout::CHUNKS_COLUMN, PhysicalType::BYTE_ARRAY)
         .with_repetition(Repetition::REQUIRED)
         .build()?;
     let schema = Type::group_type_builder("chunks").with_fields(vec![Arc::new(column)]).build()?;
-    let properties = Arc::new(properties()?);
-    // The file is hardly ever larger than its values; a buffer that grows would be copied whole. Room unused stays untouched.
-    let file = Vec::with_capacity(values_bytes);
-    let mut writer = SerializedFileWriter::new(file, Arc::new(schema), properties)?;
+    let properties = Arc::new(properties(if level == 0 { CUT } else { MERGED })?);
+    let mut summed = Summed { sink, crc32c: 0 };
+    let mut writer = SerializedFileWriter::new(&mut summed, Arc::new(schema), properties)?;
     let mut values = values.map(ByteArray::from).peekable();
     while values.peek().is_some() {
         write_group(&mut writer, &mut values)?;
     }
-    key_values.into_iter().for_each(|entry| writer.append_key_value_metadata(entry));
-    finish(writer)
+    key_values().into_iter().for_each(|entry| writer.append_key_value_metadata(entry));
+    let tail_start = writer.bytes_written() as u64;
+    let metadata = writer.finish()?;
+    let size_bytes = writer.bytes_written() as u64;
+    drop(writer);
+    let Summed { sink, crc32c } = summed;
+    let tail = sink.read_back(tail_start..size_bytes)?;
+    let facts =
+        ChunksFacts { size_bytes, tail_bytes: tail.len() as u64, crc32c, tail_crc32c: crc32c::crc32c(&tail) };
+    let page_crcs = page_crcs(&sink, &metadata)?;
+    Ok((sink, WrittenChunks { facts, page_crcs }))
 }
 
-fn properties() -> Result<WriterProperties> {
+fn properties(pages: PageStyle) -> Result<WriterProperties> {
     let properties = WriterProperties::builder()
         .set_created_by(layout::CREATED_BY.to_owned())
-        .set_compression(Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL)?))
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(pages.zstd_level)?))
         .set_dictionary_enabled(false)
         .set_encoding(Encoding::DELTA_LENGTH_BYTE_ARRAY)
         .set_statistics_enabled(EnabledStatistics::None)
-        .set_data_page_size_limit(PAGE_BYTES)
+        .set_data_page_size_limit(pages.bytes)
         .set_write_batch_size(BATCH_VALUES)
         .set_max_row_group_row_count(None)
         .set_max_row_group_bytes(None)
@@ -68,8 +136,8 @@ fn properties() -> Result<WriterProperties> {
 }
 
 /// Writes values until the row group is full or none is left.
-fn write_group(
-    writer: &mut SerializedFileWriter<Vec<u8>>,
+fn write_group<W: Write + Send>(
+    writer: &mut SerializedFileWriter<W>,
     values: &mut impl Iterator<Item = ByteArray>,
 ) -> Result<()> {
     let mut group = writer.next_row_group()?;
@@ -93,31 +161,15 @@ fn write_group(
     Ok(())
 }
 
-/// Writes the footer and measures what the other file must know of this one.
-fn finish(mut writer: SerializedFileWriter<Vec<u8>>) -> Result<WrittenFile> {
-    let tail_start = writer.bytes_written();
-    let metadata = writer.finish()?;
-    let bytes = std::mem::take(writer.inner_mut());
-    let tail = &bytes[tail_start..];
-    let facts = ChunksFacts {
-        size_bytes: bytes.len() as u64,
-        tail_bytes: tail.len() as u64,
-        crc32c: crc32c::crc32c(&bytes),
-        tail_crc32c: crc32c::crc32c(tail),
-    };
-    let page_crcs = page_crcs(&bytes, &metadata);
-    Ok(WrittenFile { bytes, facts, page_crcs })
-}
-
-fn page_crcs(bytes: &[u8], metadata: &ParquetMetaData) -> Vec<u32> {
-    let groups = 0..metadata.num_row_groups();
-    let crcs = groups.flat_map(|group| {
+fn page_crcs(sink: &impl Sink, metadata: &ParquetMetaData) -> Result<Vec<u32>> {
+    let mut crcs = Vec::new();
+    for group in 0..metadata.num_row_groups() {
         let index = metadata.page_index_for_row_group(group);
-        let pages = index.page_locations(0).cloned().expect("the offset index is always written");
-        pages.into_iter().map(|page| {
-            let start = page.offset as usize;
-            crc32c::crc32c(&bytes[start..start + page.compressed_page_size as usize])
-        })
-    });
-    crcs.collect()
+        for page in index.page_locations(0).expect("the offset index is always written") {
+            let start = page.offset as u64;
+            let bytes = sink.read_back(start..start + page.compressed_page_size as u64)?;
+            crcs.push(crc32c::crc32c(&bytes));
+        }
+    }
+    Ok(crcs)
 }

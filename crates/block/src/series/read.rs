@@ -17,6 +17,8 @@ use crate::section::{self, SectionKind, SectionPlace};
 pub(crate) struct SeriesFile {
     /// Labels of all rows.
     pub(crate) index: LabelIndex,
+    /// What each row holds, bits of [`layout::KIND_FLOAT`] and those beside it.
+    pub(crate) kinds: Vec<u8>,
     /// First sample of each row, ms.
     pub(crate) first_ms: Vec<i64>,
     /// Last sample of each row, ms, inclusive.
@@ -59,13 +61,14 @@ impl SeriesFile {
         let metadata = serde_json::from_slice(&section(layout::KV_METADATA, SectionKind::Metadata)?);
         let page_crcs = decode_page_crcs(&section(layout::KV_PAGES, SectionKind::Pages)?);
         let column64 = |name: &str| read_column::<Int64Type>(&file, name, rows).map_err(|e| corrupt(name, e));
-        let samples = read_column::<Int32Type>(&file, layout::SAMPLES_COLUMN, rows);
-        let samples = samples.map_err(|e| corrupt(layout::SAMPLES_COLUMN, e))?;
+        let column32 = |name: &str| read_column::<Int32Type>(&file, name, rows).map_err(|e| corrupt(name, e));
+        let samples = column32(layout::SAMPLES_COLUMN)?;
         if samples.iter().map(|samples| i64::from(*samples)).sum::<i64>() != meta.samples as i64 {
             return Err(corrupt(layout::SAMPLES_COLUMN, "does not add up to the block's samples".to_owned()));
         }
         Ok(Self {
             index: index.map_err(|e| corrupt("section index", e))?,
+            kinds: column32(layout::KINDS_COLUMN)?.into_iter().map(|kinds| kinds as u8).collect(),
             first_ms: column64(layout::MINT_COLUMN)?,
             last_ms: column64(layout::MAXT_COLUMN)?,
             metadata: metadata.map_err(|e| corrupt("section metadata", e.to_string()))?,

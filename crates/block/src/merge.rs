@@ -1,0 +1,263 @@
+//! Merges blocks of one shard into one, streaming.
+//!
+//! 1. Labels of all inputs, which their readers hold anyway, are joined and put in the order that the output has.
+//! 2. Rows are read in that order, a batch at a time, from all inputs at once, and handed to a writer on a blocking thread.
+//!    Inputs sort their rows by metric name first as the output does, so a batch touches few pages, hardly any twice.
+//! 3. The writer makes each row's chunks ([`crate::chunks::merge_chunks`]) and writes `chunks.parquet` to a file without a
+//!    name, then `series.parquet` to memory.
+//!
+//! Held at once: labels, three batches, one row group, packed; never a whole input or output. Equal inputs give equal
+//! bytes, in whatever order they are given. Of equal timestamps the sample of the block with the lowest id stays.
+
+mod rows;
+
+use std::cell::RefCell;
+use std::fs::File;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use chunk::EncodedChunk;
+use model::{BlockId, BlockMeta, BlockRange, Samples};
+use tokio::sync::mpsc;
+
+use crate::build::{self, BlockSpec};
+use crate::chunks::{self, Sink, join_value, merge_chunks};
+use crate::error::BlockError;
+use crate::layout;
+use crate::order::LabelTable;
+use crate::reader::BlockReader;
+use crate::series::SeriesRow;
+use rows::Rows;
+
+/// How many bytes of the inputs' chunk objects one batch covers, about.
+const BATCH_BYTES: u64 = 16 << 20;
+/// How many rows one batch has at the most.
+const BATCH_ROWS: usize = 32 << 10;
+/// How many batches wait for the writer.
+const BATCHES_WAITING_MAX: usize = 1;
+
+/// A merged block that is not uploaded yet.
+#[derive(Debug)]
+pub struct MergedBlock {
+    /// What the catalogue stores.
+    pub meta: BlockMeta,
+    /// `series.parquet`.
+    pub(crate) series_bytes: Bytes,
+    /// `chunks.parquet`, in a file that goes with this.
+    chunks: Arc<File>,
+}
+
+impl MergedBlock {
+    /// Reads a part of `chunks.parquet`. Blocking.
+    pub(crate) fn read_chunks(&self, range: Range<u64>) -> impl FnOnce() -> std::io::Result<Bytes> + use<> {
+        let file = Arc::clone(&self.chunks);
+        move || file.read_back(range)
+    }
+}
+
+/// One row of the output: its chunks, by input.
+type RowChunks = Vec<(u16, Vec<EncodedChunk>)>;
+
+/// Merges opened blocks of one shard into the block `id`; `spool_dir` holds its samples meanwhile.
+///
+/// The range spans those of the inputs. Dropping the future stops the writer at the next batch.
+///
+/// # Errors
+/// [`BlockError::Unlike`] when the blocks are not of one shard and cluster; [`BlockError::Input`] names a block that cannot
+/// be read, with the reason; [`BlockError::Encode`] when the output cannot be written.
+///
+/// # Panics
+/// When there is no input.
+pub async fn merge(
+    id: BlockId,
+    level: u8,
+    mut inputs: Vec<BlockReader>,
+    spool_dir: &Path,
+) -> Result<MergedBlock, BlockError> {
+    inputs.sort_by_key(|input| input.meta().id);
+    let spec = spec(id, level, &inputs)?;
+    let fault =
+        |e: &dyn std::fmt::Display| BlockError::Encode { file: layout::CHUNKS_FILE, reason: e.to_string() };
+    let file = tempfile::tempfile_in(spool_dir).map_err(|e| fault(&e))?;
+    let ended = |e: tokio::task::JoinError| fault(&e);
+    let shared = inputs.clone();
+    let rows = tokio::task::spawn_blocking(move || Rows::join(&shared)).await.map_err(ended)??;
+    let rows = Arc::new(rows);
+    let (sender, receiver) = mpsc::channel(BATCHES_WAITING_MAX);
+    let ids: Vec<BlockId> = inputs.iter().map(|input| input.meta().id).collect();
+    let (shared, write_ids) = (Arc::clone(&rows), ids.clone());
+    let writer = tokio::task::spawn_blocking(move || write(&spec, &write_ids, &shared, receiver, file));
+    let read = feed(&inputs, &rows, sender).await;
+    // The writer ends when its sender is gone; what went wrong in reading is the earlier fault.
+    let written = writer.await.map_err(ended)?;
+    read?;
+    written
+}
+
+/// Describes the output.
+fn spec(id: BlockId, level: u8, inputs: &[BlockReader]) -> Result<BlockSpec, BlockError> {
+    let first = inputs.first().expect("there is something to merge").meta();
+    let metas = || inputs.iter().map(BlockReader::meta);
+    for meta in metas() {
+        let unlike = |reason| BlockError::Unlike { block: meta.id, other: first.id, reason };
+        if meta.shard != first.shard {
+            return Err(unlike("they are of different shards"));
+        }
+        if meta.external_labels != first.external_labels {
+            return Err(unlike("they have different external labels"));
+        }
+    }
+    let start = metas().map(|meta| meta.range.start).min().unwrap_or(first.range.start);
+    let end = metas().map(|meta| meta.range.end).max().unwrap_or(first.range.end);
+    Ok(BlockSpec {
+        id,
+        shard: first.shard,
+        range: BlockRange { start, end },
+        level,
+        cut_index: metas().map(|meta| meta.cut_index).max().unwrap_or(first.cut_index),
+        parents: metas().map(|meta| meta.id).collect(),
+        external_labels: first.external_labels.clone(),
+        metadata: inputs.iter().flat_map(|input| input.metadata(None)).collect(),
+    })
+}
+
+/// Reads batch after batch for the writer, until all is read or the writer is gone.
+async fn feed(
+    inputs: &[BlockReader],
+    rows: &Rows,
+    sender: mpsc::Sender<Vec<RowChunks>>,
+) -> Result<(), BlockError> {
+    let row_bytes = |input: &BlockReader| input.meta().chunks_object.size_bytes / input.meta().series.max(1);
+    let row_bytes: Vec<u64> = inputs.iter().map(row_bytes).collect();
+    let mut next = 0;
+    while next < rows.len() {
+        let (mut end, mut bytes) = (next, 0);
+        while end < rows.len() && end - next < BATCH_ROWS && bytes < BATCH_BYTES {
+            bytes += rows.sources(end).iter().map(|source| row_bytes[source.input as usize]).sum::<u64>();
+            end += 1;
+        }
+        let batch = read_batch(inputs, rows, next..end).await?;
+        if sender.send(batch).await.is_err() {
+            return Ok(());
+        }
+        next = end;
+    }
+    Ok(())
+}
+
+/// Reads the chunks of some rows of the output from all inputs.
+async fn read_batch(
+    inputs: &[BlockReader],
+    rows: &Rows,
+    range: Range<usize>,
+) -> Result<Vec<RowChunks>, BlockError> {
+    let read = inputs.iter().enumerate().map(|(number, input)| {
+        let sources = range.clone().flat_map(|row| rows.sources(row));
+        let mut wanted: Vec<u32> =
+            sources.filter(|source| source.input as usize == number).map(|source| source.row).collect();
+        wanted.sort_unstable();
+        async move {
+            let fault = |source| BlockError::Input { block: input.meta().id, source: Box::new(source) };
+            input.read_rows(wanted).await.map_err(fault)
+        }
+    });
+    let mut read = futures::future::try_join_all(read).await?;
+    let mut take = |source: &rows::Source| {
+        let rows = &mut read[source.input as usize];
+        let at = rows.binary_search_by_key(&source.row, |(row, _)| *row).expect("every wanted row was read");
+        (source.input, std::mem::take(&mut rows[at].1))
+    };
+    Ok(range.map(|row| rows.sources(row).iter().map(&mut take).collect()).collect())
+}
+
+/// Writes both files from the batches. Blocking.
+fn write(
+    spec: &BlockSpec,
+    inputs: &[BlockId],
+    rows: &Rows,
+    mut batches: mpsc::Receiver<Vec<RowChunks>>,
+    file: File,
+) -> Result<MergedBlock, BlockError> {
+    // Filled while the values are taken, read once they are written.
+    let facts = RefCell::new(Vec::with_capacity(rows.len()));
+    let fault = RefCell::new(None);
+    let mut batch = Vec::new().into_iter();
+    let values = std::iter::from_fn(|| {
+        let chunks: RowChunks = loop {
+            match batch.next() {
+                Some(row) => break row,
+                None => batch = batches.blocking_recv()?.into_iter(),
+            }
+        };
+        let row = facts.borrow().len();
+        let merged = merge_row(spec, inputs, rows, row, &chunks);
+        let (row, value) = merged.map_err(|error| *fault.borrow_mut() = Some(error)).ok()?;
+        facts.borrow_mut().push(row);
+        Some(value)
+    });
+    let hash = build::rows_hash(rows.labels.iter());
+    let key_values = || build::identity(spec, &facts.borrow(), hash).key_values();
+    let written = chunks::write(file, spec.level, values.fuse(), key_values);
+    if let Some(fault) = fault.into_inner() {
+        return Err(fault);
+    }
+    let ((file, written), facts) = (written?, facts.into_inner());
+    if facts.len() != rows.len() {
+        let reason = format!("{} of {} series were read", facts.len(), rows.len());
+        return Err(BlockError::Encode { file: layout::CHUNKS_FILE, reason });
+    }
+    let table = LabelTable::new(rows.labels.iter());
+    let order: Vec<u32> = (0..rows.len() as u32).collect();
+    let identity = build::identity(spec, &facts, hash);
+    let (meta, series_bytes) = build::seal(spec, &identity, &table, &order, &facts, &written)?;
+    Ok(MergedBlock { meta, series_bytes, chunks: Arc::new(file) })
+}
+
+/// Merges one series.
+fn merge_row(
+    spec: &BlockSpec,
+    inputs: &[BlockId],
+    rows: &Rows,
+    row: usize,
+    parts: &RowChunks,
+) -> Result<(SeriesRow, Bytes), BlockError> {
+    let labels = &rows.labels[row];
+    let bad = |input: u16, reason: String| {
+        let block = inputs[input as usize];
+        let place = format!("column {}, series {labels}", layout::CHUNKS_COLUMN);
+        let source = BlockError::corrupt(layout::object_keys(block).1, place, reason);
+        BlockError::Input { block, source: Box::new(source) }
+    };
+    for (input, chunks) in parts {
+        let is_within = |chunk: &EncodedChunk| {
+            spec.range.contains(chunk.start_ms) && spec.range.contains(chunk.end_ms) && chunk.samples > 0
+        };
+        if chunks.is_empty() || !chunks.iter().all(is_within) {
+            return Err(bad(*input, "no chunk, or one outside of the block's range".to_owned()));
+        }
+    }
+    let listed: Vec<EncodedChunk> = parts.iter().flat_map(|(_, chunks)| chunks.iter().cloned()).collect();
+    let merged = merge_chunks(&listed).map_err(|error| {
+        let is_damaged = |chunks: &[EncodedChunk]| {
+            chunk::read_merged(chunks, i64::MIN, i64::MAX, &mut Samples::default()).is_err()
+        };
+        let damaged = parts.iter().find(|(_, chunks)| is_damaged(chunks));
+        bad(damaged.unwrap_or(&parts[0]).0, error.to_string())
+    })?;
+    let samples = merged.iter().map(|chunk| u64::from(chunk.samples)).sum::<u64>();
+    let samples = i32::try_from(samples).map_err(|_| BlockError::InvalidInput {
+        block: spec.id,
+        series: labels.to_string(),
+        reason: format!("has {samples} samples, at most {} can be stored", i32::MAX),
+    })?;
+    let (first, last) = (&merged[0], &merged[merged.len() - 1]);
+    let facts = SeriesRow {
+        kinds: i32::from(rows.kinds[row]),
+        first_ms: first.start_ms,
+        last_ms: last.end_ms,
+        samples,
+    };
+    Ok((facts, join_value(spec.range.start.0, &merged)))
+}
