@@ -43,6 +43,21 @@ impl Api {
         self.get(&format!("{path}?{}", pairs.join("&"))).await
     }
 
+    /// Returns status and body of a path with parameters that may be longer than a URL.
+    pub(crate) async fn post(
+        &self,
+        path: &str,
+        parameters: &[(&str, &str)],
+    ) -> Result<(u16, String), String> {
+        let pairs: Vec<String> =
+            parameters.iter().map(|(name, value)| format!("{name}={}", escape(value))).collect();
+        let request = self.client.post(format!("{}{path}", self.base)).body(pairs.join("&"));
+        let request = request.header("Content-Type", "application/x-www-form-urlencoded");
+        let answer = request.send().await.map_err(|error| format!("{path}: {error:?}"))?;
+        let status = answer.status().as_u16();
+        Ok((status, answer.text().await.map_err(|error| format!("{path}: {error:?}"))?))
+    }
+
     /// Returns the `data` of an API path, or the whole answer as the error.
     pub(crate) async fn data(&self, path: &str, parameters: &[(&str, &str)]) -> Result<Value, String> {
         let (status, text) = self.ask(path, parameters).await?;

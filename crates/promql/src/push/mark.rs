@@ -15,6 +15,10 @@ use crate::engine::EngineConfig;
 use crate::function::{Function, FunctionKind};
 use crate::plan::Plan;
 
+/// How many pushed nodes times nodes of the query there may be: where a pushed node's steps are cut is found by passes
+/// over the whole query. What is beyond is no query that a person wrote, and is evaluated centrally.
+const CUT_WORK_MAX: usize = 100_000;
+
 /// What a node is to others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Class {
@@ -27,7 +31,7 @@ enum Class {
     Central,
 }
 
-/// Returns the nodes to push, in the order of the arena; none lies under another.
+/// Returns the nodes to push, in the order of the arena; none lies under another. None at all when they are too many.
 pub(crate) fn pushable(expr: &Expr, plan: &Plan, config: &EngineConfig) -> Vec<NodeId> {
     let mut classes: Vec<Class> = Vec::with_capacity(expr.nodes.len());
     for (_, node) in expr.nodes() {
@@ -44,6 +48,9 @@ pub(crate) fn pushable(expr: &Expr, plan: &Plan, config: &EngineConfig) -> Vec<N
                 chosen.push(id);
             }
         }
+    }
+    if chosen.len().saturating_mul(expr.nodes.len()) > CUT_WORK_MAX {
+        return Vec::new();
     }
     chosen.reverse();
     chosen

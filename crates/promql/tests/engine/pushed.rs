@@ -477,6 +477,9 @@ async fn what_does_not_distribute_stays() {
         let runs = result.pushed.runs;
         assert!(runs.is_empty() || query.starts_with("m +"), "{query}: {runs:?}");
     }
+    // Too many nodes to find a seam for each.
+    let chain = vec!["sum(m)"; 1000].join(" or ");
+    assert!(!is_pushed(&chain).await, "a chain of 1,000 sums");
 }
 
 #[tokio::test]
