@@ -146,7 +146,8 @@ impl Evaluator {
         if series.is_empty() {
             return Ok(AppendOutcome::default());
         }
-        let write = |(labels, value)| SeriesWrite { labels, samples: vec![(time_ms, value)] };
+        let write =
+            |(labels, value)| SeriesWrite { samples: vec![(time_ms, value)], ..SeriesWrite::new(labels) };
         let request = WriteRequest { series: series.into_iter().map(write).collect(), metadata: Vec::new() };
         self.appender.append(request).await
     }

@@ -61,7 +61,7 @@ pub(crate) fn collect(
 
 /// Returns the samples that end series.
 pub(crate) fn markers(series: Vec<SeriesHandle>, time_ms: i64) -> impl Iterator<Item = HandleSample> {
-    series.into_iter().map(move |series| HandleSample { series, time_ms, value: stale_nan() })
+    series.into_iter().map(move |series| HandleSample::float(series, time_ms, stale_nan()))
 }
 
 fn read(
@@ -90,7 +90,7 @@ fn read(
                 };
                 counts.kept += 1;
                 let time_ms = own_time.unwrap_or(time_ms);
-                collected.samples.push(HandleSample { series, time_ms, value: sample.value });
+                collected.samples.push(HandleSample::float(series, time_ms, sample.value));
             }
             entry => note(entry, cache),
         }

@@ -72,7 +72,7 @@ impl Report {
         }
         values
             .into_iter()
-            .map(|(series, value)| HandleSample { series: series.clone(), time_ms, value })
+            .map(|(series, value)| HandleSample::float(series.clone(), time_ms, value))
             .collect()
     }
 

@@ -11,7 +11,7 @@ const WINDOW_MS: i64 = 20_000;
 const WINDOWS: i64 = 6;
 
 /// Returns how many files named `series.parquet` lie below a directory.
-fn blocks_below(dir: &Path) -> usize {
+pub(crate) fn blocks_below(dir: &Path) -> usize {
     let Ok(entries) = fs::read_dir(dir) else { return 0 };
     let count = |entry: fs::DirEntry| {
         let path = entry.path();

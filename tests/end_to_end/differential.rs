@@ -7,7 +7,7 @@
 //!    order where it means something.
 //! 4. A difference must be on the list of [`allowed`] ones; a single other one fails the test.
 //!
-//! Native histograms are not here: Norn does not store them yet.
+//! Native histograms are not here: see `histograms`.
 //!
 //! `NORN_TEST_PROMETHEUS` names the binary of a Prometheus 3.5 or newer. Without it the test says loudly that it checks
 //! nothing. `NORN_TEST_SEED` tries another seed.
@@ -28,7 +28,7 @@ use self::grammar::Grammar;
 use crate::harness::{Api, Norn, free_ports, until};
 use crate::real_programs::Guard;
 
-const BINARY: &str = "NORN_TEST_PROMETHEUS";
+pub(crate) const BINARY: &str = "NORN_TEST_PROMETHEUS";
 const SEED: u64 = 3;
 const CASES: usize = 4000;
 /// Of 100 queries, so many at least must yield something: errors and empty answers show little.
@@ -66,17 +66,18 @@ fn when(grammar: &mut Grammar) -> When {
     When::Steps { start, end, step }
 }
 
-/// Starts a Prometheus and waits until it is ready.
-async fn prometheus(binary: &str, dir: &Path) -> Option<(Guard, String)> {
+/// Starts a Prometheus with [`FEATURES`] and more, each behind a comma, and waits until it is ready.
+pub(crate) async fn prometheus(binary: &str, more_features: &str, dir: &Path) -> Option<(Guard, String)> {
     let address = format!("127.0.0.1:{}", free_ports(1));
     fs::write(dir.join("prometheus.yml"), "global: {}\n").expect("a file");
     let listen = format!("--web.listen-address={address}");
+    let features = &format!("{FEATURES}{more_features}");
     let arguments = [
         "--config.file=prometheus.yml",
         "--storage.tsdb.path=prometheus-data",
         "--storage.tsdb.retention.time=50y",
         "--web.enable-remote-write-receiver",
-        FEATURES,
+        features,
         &listen,
     ];
     let guard = Guard::start(binary, &arguments, dir)?;
@@ -144,7 +145,7 @@ async fn generated_queries_have_one_answer() {
         return;
     };
     let dir = tempfile::tempdir().expect("a directory");
-    let Some((_guard, theirs)) = prometheus(&binary, dir.path()).await else {
+    let Some((_guard, theirs)) = prometheus(&binary, "", dir.path()).await else {
         panic!("{BINARY}={binary} cannot be started");
     };
     fs::write(dir.path().join("norn.yml"), "global: {}\n").expect("a file");

@@ -10,6 +10,7 @@ mod blocks;
 mod cluster;
 mod differential;
 mod failover;
+mod histograms;
 mod hostile;
 mod limits;
 mod ownership;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use model::{LabelSet, SeriesRef, ShardId};
+use model::{FloatHistogram, LabelSet, SeriesRef, ShardId};
 use parking_lot::Mutex;
 
 /// A series as a writer knows it. Cheap to clone; all clones learn the reference together.
@@ -57,6 +57,33 @@ pub struct HandleSample {
     pub series: SeriesHandle,
     /// Milliseconds.
     pub time_ms: i64,
-    /// The value; the staleness marker ends the series.
+    /// The value; the staleness marker ends the series. Of a histogram it has no meaning.
     pub value: f64,
+    /// What it has beyond a float; most samples have nothing.
+    pub wide: Option<Box<WideValue>>,
+}
+
+/// What a sample has beyond a float.
+#[derive(Clone, Debug, Default)]
+pub struct WideValue {
+    /// Since when it has been counting (ms), 0 for unknown.
+    pub start_ms: i64,
+    /// The value, unless it is the float. It must be [`FloatHistogram::is_storable`].
+    pub histogram: Option<Arc<FloatHistogram>>,
+}
+
+impl HandleSample {
+    /// Returns a float without a start timestamp.
+    pub fn float(series: SeriesHandle, time_ms: i64, value: f64) -> Self {
+        Self { series, time_ms, value, wide: None }
+    }
+
+    /// Returns how many floats it weighs in a batch.
+    pub(crate) fn weight(&self) -> usize {
+        let histogram = self.wide.as_ref().and_then(|wide| wide.histogram.as_ref());
+        1 + histogram.map_or(0, |histogram| {
+            let spans = histogram.positive_spans.len() + histogram.negative_spans.len();
+            histogram.buckets_len() + spans + histogram.custom_bounds.len()
+        })
+    }
 }

@@ -20,6 +20,6 @@ mod writer;
 
 pub use control_client::ControlClient;
 pub use error::SessionError;
-pub use handle::{HandleSample, SeriesHandle};
+pub use handle::{HandleSample, SeriesHandle, WideValue};
 pub use membership::{Membership, Session, SessionConfig};
 pub use writer::{Writer, WriterConfig, WriterMetrics};

@@ -16,16 +16,16 @@ use prometheus_client::registry::Registry;
 use proto::error::kind_of_name;
 use proto::ingest::append_response::Result as Answer;
 use proto::ingest::{AppendRequest, Failure};
-use storage::{AppendOutcome, Appender, StorageError, WriteRequest};
+use storage::{AppendOutcome, Appender, SeriesWrite, StorageError, WriteRequest};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::handle::{HandleSample, SeriesHandle};
+use crate::handle::{HandleSample, SeriesHandle, WideValue};
 use crate::lane::Lane;
 use crate::membership::Session;
 
-/// How many samples one batch carries at the most.
+/// How many samples one batch carries at the most. A histogram counts as one more for each of its numbers.
 const BATCH_SAMPLES_MAX: usize = 20_000;
 /// How long one attempt waits for an answer before another replica is asked.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -93,6 +93,8 @@ pub struct Writer {
 struct Part<'a> {
     shard: ShardId,
     samples: Vec<&'a HandleSample>,
+    /// What counts towards [`BATCH_SAMPLES_MAX`].
+    weight: usize,
     metadata: Vec<&'a MetricMetadata>,
 }
 
@@ -173,10 +175,12 @@ impl Writer {
             let part = open.entry(shard).or_insert_with(|| Part {
                 shard,
                 samples: Vec::new(),
+                weight: 0,
                 metadata: Vec::new(),
             });
             part.samples.push(sample);
-            if part.samples.len() == BATCH_SAMPLES_MAX {
+            part.weight += sample.weight();
+            if part.weight >= BATCH_SAMPLES_MAX {
                 parts.extend(open.remove(&shard));
             }
         }
@@ -187,6 +191,7 @@ impl Writer {
             let part = open.entry(shard).or_insert_with(|| Part {
                 shard,
                 samples: Vec::new(),
+                weight: 0,
                 metadata: Vec::new(),
             });
             part.metadata.push(entry);
@@ -196,7 +201,7 @@ impl Writer {
     }
 
     async fn append_part(&self, part: Part<'_>, deadline: Instant) -> Result<AppendOutcome, StorageError> {
-        let Part { shard, mut samples, mut metadata } = part;
+        let Part { shard, mut samples, mut metadata, .. } = part;
         let mut total = AppendOutcome::default();
         // The second round sends labels for references that the shard had forgotten; a third would mean that it lies.
         for _round in 0..3 {
@@ -341,16 +346,36 @@ impl Writer {
 #[async_trait]
 impl Appender for Writer {
     async fn append(&self, request: WriteRequest) -> Result<AppendOutcome, StorageError> {
-        let mut samples = Vec::with_capacity(request.series.iter().map(|series| series.samples.len()).sum());
+        let count = |series: &SeriesWrite| series.samples.len() + series.histograms.len();
+        let mut samples = Vec::with_capacity(request.series.iter().map(count).sum());
         {
             let mut handles = self.handles.lock();
             for series in request.series {
                 let handle = handles.get(series.labels);
-                let sample = |(time_ms, value)| HandleSample { series: handle.clone(), time_ms, value };
-                samples.extend(series.samples.into_iter().map(sample));
+                let before = samples.len();
+                let float = |(time_ms, value)| HandleSample::float(handle.clone(), time_ms, value);
+                samples.extend(series.samples.into_iter().map(float));
+                let histogram = |(time_ms, histogram)| HandleSample {
+                    wide: Some(Box::new(WideValue { start_ms: 0, histogram: Some(histogram) })),
+                    ..HandleSample::float(handle.clone(), time_ms, 0.0)
+                };
+                samples.extend(series.histograms.into_iter().map(histogram));
+                set_starts(&mut samples[before..], &series.starts);
             }
         }
         self.append_samples(&samples, &request.metadata).await
+    }
+}
+
+/// Gives samples of one series their start timestamps, found by time.
+fn set_starts(samples: &mut [HandleSample], starts: &[(i64, i64)]) {
+    if starts.is_empty() {
+        return;
+    }
+    for sample in samples {
+        if let Ok(at) = starts.binary_search_by_key(&sample.time_ms, |(time_ms, _)| *time_ms) {
+            sample.wide.get_or_insert_default().start_ms = starts[at].1;
+        }
     }
 }
 
@@ -383,6 +408,9 @@ fn encode(
                 };
                 builder.push_declared(index, sample.time_ms, sample.value);
             }
+        }
+        if let Some(wide) = &sample.wide {
+            builder.widen_last(wide.start_ms, wide.histogram.as_deref());
         }
     }
     metadata.iter().for_each(|entry| builder.push_metadata(entry));

@@ -1,7 +1,9 @@
 //! The writing port.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
-use model::{LabelSet, MetricMetadata};
+use model::{FloatHistogram, LabelSet, MetricMetadata};
 
 use crate::StorageError;
 
@@ -12,6 +14,18 @@ pub struct SeriesWrite {
     pub labels: LabelSet,
     /// `(ms, value)` in time order.
     pub samples: Vec<(i64, f64)>,
+    /// `(ms, native histogram)` in time order. They must be [`FloatHistogram::is_storable`].
+    pub histograms: Vec<(i64, Arc<FloatHistogram>)>,
+    /// Since when samples have been counting: `(ms of the sample, ms of its start)` in time order, floats and histograms
+    /// alike. Those that are not named have no start.
+    pub starts: Vec<(i64, i64)>,
+}
+
+impl SeriesWrite {
+    /// Returns a write without samples.
+    pub fn new(labels: LabelSet) -> Self {
+        Self { labels, samples: Vec::new(), histograms: Vec::new(), starts: Vec::new() }
+    }
 }
 
 /// One write: any number of series of any shards.

@@ -30,7 +30,12 @@ impl Remote {
 
     /// Sends series; `Err` holds status and body, or why there was no answer.
     pub(crate) async fn write(&self, series: &[Series]) -> Result<(), String> {
-        let body = snap::raw::Encoder::new().compress_vec(&encode(series)).expect("small enough");
+        self.write_request(&request(series)).await
+    }
+
+    /// Sends a request of any content.
+    pub(crate) async fn write_request(&self, request: &WriteRequest) -> Result<(), String> {
+        let body = snap::raw::Encoder::new().compress_vec(&request.encode_to_vec()).expect("small enough");
         let (status, text) = self.post(body).await?;
         if (200..300).contains(&status) { Ok(()) } else { Err(format!("{status} {text}")) }
     }
@@ -48,7 +53,7 @@ impl Remote {
     }
 }
 
-fn encode(series: &[Series]) -> Vec<u8> {
+fn request(series: &[Series]) -> WriteRequest {
     let label = |(name, value): &(String, String)| Label { name: name.clone(), value: value.clone() };
     let sample = |(timestamp, value): &(i64, f64)| Sample { timestamp: *timestamp, value: *value };
     let one = |series: &Series| TimeSeries {
@@ -56,5 +61,5 @@ fn encode(series: &[Series]) -> Vec<u8> {
         samples: series.samples.iter().map(sample).collect(),
         ..TimeSeries::default()
     };
-    WriteRequest { timeseries: series.iter().map(one).collect(), ..WriteRequest::default() }.encode_to_vec()
+    WriteRequest { timeseries: series.iter().map(one).collect(), ..WriteRequest::default() }
 }

@@ -4,11 +4,14 @@
 //! Labels come sorted from well-behaved senders; others are sorted here. Empty values count as absent labels. Field numbers:
 //! `proto/proto/prometheus/remote.proto`.
 
+use std::sync::Arc;
+
 use model::labels::METRIC_NAME;
 use model::{LabelSet, MetricMetadata, MetricType};
 use storage::{SeriesWrite, WriteRequest};
 
 use super::BODY_BYTES_MAX;
+use super::histogram::{Refusal, decode_histogram};
 use super::protobuf::{Fields, Value};
 
 /// How many labels a series may have; a sender that sends more is broken.
@@ -46,6 +49,7 @@ struct Invalid {
     series: u64,
     first: Option<String>,
     histograms: u64,
+    first_histogram: Option<String>,
 }
 
 impl Invalid {
@@ -54,11 +58,15 @@ impl Invalid {
         self.first.get_or_insert(reason);
     }
 
+    fn push_histogram(&mut self, reason: &Refusal) {
+        self.histograms += 1;
+        self.first_histogram.get_or_insert_with(|| reason.to_string());
+    }
+
     fn describe(self) -> Option<String> {
         let series = self.first.map(|first| format!("{first} ({} series refused)", self.series));
-        let histograms = (self.histograms > 0).then(|| {
-            format!("native histograms are not supported yet ({} histogram samples refused)", self.histograms)
-        });
+        let count = self.histograms;
+        let histograms = self.first_histogram.map(|first| format!("{first} ({count} histograms refused)"));
         let reasons: Vec<String> = series.into_iter().chain(histograms).collect();
         if reasons.is_empty() { None } else { Some(reasons.join("; ")) }
     }
@@ -109,21 +117,24 @@ fn decode_series<'a>(
     invalid: &mut Invalid,
 ) -> Result<Option<SeriesWrite>, WriteError> {
     let mut fields = Fields::new("a series", bytes);
-    let mut samples = Vec::new();
+    let (mut samples, mut histograms) = (Vec::new(), Vec::new());
     scratch.pairs.clear();
     while let Some(field) = fields.next()? {
         match field {
             (1, Value::Bytes(bytes)) => scratch.pairs.push(decode_label(bytes)?),
             (2, Value::Bytes(bytes)) => samples.push(decode_sample(bytes)?),
-            (4, Value::Bytes(_)) => invalid.histograms += 1,
+            (4, Value::Bytes(bytes)) => match decode_histogram(bytes)? {
+                Ok((time_ms, histogram)) => histograms.push((time_ms, Arc::new(histogram))),
+                Err(refusal) => invalid.push_histogram(&refusal),
+            },
             (1..=4, Value::Varint(_) | Value::Fixed64(_) | Value::Fixed32) => return Err(fields.wrong_type()),
             // Exemplars (3) are not stored, which is no fault of the sender.
             _ => {}
         }
     }
     match label_set(scratch) {
-        Ok(_) if samples.is_empty() => Ok(None),
-        Ok(labels) => Ok(Some(SeriesWrite { labels, samples })),
+        Ok(_) if samples.is_empty() && histograms.is_empty() => Ok(None),
+        Ok(labels) => Ok(Some(SeriesWrite { labels, samples, histograms, starts: Vec::new() })),
         Err(reason) => {
             invalid.push(reason);
             Ok(None)
@@ -227,6 +238,7 @@ fn label_set(scratch: &mut Scratch<'_>) -> Result<LabelSet, String> {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::histogram::tests::integer;
     use super::*;
 
     /// Writes a field of wire type 2.
@@ -253,6 +265,7 @@ mod tests {
 
     #[test]
     fn reads_series_and_metadata() {
+        let (message, histogram) = integer(8, 6);
         let metadata = [vec![1 << 3, 1], nested(2, b"up"), nested(4, b"Is up."), nested(5, b"s")].concat();
         let bytes = [
             series(&[
@@ -261,6 +274,7 @@ mod tests {
                 label(b"x", b""),
                 sample(7, 1.5),
                 sample(9, -0.0),
+                nested(4, &message),
             ]),
             series(&[label(b"job", b"b"), label(b"__name__", b"up"), sample(7, 2.0), nested(3, b"")]),
             series(&[label(b"__name__", b"no_samples")]),
@@ -271,12 +285,13 @@ mod tests {
         let expected = WriteRequest {
             series: vec![
                 SeriesWrite {
-                    labels: LabelSet::from_pairs([("__name__", "up"), ("job", "a")]),
                     samples: vec![(7, 1.5), (9, -0.0)],
+                    histograms: vec![(8, Arc::new(histogram))],
+                    ..SeriesWrite::new(LabelSet::from_pairs([("__name__", "up"), ("job", "a")]))
                 },
                 SeriesWrite {
-                    labels: LabelSet::from_pairs([("__name__", "up"), ("job", "b")]),
                     samples: vec![(7, 2.0)],
+                    ..SeriesWrite::new(LabelSet::from_pairs([("__name__", "up"), ("job", "b")]))
                 },
             ],
             metadata: vec![MetricMetadata {
@@ -317,9 +332,14 @@ mod tests {
             assert_eq!(decoded.invalid.as_deref(), Some(reason));
             assert_eq!(decoded.request.series[0].labels.to_string(), "good");
         }
-        let bytes = series(&[label(b"__name__", b"up"), nested(4, b""), nested(4, b"")]);
-        let reason = "native histograms are not supported yet (2 histogram samples refused)";
-        assert_eq!(decode_request(&bytes).unwrap().invalid.as_deref(), Some(reason));
+        let schema = nested(4, &[4 << 3, 20]);
+        let good = nested(4, &integer(9, 6).0);
+        let bytes = series(&[label(b"__name__", b"up"), schema.clone(), good, schema]);
+        let decoded = decode_request(&bytes).unwrap();
+        let reason = "histogram has an invalid schema, which must be between -4 and 8 for exponential buckets, or -53 for \
+                      custom buckets, got schema 10 (2 histograms refused)";
+        assert_eq!(decoded.invalid.as_deref(), Some(reason));
+        assert_eq!(decoded.request.series[0].histograms.len(), 1);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! A walk over protobuf bytes, field by field, without copying. Source: the protobuf encoding reference.
 
+use model::varint::unzigzag;
+
 use super::decode::WriteError;
 
 /// One field: its number and its value.
@@ -54,6 +56,37 @@ impl<'a> Fields<'a> {
             return Err(self.fault("a field with number 0"));
         }
         Ok(Some((number, value)))
+    }
+
+    /// Appends the numbers of a repeated `sint64` field: one, or packed.
+    pub(super) fn signed_numbers(&self, value: Value<'_>, out: &mut Vec<i64>) -> Result<(), WriteError> {
+        match value {
+            Value::Varint(code) => out.push(unzigzag(code)),
+            Value::Bytes(bytes) => {
+                let mut packed = Fields::new(self.message, bytes);
+                while !packed.rest.is_empty() {
+                    out.push(unzigzag(packed.varint()?));
+                }
+            }
+            _ => return Err(self.wrong_type()),
+        }
+        Ok(())
+    }
+
+    /// Appends the numbers of a repeated `double` field: one, or packed.
+    pub(super) fn floats(&self, value: Value<'_>, out: &mut Vec<f64>) -> Result<(), WriteError> {
+        match value {
+            Value::Fixed64(bits) => out.push(f64::from_bits(bits)),
+            Value::Bytes(bytes) => {
+                let (floats, rest) = bytes.as_chunks::<8>();
+                if !rest.is_empty() {
+                    return Err(self.fault("packed doubles that end early"));
+                }
+                out.extend(floats.iter().map(|bytes| f64::from_le_bytes(*bytes)));
+            }
+            _ => return Err(self.wrong_type()),
+        }
+        Ok(())
     }
 
     /// Makes the error of a field that has another wire type than its number calls for.

@@ -92,6 +92,28 @@ pub enum HistogramError {
         /// The one after it.
         current: f64,
     },
+    /// The buckets hold more observations than there are, though some may be in none.
+    #[error(
+        "{found} observations found in buckets, but the Count field is {count}: histogram's observation count should be at \
+         least the number of observations found in the buckets"
+    )]
+    CountNotBigEnough {
+        /// In the buckets.
+        found: u64,
+        /// As the histogram says.
+        count: u64,
+    },
+    /// The buckets hold more or fewer observations than there are.
+    #[error(
+        "{found} observations found in buckets, but the Count field is {count}: histogram's observation count should equal \
+         the number of observations found in the buckets (in absence of NaN)"
+    )]
+    CountMismatch {
+        /// In the buckets.
+        found: u64,
+        /// As the histogram says.
+        count: u64,
+    },
     /// There are more buckets than custom bounds allow.
     #[error(
         "only {bounds} custom bounds defined which is insufficient to cover total span length of {length}: histogram custom bounds are too few"
