@@ -157,8 +157,12 @@ mod tests {
             |frame| frame.labels_sizes[0] += 1,
             |frame| frame.chunk_sizes[0] = u32::MAX,
             |frame| frame.chunk_counts[0] = u32::MAX,
-            |frame| drop(frame.chunk_counts.pop()),
-            |frame| drop(frame.chunk_spans.pop()),
+            |frame| {
+                let _ = frame.chunk_counts.pop();
+            },
+            |frame| {
+                let _ = frame.chunk_spans.pop();
+            },
             |frame| frame.data = Bytes::new(),
         ];
         for damage in damage {
