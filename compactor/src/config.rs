@@ -1,5 +1,6 @@
 //! What a compactor must be told.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,8 +18,11 @@ pub struct CompactorConfig {
     /// How long after its tombstone a block's objects are deleted. Must be longer than any query runs: a query that
     /// began before the tombstone still reads them.
     pub deletion_delay: Duration,
-    /// The pause between rounds.
+    /// The pause between rounds of retention, and before a merge that failed is tried again.
     pub interval: Duration,
+    /// Where the block that is being merged lies until it is uploaded, in a file without a name; it is made when it does not
+    /// exist. It takes as much room as the largest block.
+    pub spool_dir: PathBuf,
 }
 
 impl CompactorConfig {
@@ -28,8 +32,9 @@ impl CompactorConfig {
     pub const INTERVAL: Duration = Duration::from_secs(60);
 
     /// Makes a configuration with the default delay and interval.
-    pub fn new(objects: Arc<dyn ObjectStore>, retention: Option<Duration>) -> Self {
-        Self { objects, retention, deletion_delay: Self::DELETION_DELAY, interval: Self::INTERVAL }
+    pub fn new(objects: Arc<dyn ObjectStore>, retention: Option<Duration>, spool_dir: PathBuf) -> Self {
+        let (deletion_delay, interval) = (Self::DELETION_DELAY, Self::INTERVAL);
+        Self { objects, retention, deletion_delay, interval, spool_dir }
     }
 
     pub(crate) fn check(&self) -> Result<(), CompactorError> {
@@ -39,6 +44,7 @@ impl CompactorConfig {
         if self.interval.is_zero() {
             return Err(CompactorError::Interval);
         }
-        Ok(())
+        std::fs::create_dir_all(&self.spool_dir)
+            .map_err(|source| CompactorError::SpoolDir { dir: self.spool_dir.clone(), source })
     }
 }

@@ -1,5 +1,10 @@
-//! What can be wrong before a compactor runs, and what ends a round.
+//! What can be wrong before a compactor runs, and what ends a round or a job.
 
+use std::path::PathBuf;
+
+use block::BlockError;
+use cluster::JobId;
+use model::BlockId;
 use session::SessionError;
 
 /// Why a compactor cannot be built, or a round ended early.
@@ -20,4 +25,44 @@ pub enum CompactorError {
         #[source]
         source: SessionError,
     },
+    /// The directory for blocks that are being merged cannot be made.
+    #[error("the directory {} cannot be made", dir.display())]
+    SpoolDir {
+        /// Which.
+        dir: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The control group answered a claim with something else.
+    #[error("a claim was answered with something else")]
+    Claim,
+    /// A block was tombstoned after its job was claimed.
+    #[error("block {block} is no longer active")]
+    InputGone {
+        /// Which.
+        block: BlockId,
+    },
+    /// Blocks could not be merged, or the result not be uploaded.
+    #[error("job {job} failed")]
+    Merge {
+        /// Which.
+        job: JobId,
+        /// Why.
+        #[source]
+        source: BlockError,
+    },
+}
+
+impl CompactorError {
+    /// Returns what lies beneath it, for the log.
+    pub(crate) fn cause(&self) -> String {
+        cause(self)
+    }
+}
+
+/// Returns what lies beneath an error, for the log: all of it.
+pub(crate) fn cause(error: &dyn std::error::Error) -> String {
+    let beneath = std::iter::successors(error.source(), |error| error.source());
+    beneath.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

@@ -1,5 +1,8 @@
 //! What a compactor counts.
 
+use std::time::Duration;
+
+use model::BlockMeta;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
@@ -44,5 +47,60 @@ impl CompactorMetrics {
             "Blocks whose objects are yet to be deleted",
             self.blocks_tombstoned.clone(),
         );
+    }
+}
+
+/// What the worker that merges counts.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct MergeMetrics {
+    pub(crate) running: Gauge,
+    pub(crate) jobs_open: Gauge,
+    pub(crate) jobs_planned: Gauge,
+    pub(crate) failures: Counter,
+    pub(crate) bad_inputs: Counter,
+    pub(crate) set_aside: Gauge,
+    jobs: Counter,
+    inputs: Counter,
+    samples: Counter,
+    bytes: Counter,
+    seconds: Counter<f64, std::sync::atomic::AtomicU64>,
+}
+
+impl MergeMetrics {
+    /// Registers everything under `norn_compactor_merge_`.
+    pub(crate) fn register(&self, registry: &mut Registry) {
+        let own = registry.sub_registry_with_prefix("norn_compactor_merge");
+        own.register("running", "1 while this compactor merges blocks", self.running.clone());
+        own.register("jobs_open", "Merges under way in the cluster", self.jobs_open.clone());
+        own.register(
+            "jobs_planned",
+            "Merges that could begin, as last planned here",
+            self.jobs_planned.clone(),
+        );
+        own.register("jobs_done", "Merges committed", self.jobs.clone());
+        own.register("failures", "Merges that failed; each is tried again", self.failures.clone());
+        own.register(
+            "bad_inputs",
+            "Blocks set aside here since they cannot be read",
+            self.bad_inputs.clone(),
+        );
+        own.register(
+            "blocks_set_aside",
+            "Blocks of the catalogue that are not merged since they are damaged",
+            self.set_aside.clone(),
+        );
+        own.register("inputs", "Blocks that merges replaced", self.inputs.clone());
+        own.register("samples", "Samples of merged blocks", self.samples.clone());
+        own.register("bytes", "Bytes of merged blocks", self.bytes.clone());
+        own.register("seconds", "Time that merges took", self.seconds.clone());
+    }
+
+    /// Counts a merge that was committed.
+    pub(crate) fn merged(&self, inputs: usize, meta: &BlockMeta, took: Duration) {
+        self.jobs.inc();
+        self.inputs.inc_by(inputs as u64);
+        self.samples.inc_by(meta.samples);
+        self.bytes.inc_by(meta.series_object.size_bytes + meta.chunks_object.size_bytes);
+        self.seconds.inc_by(took.as_secs_f64());
     }
 }

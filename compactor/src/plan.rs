@@ -1,4 +1,8 @@
-//! The planners: what to tombstone and what to delete, as pure functions of the catalogue and the time.
+//! The planners: what to merge, what to tombstone and what to delete, as pure functions of the catalogue and the time.
+
+mod merge;
+
+pub use merge::{MergeRules, merges};
 
 use cluster::{BlockState, Catalogue};
 use model::{BlockId, BlockMeta};
@@ -33,6 +37,18 @@ pub fn deletable(catalogue: &Catalogue, now_ms: i64, delay_ms: i64) -> Vec<Block
     due.into_iter().map(|(_, entry)| entry.meta.clone()).collect()
 }
 
+/// Returns the orphans whose time is not noted yet.
+pub fn unnoted_orphans(catalogue: &Catalogue) -> Vec<BlockId> {
+    catalogue.orphans().filter(|(_, noted_ms)| noted_ms.is_none()).map(|(id, _)| id).collect()
+}
+
+/// Returns the orphans whose objects may be deleted: those noted at least `delay_ms` ago. By then whoever was to write them
+/// has noticed that its job has ended.
+pub fn deletable_orphans(catalogue: &Catalogue, now_ms: i64, delay_ms: i64) -> Vec<BlockId> {
+    let is_due = |noted_ms: i64| noted_ms.saturating_add(delay_ms) <= now_ms;
+    catalogue.orphans().filter(|(_, noted_ms)| noted_ms.is_some_and(is_due)).map(|(id, _)| id).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -42,7 +58,7 @@ mod tests {
 
     use super::*;
 
-    fn block(id: u128, start_ms: i64, end_ms: i64) -> BlockMeta {
+    pub(super) fn block(id: u128, start_ms: i64, end_ms: i64) -> BlockMeta {
         let object = |name: &str| ObjectMeta {
             key: format!("b/{id}/{name}"),
             size_bytes: 1,
@@ -65,8 +81,8 @@ mod tests {
         }
     }
 
-    /// Makes a catalogue of blocks `(id, start, end, tombstoned at)` by the commands that make one in production.
-    fn catalogue(blocks: &[(u128, i64, i64, Option<i64>)]) -> ControlState {
+    /// Makes the state of a founded cluster.
+    pub(super) fn empty_state() -> ControlState {
         let mut state = ControlState::default();
         let settings = cluster::ClusterSettings {
             name: "test".into(),
@@ -77,25 +93,41 @@ mod tests {
             shards: 1,
             replicas: 1,
         };
-        state.apply(Command::Establish { settings, ingesters: Vec::new() });
-        state.apply(Command::Join {
-            name: "c".into(),
+        assert_eq!(state.apply(Command::Establish { settings, ingesters: Vec::new() }), Response::Done);
+        state
+    }
+
+    /// Adds or renews a compactor.
+    pub(super) fn join(state: &mut ControlState, name: &str) -> (NodeId, Epoch) {
+        let joined = state.apply(Command::Join {
+            name: name.into(),
             role: cluster::Role::Compactor,
             zone: String::new(),
             grpc_address: String::new(),
             http_address: String::new(),
             disk_id: String::new(),
         });
-        let leased =
-            state.apply(Command::AcquireLease { lease: "l".into(), node: NodeId(1), member_epoch: Epoch(1) });
+        let Response::Joined { node, epoch } = joined else { panic!("{joined:?}") };
+        (node, epoch)
+    }
+
+    fn lease(state: &mut ControlState) -> Fence {
+        let (node, member_epoch) = join(state, "c");
+        let leased = state.apply(Command::AcquireLease { lease: "l".into(), node, member_epoch });
         let Response::Leased { epoch } = leased else { panic!("{leased:?}") };
+        Fence { lease: "l".into(), epoch }
+    }
+
+    /// Makes a catalogue of blocks `(id, start, end, tombstoned at)` by the commands that make one in production.
+    fn catalogue(blocks: &[(u128, i64, i64, Option<i64>)]) -> ControlState {
+        let mut state = empty_state();
+        let fence = lease(&mut state);
         for (id, start_ms, end_ms, tombstoned) in blocks {
             let meta = Box::new(block(*id, *start_ms, *end_ms));
             assert_eq!(state.apply(Command::PublishBlock { meta }), Response::Done);
             if let Some(at_ms) = *tombstoned {
-                let fence = Fence { lease: "l".into(), epoch };
-                let command =
-                    Command::TombstoneBlocks { ids: vec![BlockId(*id)], at_ms, reason: "test".into(), fence };
+                let (ids, fence) = (vec![BlockId(*id)], fence.clone());
+                let command = Command::TombstoneBlocks { ids, at_ms, reason: "test".into(), fence };
                 assert_eq!(state.apply(command), Response::Done);
             }
         }
@@ -166,5 +198,29 @@ mod tests {
         check(2000, 0, &[3, 2]);
         check(i64::MAX, i64::MAX, &[3, 2, 4]);
         check(0, i64::MAX, &[]);
+    }
+
+    #[test]
+    fn orphans_are_noted_and_deleted_later() {
+        let mut state = catalogue(&[(1, 0, 100, None)]);
+        let (node, member_epoch) = join(&mut state, "worker");
+        let order = cluster::JobOrder { inputs: ids(&[1]), level: 1, outputs: 2 };
+        let claimed = state.apply(Command::ClaimJob { order, node, member_epoch });
+        let Response::Claimed { mut outputs, .. } = claimed else { panic!("{claimed:?}") };
+        outputs.sort_unstable();
+        assert_eq!(unnoted_orphans(&state.catalogue), []);
+        state.apply(Command::Expire { node, epoch: member_epoch });
+        assert_eq!(unnoted_orphans(&state.catalogue), outputs);
+        assert_eq!(deletable_orphans(&state.catalogue, i64::MAX, 0), []);
+        let fence = lease(&mut state);
+        state.apply(Command::TombstoneBlocks {
+            ids: vec![outputs[0]],
+            at_ms: 50,
+            reason: String::new(),
+            fence,
+        });
+        assert_eq!(unnoted_orphans(&state.catalogue), [outputs[1]]);
+        assert_eq!(deletable_orphans(&state.catalogue, 59, 10), []);
+        assert_eq!(deletable_orphans(&state.catalogue, 60, 10), [outputs[0]]);
     }
 }

@@ -1,7 +1,7 @@
 //! The worker: holds the lease, runs round after round, and stands by while another holds it.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use cluster::{BlockState, Catalogue, Command, ControlState, Fence, StateError};
 use futures::{FutureExt, StreamExt, stream};
@@ -10,6 +10,8 @@ use session::{Session, SessionError};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
+use crate::clock::{millis, now_ms};
+use crate::error::cause;
 use crate::metrics::CompactorMetrics;
 use crate::{CompactorConfig, CompactorError, plan};
 
@@ -27,6 +29,13 @@ pub(crate) struct Retention {
     pub(crate) config: CompactorConfig,
     pub(crate) session: Arc<Session>,
     pub(crate) metrics: CompactorMetrics,
+}
+
+/// What is to be deleted.
+enum Garbage {
+    Block(BlockMeta),
+    /// A name that never became a block; its objects may or may not exist.
+    Orphan(BlockId),
 }
 
 /// How a round ended.
@@ -60,7 +69,7 @@ impl Retention {
                 Ok(Round::Standby) => false,
                 Err(error) => {
                     self.metrics.round_failures.inc();
-                    warn!(%error, cause = cause(&error), "a round ended early; the next one begins anew");
+                    warn!(%error, cause = error.cause(), "a round ended early; the next one begins anew");
                     !is_fenced(&error)
                 }
             };
@@ -138,17 +147,26 @@ impl Retention {
         Ok(())
     }
 
-    /// Deletes the objects of what was tombstoned long ago, and purges what is gone.
+    /// Notes orphans; deletes the objects of what was tombstoned or noted long ago, and purges what is gone.
     async fn collect(&self, catalogue: &Catalogue, now_ms: i64, fence: &Fence) -> Result<(), CompactorError> {
-        let due = plan::deletable(catalogue, now_ms, millis(self.config.deletion_delay));
-        for blocks in due.chunks(COMMAND_BLOCKS_MAX) {
+        for ids in plan::unnoted_orphans(catalogue).chunks(COMMAND_BLOCKS_MAX) {
+            let reason = "its job ended without it".to_owned();
+            let command =
+                Command::TombstoneBlocks { ids: ids.to_vec(), at_ms: now_ms, reason, fence: fence.clone() };
+            self.commit("noting orphans", &command).await?;
+        }
+        let delay_ms = millis(self.config.deletion_delay);
+        let blocks = plan::deletable(catalogue, now_ms, delay_ms).into_iter().map(Garbage::Block);
+        let orphans = plan::deletable_orphans(catalogue, now_ms, delay_ms).into_iter().map(Garbage::Orphan);
+        let due: Vec<Garbage> = blocks.chain(orphans).collect();
+        for garbage in due.chunks(COMMAND_BLOCKS_MAX) {
             if self.session.membership().is_none() {
                 return Err(CompactorError::Commit {
                     step: "deleting blocks",
                     source: SessionError::NoMembership,
                 });
             }
-            let deletes: Vec<_> = blocks.iter().map(|meta| self.delete(meta).boxed()).collect();
+            let deletes: Vec<_> = garbage.iter().map(|garbage| self.delete(garbage).boxed()).collect();
             let deleted: Vec<_> = stream::iter(deletes).buffer_unordered(DELETES_MAX).collect().await;
             let ids: Vec<BlockId> = deleted.into_iter().flatten().collect();
             if ids.is_empty() {
@@ -156,25 +174,31 @@ impl Retention {
             }
             let count = ids.len();
             self.commit("purging blocks", &Command::PurgeBlocks { ids, fence: fence.clone() }).await?;
-            info!(blocks = count, "deleted the objects of tombstoned blocks");
+            info!(blocks = count, "deleted the objects of tombstoned blocks and of orphans");
         }
         Ok(())
     }
 
-    /// Deletes one block's objects; returns its id when they are gone.
-    async fn delete(&self, meta: &BlockMeta) -> Option<BlockId> {
-        match block::delete(self.config.objects.as_ref(), meta).await {
+    /// Deletes the objects of one block or orphan; returns its id when they are gone.
+    async fn delete(&self, garbage: &Garbage) -> Option<BlockId> {
+        let objects = self.config.objects.as_ref();
+        let (id, bytes, deleted) = match garbage {
+            Garbage::Block(meta) => {
+                let bytes = meta.series_object.size_bytes + meta.chunks_object.size_bytes;
+                (meta.id, bytes, block::delete(objects, meta).await)
+            }
+            Garbage::Orphan(id) => (*id, 0, block::delete_orphan(objects, *id).await),
+        };
+        match deleted {
             Ok(()) => {
                 self.metrics.deleted.inc();
-                self.metrics
-                    .deleted_bytes
-                    .inc_by(meta.series_object.size_bytes + meta.chunks_object.size_bytes);
-                debug!(block = %meta.id, shard = %meta.shard, "deleted a block");
-                Some(meta.id)
+                self.metrics.deleted_bytes.inc_by(bytes);
+                debug!(block = %id, "deleted a block");
+                Some(id)
             }
             Err(error) => {
                 self.metrics.delete_failures.inc();
-                warn!(block = %meta.id, %error, cause = cause(&error), "a block cannot be deleted; it is tried again");
+                warn!(block = %id, %error, cause = cause(&error), "a block cannot be deleted; it is tried again");
                 None
             }
         }
@@ -197,17 +221,4 @@ fn is_held_by_other(state: &ControlState, node: NodeId) -> bool {
 fn is_fenced(error: &CompactorError) -> bool {
     let CompactorError::Commit { source, .. } = error else { return false };
     matches!(source, SessionError::Refused(StateError::Fenced(_)) | SessionError::NoMembership)
-}
-
-/// Returns what lies beneath an error, for the log.
-fn cause(error: &dyn std::error::Error) -> String {
-    error.source().map(ToString::to_string).unwrap_or_default()
-}
-
-fn millis(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
-}
-
-fn now_ms() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, millis)
 }

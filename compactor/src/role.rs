@@ -7,7 +7,8 @@ use service::Context;
 use session::Session;
 use tonic::service::Routes;
 
-use crate::metrics::CompactorMetrics;
+use crate::merge::Merger;
+use crate::metrics::{CompactorMetrics, MergeMetrics};
 use crate::retention::Retention;
 use crate::{CompactorConfig, CompactorError};
 
@@ -17,13 +18,14 @@ pub struct Compactor {
     context: Context,
     session: Arc<Session>,
     metrics: CompactorMetrics,
+    merge_metrics: MergeMetrics,
 }
 
 impl Compactor {
     /// Checks the configuration and registers the metrics. The session need not have joined yet.
     ///
     /// # Errors
-    /// [`CompactorError`] when a duration cannot be meant.
+    /// [`CompactorError`] when a duration cannot be meant, or the directory for merging cannot be made.
     pub async fn build(
         config: CompactorConfig,
         context: &Context,
@@ -31,8 +33,12 @@ impl Compactor {
     ) -> Result<Self, CompactorError> {
         config.check()?;
         let metrics = CompactorMetrics::default();
-        context.metrics().register(|registry| metrics.register(registry));
-        Ok(Self { config, context: context.clone(), session, metrics })
+        let merge_metrics = MergeMetrics::default();
+        context.metrics().register(|registry| {
+            metrics.register(registry);
+            merge_metrics.register(registry);
+        });
+        Ok(Self { config, context: context.clone(), session, metrics, merge_metrics })
     }
 
     /// Returns its own HTTP routes: none.
@@ -45,7 +51,7 @@ impl Compactor {
         None
     }
 
-    /// Spawns the worker.
+    /// Spawns the workers.
     pub fn start(&self) {
         let retention = Retention {
             config: self.config.clone(),
@@ -53,5 +59,11 @@ impl Compactor {
             metrics: self.metrics.clone(),
         };
         self.context.spawn("compactor retention", retention.run(self.context.shutdown()));
+        let merger = Merger {
+            config: self.config.clone(),
+            session: Arc::clone(&self.session),
+            metrics: self.merge_metrics.clone(),
+        };
+        self.context.spawn("compactor merge", merger.run(self.context.shutdown()));
     }
 }

@@ -33,7 +33,10 @@ impl Bench {
 
     fn config(&self, retention: Option<Duration>) -> CompactorConfig {
         let objects = Arc::new(LocalFileSystem::new_with_prefix(self.dir.path()).expect("it exists"));
-        CompactorConfig { interval: Duration::from_millis(5), ..CompactorConfig::new(objects, retention) }
+        CompactorConfig {
+            interval: Duration::from_millis(5),
+            ..CompactorConfig::new(objects, retention, self.path("spool"))
+        }
     }
 
     /// Starts a compactor; the context stops it.

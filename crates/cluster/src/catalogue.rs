@@ -67,6 +67,13 @@ impl Catalogue {
         self.blocks.values().filter(|entry| entry.state == BlockState::Active).map(|entry| &entry.meta)
     }
 
+    /// Returns the blocks that queries read and that no job merges any more, since they are damaged.
+    pub fn active_set_aside(&self) -> impl Iterator<Item = &Arc<BlockEntry>> {
+        let is_aside =
+            |entry: &&Arc<BlockEntry>| entry.state == BlockState::Active && entry.set_aside.is_some();
+        self.blocks.values().filter(is_aside)
+    }
+
     /// Returns the blocks that queries read and that may hold samples of a closed range.
     pub fn active_in(&self, range: TimeRange) -> impl Iterator<Item = &BlockMeta> {
         self.active().filter(move |meta| meta.range.overlaps(&range))

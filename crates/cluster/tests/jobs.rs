@@ -225,6 +225,7 @@ fn an_abort_frees_the_inputs_and_sets_bad_ones_aside() {
     let aside = state.catalogue.iter().filter_map(|entry| Some((entry.meta.id.0, entry.set_aside.clone()?)));
     assert_eq!(aside.collect::<Vec<_>>(), [(2, "damaged".to_owned())], "only inputs of the job");
     assert_eq!(orphans(&state), [(outputs[0], None)]);
+    assert!(is_conflict(&claim(&mut state, b, &order(&[1, 2], 1))), "what is set aside is not merged");
     claimed(claim(&mut state, b, &order(&[1], 1)));
 }
 

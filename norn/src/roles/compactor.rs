@@ -11,7 +11,8 @@ use crate::fault::Fault;
 pub(super) async fn build(builder: &Builder<'_>) -> Result<Part, Fault> {
     let session = builder.session(Role::Compactor, None);
     let retention = Duration::from_millis(builder.settings.retention_ms);
-    let config = CompactorConfig::new(builder.objects(), Some(retention));
+    let config =
+        CompactorConfig::new(builder.objects(), Some(retention), builder.settings.data_dir.join("compactor"));
     let compactor = Compactor::build(config, builder.context, session).await;
     let compactor = compactor.map_err(|error| Fault::of("compactor", &error))?;
     Ok(Part {

@@ -42,6 +42,10 @@ impl Catalogue {
             let text = format!("block {} is of shard {}, others are not", other.id, other.shard);
             return Err(StateError::Conflict(text));
         }
+        let aside = |id: &&BlockId| self.get(**id).is_some_and(|entry| entry.set_aside.is_some());
+        if let Some(id) = order.inputs.iter().find(aside) {
+            return Err(StateError::Conflict(format!("block {id} is set aside")));
+        }
         let busy = |job: &Job| order.inputs.iter().find(|id| job.order.inputs.contains(id)).copied();
         if let Some((other, input)) = self.jobs.iter().find_map(|(id, job)| Some((id, busy(job)?))) {
             return Err(StateError::Conflict(format!("block {input} is in job {other}")));

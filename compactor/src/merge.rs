@@ -1,0 +1,255 @@
+//! The worker that merges blocks. Every compactor of the cluster runs one; the catalogue gives each job to one of them.
+//!
+//! A job is:
+//! 1. claim: the catalogue names the output and an epoch; nobody else gets these inputs while this membership stands;
+//! 2. merge: inputs are read from the object store, the output grows in a file without a name;
+//! 3. upload, under the name that the claim gave;
+//! 4. commit: the output becomes active and the inputs tombstoned, in one command.
+//!
+//! A worker that dies anywhere before the commit has changed nothing that a query sees: its membership lapses, the inputs
+//! are free again, and garbage collection deletes what it uploaded. A worker that only seemed dead fails at the commit.
+//!
+//! An input that is damaged or gone is set aside in the catalogue by name, and the job is planned again without it. What
+//! fails otherwise is given back and tried again after the interval; meanwhile other jobs go on.
+
+use std::sync::Arc;
+
+use block::{BlockError, BlockReader, MergedBlock, ObjectStoreReader, RangeReader};
+use cluster::{
+    BadBlock, BlockState, Catalogue, Command, ControlState, JobId, JobOrder, Response, StateError,
+};
+use futures::{StreamExt, TryStreamExt, stream};
+use model::{BlockId, BlockMeta, Epoch, ErrorKind};
+use session::{Membership, Session, SessionError};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use crate::clock::{millis, now_ms};
+use crate::metrics::MergeMetrics;
+use crate::plan::{MergeRules, merges};
+use crate::{CompactorConfig, CompactorError};
+
+/// How many inputs of a job are opened at the same time.
+const OPENS_MAX: usize = 4;
+/// How many jobs that failed are remembered and left alone until the next interval; beyond, the worker rests.
+const FAILED_MAX: usize = 100;
+
+/// One worker.
+pub(crate) struct Merger {
+    pub(crate) config: CompactorConfig,
+    pub(crate) session: Arc<Session>,
+    pub(crate) metrics: MergeMetrics,
+}
+
+/// A job that is this worker's.
+#[derive(Clone, Debug)]
+pub(crate) struct Claim {
+    pub(crate) job: JobId,
+    pub(crate) epoch: Epoch,
+    /// The name of what it writes.
+    pub(crate) output: BlockId,
+    pub(crate) order: JobOrder,
+}
+
+impl Merger {
+    /// Runs until shutdown. The job under way is dropped then, and done again by whoever claims it next.
+    pub(crate) async fn run(self, shutdown: CancellationToken) -> Result<(), CompactorError> {
+        // Cancelled or not: the loop itself has no end.
+        let _ = shutdown.run_until_cancelled(self.run_jobs()).await;
+        self.metrics.running.set(0);
+        Ok(())
+    }
+
+    async fn run_jobs(&self) {
+        self.session.wait_joined().await;
+        let mut failed = Vec::new();
+        loop {
+            let state = self.session.state();
+            self.note(&state.catalogue);
+            match self.next_job(&state, &failed).await {
+                Ok(Some(claim)) => {
+                    self.metrics.running.set(1);
+                    if let Err(error) = self.run_job(&claim).await {
+                        self.metrics.failures.inc();
+                        warn!(job = %claim.job, %error, cause = error.cause(), "a merge failed; it is tried again");
+                        failed.push(claim.order);
+                    }
+                    self.metrics.running.set(0);
+                    if failed.len() < FAILED_MAX {
+                        continue;
+                    }
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    warn!(%error, cause = error.cause(), "no job could be claimed; trying again later")
+                }
+            }
+            self.rest(&state, &mut failed).await;
+        }
+    }
+
+    /// Waits for a change of the catalogue, or for the interval, after which failed jobs are tried again.
+    async fn rest(&self, seen: &ControlState, failed: &mut Vec<JobOrder>) {
+        let mut states = self.session.watch();
+        let seen = Arc::clone(&seen.catalogue);
+        let changed = states.wait_for(|state| state.catalogue != seen);
+        tokio::select! {
+            () = tokio::time::sleep(self.config.interval) => failed.clear(),
+            _ = changed => {}
+        }
+    }
+
+    fn note(&self, catalogue: &Catalogue) {
+        let aside = catalogue.active_set_aside().count();
+        self.metrics.set_aside.set(aside as i64);
+        self.metrics.jobs_open.set(catalogue.jobs().count() as i64);
+    }
+
+    /// Claims the first job that is to be had; `None` when there is nothing to do.
+    async fn next_job(
+        &self,
+        state: &ControlState,
+        failed: &[JobOrder],
+    ) -> Result<Option<Claim>, CompactorError> {
+        let (Some(membership), Some(settings)) = (self.session.membership(), &state.settings) else {
+            return Ok(None);
+        };
+        // A claim whose answer was lost, or a commit: it is confirmed and done again, to the same bytes.
+        let own = state.catalogue.jobs().filter(|(_, job)| job.lease.holder == membership.node);
+        let own: Vec<JobOrder> = own.map(|(_, job)| job.order.clone()).collect();
+        let rules = MergeRules {
+            block_duration_ms: settings.block_duration_ms,
+            retention_ms: self.config.retention.map(millis),
+        };
+        let planned = merges(&state.catalogue, rules);
+        self.metrics.jobs_planned.set(planned.len() as i64);
+        for order in own.into_iter().chain(planned).filter(|order| !failed.contains(order)) {
+            if let Some(claim) = self.claim(membership, order).await? {
+                return Ok(Some(claim));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Claims a job; `None` when another was faster, or when what was planned from is out of date.
+    pub(crate) async fn claim(
+        &self,
+        membership: Membership,
+        order: JobOrder,
+    ) -> Result<Option<Claim>, CompactorError> {
+        let Membership { node, epoch: member_epoch } = membership;
+        let command = Command::ClaimJob { order: order.clone(), node, member_epoch };
+        match self.session.propose(&command).await {
+            Ok(Response::Claimed { job, epoch, outputs }) => {
+                let output = *outputs.first().ok_or(CompactorError::Claim)?;
+                debug!(%job, %epoch, %output, inputs = order.inputs.len(), "claimed a merge");
+                Ok(Some(Claim { job, epoch, output, order }))
+            }
+            Ok(_) => Err(CompactorError::Claim),
+            Err(SessionError::Refused(StateError::Conflict(reason))) => {
+                debug!(reason, "a job is not to be had");
+                Ok(None)
+            }
+            Err(source) => Err(CompactorError::Commit { step: "claiming a job", source }),
+        }
+    }
+
+    /// Does a job to its end, which is a commit or an abort.
+    async fn run_job(&self, claim: &Claim) -> Result<(), CompactorError> {
+        let began = std::time::Instant::now();
+        let done = self.do_job(claim).await;
+        match done {
+            Ok(meta) => {
+                self.metrics.merged(claim.order.inputs.len(), &meta, began.elapsed());
+                info!(
+                    job = %claim.job, block = %meta.id, shard = %meta.shard, level = meta.level,
+                    inputs = claim.order.inputs.len(), series = meta.series, samples = meta.samples,
+                    bytes = meta.series_object.size_bytes + meta.chunks_object.size_bytes, took = ?began.elapsed(),
+                    "merged blocks"
+                );
+                Ok(())
+            }
+            Err(error) => self.give_up(claim, error).await,
+        }
+    }
+
+    async fn do_job(&self, claim: &Claim) -> Result<BlockMeta, CompactorError> {
+        let merged = self.merge(claim).await?;
+        self.upload(claim, &merged).await?;
+        self.commit(claim, merged.meta.clone()).await?;
+        Ok(merged.meta)
+    }
+
+    /// Reads the inputs and writes the output to a local file.
+    pub(crate) async fn merge(&self, claim: &Claim) -> Result<MergedBlock, CompactorError> {
+        let state = self.session.state();
+        let meta = |id: &BlockId| {
+            let entry = state.catalogue.get(*id).filter(|entry| entry.state == BlockState::Active);
+            entry.map(|entry| entry.meta.clone()).ok_or(CompactorError::InputGone { block: *id })
+        };
+        let metas: Vec<BlockMeta> = claim.order.inputs.iter().map(meta).collect::<Result<_, _>>()?;
+        let reader: Arc<dyn RangeReader> = Arc::new(ObjectStoreReader::new(Arc::clone(&self.config.objects)));
+        let open = |meta: BlockMeta| {
+            let reader = Arc::clone(&reader);
+            async move {
+                let block = meta.id;
+                let opened = BlockReader::open(reader, meta).await;
+                opened.map_err(|source| BlockError::Input { block, source: Box::new(source) })
+            }
+        };
+        let opened = stream::iter(metas.into_iter().map(open)).buffered(OPENS_MAX).try_collect::<Vec<_>>();
+        let fault = |source| CompactorError::Merge { job: claim.job, source };
+        let inputs = opened.await.map_err(fault)?;
+        block::merge(claim.output, claim.order.level, inputs, &self.config.spool_dir).await.map_err(fault)
+    }
+
+    /// Uploads the output, unless the membership that the claim hangs on is gone.
+    pub(crate) async fn upload(&self, claim: &Claim, merged: &MergedBlock) -> Result<(), CompactorError> {
+        if self.session.membership().is_none() {
+            return Err(CompactorError::Commit { step: "uploading", source: SessionError::NoMembership });
+        }
+        let uploaded = block::upload_merged(self.config.objects.as_ref(), merged).await;
+        uploaded.map_err(|source| CompactorError::Merge { job: claim.job, source })
+    }
+
+    /// Puts the output in the place of the inputs.
+    pub(crate) async fn commit(&self, claim: &Claim, meta: BlockMeta) -> Result<(), CompactorError> {
+        let command =
+            Command::CommitJob { job: claim.job, epoch: claim.epoch, outputs: vec![meta], at_ms: now_ms() };
+        let committed = self.session.propose(&command).await;
+        committed.map(drop).map_err(|source| CompactorError::Commit { step: "committing a merge", source })
+    }
+
+    /// Gives a job back after an error; returns the error unless it was an input's, which is set aside.
+    async fn give_up(&self, claim: &Claim, error: CompactorError) -> Result<(), CompactorError> {
+        let bad: Vec<BadBlock> = bad_input(&error).into_iter().collect();
+        let command = Command::AbortJob { job: claim.job, epoch: claim.epoch, bad: bad.clone() };
+        match self.session.propose(&command).await {
+            Ok(_) => {}
+            Err(SessionError::Refused(StateError::Fenced(reason))) => {
+                info!(job = %claim.job, reason, "a merge was another's by now");
+            }
+            Err(source) => return Err(CompactorError::Commit { step: "giving a merge up", source }),
+        }
+        let Some(BadBlock { id, reason }) = bad.first() else { return Err(error) };
+        self.metrics.bad_inputs.inc();
+        warn!(block = %id, reason, "a block is damaged: it is set aside and not merged any more");
+        Ok(())
+    }
+}
+
+/// Returns the input that caused an error and will cause it again.
+fn bad_input(error: &CompactorError) -> Option<BadBlock> {
+    let CompactorError::Merge { source, .. } = error else { return None };
+    match source {
+        BlockError::Input { block, source } => {
+            let is_lasting = matches!(source.kind(), ErrorKind::Corrupt | ErrorKind::NotFound);
+            is_lasting.then(|| BadBlock { id: *block, reason: source.to_string() })
+        }
+        BlockError::Unlike { block, .. } => Some(BadBlock { id: *block, reason: source.to_string() }),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,353 @@
+//! Merging against the real control state and an S3 server: every step may be the last, and nothing is lost or doubled.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use ::tests::control::{CLUSTER, CONTROL_ADDRESS, MemControl};
+use ::tests::s3::{ACCESS_KEY, BUCKET, MemS3, REGION, SECRET_KEY};
+use block::{BlockInput, BlockSpec, Credentials, ObjectStoreConfig, S3Config};
+use cluster::Role;
+use model::{BlockRange, LabelSet, Samples, ShardId, TimeRange};
+use object_store::ObjectStore;
+use proto::connect::Connector;
+use service::Context;
+use session::SessionConfig;
+
+use super::*;
+use crate::metrics::CompactorMetrics;
+use crate::retention::Retention;
+
+/// The block duration of [`MemControl`].
+const WINDOW_MS: i64 = 7_200_000;
+
+/// Every sample that queries see: series and time, with the value's bits.
+type Seen = BTreeMap<(String, i64), u64>;
+
+struct Bench {
+    s3: MemS3,
+    objects: Arc<dyn ObjectStore>,
+    connector: Connector,
+    control: MemControl,
+    dir: tempfile::TempDir,
+    published: Seen,
+}
+
+/// A compactor whose steps the test takes.
+struct Worker {
+    context: Context,
+    merger: Merger,
+    retention: Retention,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let s3 = MemS3::start().expect("a free port");
+        let config = S3Config {
+            bucket: BUCKET.to_owned(),
+            endpoint: s3.address().to_string(),
+            region: Some(REGION.to_owned()),
+            insecure: true,
+            virtual_hosted: false,
+            prefix: String::new(),
+            credentials: Credentials::Static {
+                access_key: ACCESS_KEY.to_owned(),
+                secret_key: SECRET_KEY.to_owned(),
+                session_token: None,
+            },
+        };
+        let objects = block::open_store(&ObjectStoreConfig::S3(config)).expect("a valid configuration");
+        let connector = Connector::default();
+        let control = MemControl::start(&connector);
+        let dir = tempfile::tempdir().expect("a folder for the test");
+        Self { s3, objects, connector, control, dir, published: Seen::new() }
+    }
+
+    async fn worker(&self, name: &str) -> Worker {
+        let context = Context::new("compactor");
+        let session = SessionConfig {
+            cluster: CLUSTER.into(),
+            seeds: vec![CONTROL_ADDRESS.into()],
+            role: Role::Compactor,
+            name: name.into(),
+            zone: String::new(),
+            grpc_address: String::new(),
+            http_address: String::new(),
+            disk_id: None,
+        };
+        let session = Session::new(session, self.connector.clone());
+        context.spawn("session", Arc::clone(&session).run(context.shutdown()));
+        session.wait_joined().await;
+        let config = CompactorConfig {
+            interval: Duration::from_millis(5),
+            deletion_delay: Duration::ZERO,
+            ..CompactorConfig::new(Arc::clone(&self.objects), None, self.dir.path().to_owned())
+        };
+        let metrics = MergeMetrics::default();
+        context.metrics().register(|registry| metrics.register(registry));
+        let retention = Retention {
+            config: config.clone(),
+            session: Arc::clone(&session),
+            metrics: CompactorMetrics::default(),
+        };
+        Worker { context, merger: Merger { config, session, metrics }, retention }
+    }
+
+    /// Cuts and publishes one window of a shard, as its leader would.
+    async fn publish(&mut self, shard: u32, window: i64) -> BlockMeta {
+        let range = BlockRange::new(window * WINDOW_MS, (window + 1) * WINDOW_MS);
+        let spec = BlockSpec {
+            id: BlockId((range.end.0 as u128) << 80 | u128::from(shard)),
+            shard: ShardId(shard),
+            range,
+            level: 0,
+            cut_index: window as u64,
+            parents: Vec::new(),
+            external_labels: BTreeMap::new(),
+            metadata: Vec::new(),
+        };
+        let series: Vec<(LabelSet, Samples)> = (0..3 + window % 2)
+            .map(|pod| {
+                let (shard, pod_name) = (shard.to_string(), pod.to_string());
+                let labels = [("__name__", "up"), ("shard", shard.as_str()), ("pod", pod_name.as_str())];
+                let mut samples = Samples::default();
+                (0..40)
+                    .for_each(|at| samples.push(range.start.0 + at * 15_000 + pod, (at * pod) as f64 * 0.1));
+                (LabelSet::from_pairs(labels), samples)
+            })
+            .collect();
+        let inputs = series.iter().map(|(labels, samples)| BlockInput { labels, samples });
+        let built = block::build(&spec, inputs).expect("valid series");
+        block::upload(&*self.objects, &built).await.expect("the store answers");
+        let command = Command::PublishBlock { meta: Box::new(built.meta.clone()) };
+        assert_eq!(self.control.apply(command), Response::Done);
+        for (labels, samples) in series {
+            let bits = samples.floats.iter().map(|value| value.to_bits());
+            self.published
+                .extend(samples.timestamps.iter().map(|time| (labels.to_string(), *time)).zip(bits));
+        }
+        built.meta
+    }
+
+    /// Reads all active blocks; a sample in two of them is a fault.
+    async fn seen(&self) -> Seen {
+        let mut seen = Seen::new();
+        for meta in self.control.state().catalogue.active() {
+            let reader: Arc<dyn RangeReader> = Arc::new(ObjectStoreReader::new(Arc::clone(&self.objects)));
+            let reader = BlockReader::open(reader, meta.clone()).await.expect("an active block opens");
+            for series in reader.select(&[], TimeRange::ALL, usize::MAX).await.expect("undamaged") {
+                let mut samples = Samples::default();
+                chunk::read_merged(&series.chunks, i64::MIN, i64::MAX, &mut samples).expect("undamaged");
+                for (time, value) in samples.timestamps.into_iter().zip(samples.floats) {
+                    let twin = seen.insert((series.labels.to_string(), time), value.to_bits());
+                    assert_eq!(twin, None, "{} at {time} in {}", series.labels, meta.id);
+                }
+            }
+        }
+        seen
+    }
+
+    /// Returns `(shard, level, range in windows)` of the active blocks, in order.
+    fn active(&self) -> Vec<(u32, u8, i64, i64)> {
+        let state = self.control.state();
+        let describe = |meta: &BlockMeta| {
+            (meta.shard.0, meta.level, meta.range.start.0 / WINDOW_MS, meta.range.end.0 / WINDOW_MS)
+        };
+        let mut active: Vec<_> = state.catalogue.active().map(describe).collect();
+        active.sort_unstable();
+        active
+    }
+
+    async fn wait_active(&self, expected: &[(u32, u8, i64, i64)]) {
+        let key = |meta: &BlockMeta| {
+            (meta.shard.0, meta.level, meta.range.start.0 / WINDOW_MS, meta.range.end.0 / WINDOW_MS)
+        };
+        let is_so = |state: &ControlState| {
+            let active: BTreeSet<_> = state.catalogue.active().map(key).collect();
+            active == expected.iter().copied().collect() && state.catalogue.jobs().count() == 0
+        };
+        self.control.wait(is_so).await;
+        assert_eq!(self.active(), expected);
+    }
+
+    /// Waits until garbage collection came to its end, and checks that the store holds the active blocks and nothing else.
+    async fn wait_clean(&self) {
+        let is_active = |entry: &Arc<cluster::BlockEntry>| entry.state == BlockState::Active;
+        let is_clean = |state: &ControlState| {
+            state.catalogue.orphans().next().is_none() && state.catalogue.iter().all(is_active)
+        };
+        let state = self.control.wait(is_clean).await;
+        let metas = state.catalogue.active();
+        let keys = metas.flat_map(|meta| [meta.series_object.key.clone(), meta.chunks_object.key.clone()]);
+        let mut keys: Vec<String> = keys.collect();
+        keys.sort();
+        assert_eq!(self.s3.keys(), keys);
+    }
+}
+
+impl Worker {
+    fn membership(&self) -> Membership {
+        self.merger.session.membership().expect("it has joined")
+    }
+
+    /// Lets it work by itself.
+    fn start(self) -> Context {
+        let context = self.context;
+        context.spawn("merge", self.merger.run(context.shutdown()));
+        context.spawn("retention", self.retention.run(context.shutdown()));
+        context
+    }
+
+    async fn claim_first(&self, bench: &Bench) -> Claim {
+        let rules = MergeRules { block_duration_ms: WINDOW_MS, retention_ms: None };
+        let order = merges(&bench.control.state().catalogue, rules).remove(0);
+        let claim = self.merger.claim(self.membership(), order).await.expect("the control group answers");
+        claim.expect("nobody else has it")
+    }
+}
+
+async fn stop(context: Context) {
+    assert_eq!(context.ready(), Ok(()));
+    assert_eq!(context.stop(Duration::from_secs(60)).await, Vec::<String>::new());
+}
+
+/// How far the first compactor comes.
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
+enum Reached {
+    Claim,
+    Merge,
+    Upload,
+    Commit,
+}
+
+async fn stopped_after(reached: Reached) {
+    let mut bench = Bench::new();
+    for window in 0..5 {
+        bench.publish(1, window).await;
+    }
+    let merged = [(1, 0, 4, 5), (1, 1, 0, 4)];
+    let zombie = bench.worker("c-0").await;
+    let claim = zombie.claim_first(&bench).await;
+    let merger = &zombie.merger;
+    let mut block = None;
+    if reached >= Reached::Merge {
+        block = Some(merger.merge(&claim).await.expect("undamaged inputs"));
+    }
+    if let Some(block) = block.as_ref().filter(|_| reached >= Reached::Upload) {
+        merger.upload(&claim, block).await.expect("the store answers");
+    }
+    if let Some(block) = block.as_ref().filter(|_| reached >= Reached::Commit) {
+        merger.commit(&claim, block.meta.clone()).await.expect("it is held");
+    }
+    assert_eq!(bench.seen().await, bench.published, "after {reached:?}");
+    bench.control.expire(zombie.membership().node);
+    let next = bench.worker("c-1").await;
+    let node = next.membership().node;
+    // The next one merges and does not collect, so that the zombie's uploads come before.
+    let retention = next.retention;
+    next.context.spawn("merge", next.merger.run(next.context.shutdown()));
+    bench.wait_active(&merged).await;
+    assert_eq!(bench.seen().await, bench.published, "{node} went on after {reached:?}");
+    // The first one was not dead. What it still does must not show.
+    if let Some(block) = &block {
+        block::upload_merged(&*bench.objects, block).await.expect("the store answers");
+        let committed = merger.commit(&claim, block.meta.clone()).await;
+        match reached {
+            Reached::Commit => committed.expect("the commit of before"),
+            _ => {
+                let Err(CompactorError::Commit {
+                    source: SessionError::Refused(StateError::Fenced(_)), ..
+                }) = committed
+                else {
+                    panic!("a deposed worker committed after {reached:?}: {committed:?}")
+                };
+            }
+        }
+    }
+    assert_eq!(bench.active(), merged);
+    assert_eq!(bench.seen().await, bench.published);
+    next.context.spawn("retention", retention.run(next.context.shutdown()));
+    bench.wait_clean().await;
+    assert_eq!(bench.seen().await, bench.published);
+    stop(next.context).await;
+    stop(zombie.context).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_compactor_killed_after_its_claim_loses_and_doubles_nothing() {
+    stopped_after(Reached::Claim).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_compactor_killed_after_its_merge_loses_and_doubles_nothing() {
+    stopped_after(Reached::Merge).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_compactor_killed_after_its_upload_loses_and_doubles_nothing() {
+    stopped_after(Reached::Upload).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_compactor_killed_after_its_commit_loses_and_doubles_nothing() {
+    stopped_after(Reached::Commit).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_compactors_share_the_work() {
+    let mut bench = Bench::new();
+    let mut contexts = Vec::new();
+    for name in ["c-0", "c-1", "c-2"] {
+        contexts.push(bench.worker(name).await.start());
+    }
+    for window in 0..13 {
+        for shard in 1..4 {
+            bench.publish(shard, window).await;
+        }
+    }
+    bench
+        .wait_active(&[
+            (1, 0, 12, 13),
+            (1, 2, 0, 12),
+            (2, 0, 12, 13),
+            (2, 2, 0, 12),
+            (3, 0, 12, 13),
+            (3, 2, 0, 12),
+        ])
+        .await;
+    assert_eq!(bench.seen().await, bench.published);
+    bench.wait_clean().await;
+    for context in contexts {
+        stop(context).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_block_is_set_aside_by_name_and_the_others_go_on() {
+    let mut bench = Bench::new();
+    let mut blocks = Vec::new();
+    for window in 0..4 {
+        blocks.push(bench.publish(1, window).await);
+    }
+    let bad = &blocks[2];
+    let good = bench.s3.object(&bad.chunks_object.key).expect("it was uploaded");
+    let mut damaged = good.to_vec();
+    damaged[good.len() / 3] ^= 0x10;
+    bench.s3.tamper(&bad.chunks_object.key, Some(damaged.into()));
+    let context = bench.worker("c-0").await.start();
+    bench.wait_active(&[(1, 0, 2, 3), (1, 1, 0, 4)]).await;
+    let state = bench.control.state();
+    let aside: Vec<(BlockId, &str)> = state
+        .catalogue
+        .active_set_aside()
+        .map(|entry| (entry.meta.id, entry.set_aside.as_deref().unwrap_or_default()))
+        .collect();
+    assert_eq!(aside.len(), 1);
+    assert_eq!(aside[0].0, bad.id);
+    assert!(aside[0].1.contains(&bad.chunks_object.key) && aside[0].1.contains("rows"), "{}", aside[0].1);
+    let metrics = context.metrics().encode();
+    assert!(metrics.contains("norn_compactor_merge_bad_inputs_total 1\n"), "{metrics}");
+    // Once somebody repaired it, all is there.
+    bench.s3.tamper(&bad.chunks_object.key, Some(good));
+    assert_eq!(bench.seen().await, bench.published);
+    stop(context).await;
+}

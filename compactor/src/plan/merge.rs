@@ -1,0 +1,306 @@
+//! Plans merges: a pure function of the catalogue.
+//!
+//! 1. Blocks of a shard that overlap are merged before anything else.
+//! 2. Aligned windows of 4, 12 and 168 block durations (8h, 1d and 14d of 2h) whose blocks are all published are merged,
+//!    the largest first, so that a backlog is merged once and not level by level.
+//!
+//! A block stays within its shard: the seam between head and blocks, and the pushing of queries, are by shard. Blocks that
+//! a job holds or that are set aside are left alone; the others of their window go on without the latter.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cluster::{BlockEntry, BlockState, Catalogue, JobOrder, job};
+use model::{BlockId, BlockMeta, BlockRange, ShardId};
+
+/// Lengths of windows in block durations, the largest first, and their levels: 14d, 1d and 8h for the default of two hours.
+const LEVELS: [(i64, u8); 3] = [(168, 3), (12, 2), (4, 1)];
+/// Only windows up to this part of the retention are merged, as in Prometheus: a block is kept until its newest sample
+/// expires.
+const RETENTION_PART: i64 = 10;
+/// How many series the inputs of one job have together at the most: what a worker holds of each is in memory.
+const JOB_SERIES_MAX: u64 = 4_000_000;
+/// How large the inputs of one job are together at the most; the output is about as large.
+const JOB_BYTES_MAX: u64 = 16 << 30;
+
+/// What the planner must know besides the catalogue.
+#[derive(Clone, Copy, Debug)]
+pub struct MergeRules {
+    /// Length of a window of a head.
+    pub block_duration_ms: i64,
+    /// How long samples are kept; `None` for ever.
+    pub retention_ms: Option<i64>,
+}
+
+/// Returns the jobs that can be begun, the most useful first: overlaps, then those that leave the fewest blocks, then the
+/// oldest. No block is in two of them.
+pub fn merges(catalogue: &Catalogue, rules: MergeRules) -> Vec<JobOrder> {
+    let busy: BTreeSet<BlockId> =
+        catalogue.jobs().flat_map(|(_, job)| job.order.inputs.iter().copied()).collect();
+    let mut shards: BTreeMap<ShardId, Vec<&BlockMeta>> = BTreeMap::new();
+    let is_free =
+        |entry: &&std::sync::Arc<BlockEntry>| entry.state == BlockState::Active && entry.set_aside.is_none();
+    for entry in catalogue.iter().filter(is_free) {
+        shards.entry(entry.meta.shard).or_default().push(&entry.meta);
+    }
+    let mut found = Vec::new();
+    for (shard, blocks) in shards {
+        let until_ms = catalogue.published_until_ms(shard);
+        found.extend(Planner { rules, until_ms, taken: busy.clone(), blocks }.plan());
+    }
+    found.sort_by_key(|merge| (!merge.overlap, usize::MAX - merge.order.inputs.len(), merge.start_ms));
+    found.into_iter().map(|merge| merge.order).collect()
+}
+
+struct Merge {
+    order: JobOrder,
+    overlap: bool,
+    start_ms: i64,
+}
+
+/// The blocks of one shard.
+struct Planner<'a> {
+    rules: MergeRules,
+    /// The end of what the shard published.
+    until_ms: i64,
+    /// Blocks that are in a job, or in one of this plan.
+    taken: BTreeSet<BlockId>,
+    /// By range.
+    blocks: Vec<&'a BlockMeta>,
+}
+
+impl<'a> Planner<'a> {
+    fn plan(mut self) -> Vec<Merge> {
+        self.blocks.sort_by_key(|meta| (meta.range, meta.id));
+        let mut merges = Vec::new();
+        for group in overlapping(&self.blocks) {
+            let level = group.iter().map(|meta| meta.level).max().unwrap_or_default().max(1);
+            merges.extend(self.merge(&group, level, true));
+            // Also when it cannot be merged now: nothing else is made of blocks that overlap.
+            self.taken.extend(group.iter().map(|meta| meta.id));
+        }
+        for (length, level) in LEVELS {
+            let length_ms = self.rules.block_duration_ms.max(1).saturating_mul(length);
+            if self.rules.retention_ms.is_some_and(|retention_ms| length_ms > retention_ms / RETENTION_PART) {
+                continue;
+            }
+            for group in self.windows(length_ms) {
+                merges.extend(self.merge(&group, level, false));
+            }
+        }
+        merges
+    }
+
+    /// Returns the blocks that lie wholly within each window of a length whose samples are all published.
+    fn windows(&self, length_ms: i64) -> Vec<Vec<&'a BlockMeta>> {
+        let mut windows: BTreeMap<BlockRange, Vec<&'a BlockMeta>> = BTreeMap::new();
+        for meta in &self.blocks {
+            let window = BlockRange::window_of(meta.range.start.0, length_ms);
+            if meta.range.end <= window.end && window.end.0 <= self.until_ms {
+                windows.entry(window).or_default().push(meta);
+            }
+        }
+        windows.into_values().collect()
+    }
+
+    /// Orders a merge of blocks, when they are two or more, free, and not too much for one job.
+    fn merge(&mut self, blocks: &[&BlockMeta], level: u8, overlap: bool) -> Option<Merge> {
+        let series: u64 = blocks.iter().map(|meta| meta.series).sum();
+        let bytes: u64 = blocks.iter().map(|meta| meta.chunks_object.size_bytes).sum();
+        let fits = blocks.len() <= job::JOB_INPUTS_MAX && series <= JOB_SERIES_MAX && bytes <= JOB_BYTES_MAX;
+        if blocks.len() < 2 || !fits || blocks.iter().any(|meta| self.taken.contains(&meta.id)) {
+            return None;
+        }
+        let mut inputs: Vec<BlockId> = blocks.iter().map(|meta| meta.id).collect();
+        inputs.sort_unstable();
+        self.taken.extend(&inputs);
+        let start_ms = blocks[0].range.start.0;
+        Some(Merge { order: JobOrder { inputs, level, outputs: 1 }, overlap, start_ms })
+    }
+}
+
+/// Returns groups of blocks that overlap, one the next, of blocks that come by their start.
+fn overlapping<'a>(blocks: &[&'a BlockMeta]) -> Vec<Vec<&'a BlockMeta>> {
+    let mut groups: Vec<Vec<&'a BlockMeta>> = Vec::new();
+    let mut end = None;
+    for meta in blocks {
+        match groups.last_mut() {
+            Some(group) if end > Some(meta.range.start) => group.push(meta),
+            _ => groups.push(vec![meta]),
+        }
+        // Apart from all before, its own end is the greatest.
+        end = end.max(Some(meta.range.end));
+    }
+    groups.retain(|group| group.len() > 1);
+    groups
+}
+
+#[cfg(test)]
+mod tests {
+    use cluster::{BadBlock, Command, ControlState, Response};
+
+    use super::*;
+    use crate::plan::tests::{block, empty_state, join};
+
+    const RULES: MergeRules = MergeRules { block_duration_ms: 10, retention_ms: None };
+
+    /// Publishes windows of ten milliseconds, by number, to shards.
+    fn state(windows: &[(u32, i64)]) -> ControlState {
+        let mut state = empty_state();
+        for (shard, window) in windows {
+            let mut meta = block(u128::from(*shard) * 1000 + *window as u128, window * 10, window * 10 + 10);
+            meta.shard = ShardId(*shard);
+            assert_eq!(state.apply(Command::PublishBlock { meta: Box::new(meta) }), Response::Done);
+        }
+        state
+    }
+
+    fn shard_1(windows: std::ops::Range<i64>) -> ControlState {
+        state(&windows.map(|window| (1, window)).collect::<Vec<_>>())
+    }
+
+    /// Does a job as a worker would; `ranges` are those of the outputs.
+    fn run(state: &mut ControlState, order: JobOrder, ranges: &[(i64, i64)]) {
+        let (node, member_epoch) = join(state, "worker");
+        let order = JobOrder { outputs: ranges.len() as u32, ..order };
+        let claimed = state.apply(Command::ClaimJob { order: order.clone(), node, member_epoch });
+        let Response::Claimed { job, epoch, outputs } = claimed else { panic!("{claimed:?}") };
+        let metas = outputs.iter().zip(ranges).map(|(id, (start_ms, end_ms))| {
+            let shard = state.catalogue.get(order.inputs[0]).expect("an input").meta.shard;
+            BlockMeta { id: *id, shard, level: order.level, ..block(0, *start_ms, *end_ms) }
+        });
+        let outputs = metas.collect();
+        assert_eq!(state.apply(Command::CommitJob { job, epoch, outputs, at_ms: 0 }), Response::Done);
+    }
+
+    fn check(state: &ControlState, rules: MergeRules, expected: &[(u8, &[u128])]) {
+        let merges = merges(&state.catalogue, rules);
+        let actual: Vec<(u8, Vec<u128>)> = merges
+            .into_iter()
+            .map(|order| (order.level, order.inputs.into_iter().map(|id| id.0).collect()))
+            .collect();
+        let expected: Vec<(u8, Vec<u128>)> =
+            expected.iter().map(|(level, ids)| (*level, ids.to_vec())).collect();
+        assert_eq!(actual, expected);
+    }
+
+    #[test]
+    fn a_window_is_merged_once_all_of_it_is_published() {
+        check(&shard_1(0..0), RULES, &[]);
+        check(&shard_1(0..3), RULES, &[]);
+        check(&shard_1(0..4), RULES, &[(1, &[1000, 1001, 1002, 1003])]);
+        check(&shard_1(3..5), RULES, &[]);
+        check(&shard_1(2..8), RULES, &[(1, &[1004, 1005, 1006, 1007]), (1, &[1002, 1003])]);
+        check(&state(&[(1, 0), (1, 9)]), RULES, &[]);
+        check(&state(&[(1, 0), (1, 2), (1, 9)]), RULES, &[(1, &[1000, 1002])]);
+    }
+
+    #[test]
+    fn a_backlog_goes_straight_to_the_largest_window() {
+        let day: Vec<u128> = (1000..1012).collect();
+        check(&shard_1(0..13), RULES, &[(2, &day)]);
+        let fortnight: Vec<u128> = (1000..1168).collect();
+        check(&shard_1(0..168), RULES, &[(3, &fortnight)]);
+    }
+
+    #[test]
+    fn levels_follow_one_another_and_come_to_rest() {
+        let mut state = shard_1(0..0);
+        let mut levels = Vec::new();
+        for window in 0..168 {
+            let meta = Box::new(BlockMeta {
+                shard: ShardId(1),
+                ..block(1000 + window as u128, window * 10, window * 10 + 10)
+            });
+            state.apply(Command::PublishBlock { meta });
+            while let Some(order) = merges(&state.catalogue, RULES).into_iter().next() {
+                levels.push(order.level);
+                let ranges =
+                    order.inputs.iter().map(|id| state.catalogue.get(*id).expect("an input").meta.range);
+                let start = ranges.clone().map(|range| range.start.0).min().expect("an input");
+                let end = ranges.map(|range| range.end.0).max().expect("an input");
+                run(&mut state, order, &[(start, end)]);
+            }
+        }
+        let count = |level| levels.iter().filter(|other| **other == level).count();
+        // Each day's last four windows become part of the day without being merged before; so does the fortnight's last day.
+        assert_eq!([count(1), count(2), count(3)], [28, 13, 1]);
+        assert_eq!(
+            state.catalogue.active().map(|meta| (meta.range, meta.level)).collect::<Vec<_>>(),
+            [(BlockRange::new(0, 1680), 3)]
+        );
+    }
+
+    #[test]
+    fn shards_are_never_mixed() {
+        let state = state(&[(1, 0), (2, 0), (2, 1), (1, 3), (2, 3)]);
+        check(&state, RULES, &[(1, &[2000, 2001, 2003]), (1, &[1000, 1003])]);
+        check(&self::state(&[(1, 0), (2, 3)]), RULES, &[]);
+    }
+
+    #[test]
+    fn windows_longer_than_a_tenth_of_the_retention_stay_as_they_are() {
+        let rules = |retention_ms| MergeRules { retention_ms: Some(retention_ms), ..RULES };
+        let state = shard_1(0..12);
+        check(&state, rules(399), &[]);
+        check(
+            &state,
+            rules(400),
+            &[(1, &[1000, 1001, 1002, 1003]), (1, &[1004, 1005, 1006, 1007]), (1, &[1008, 1009, 1010, 1011])],
+        );
+        let day: Vec<u128> = (1000..1012).collect();
+        check(&state, rules(1200), &[(2, &day)]);
+    }
+
+    #[test]
+    fn a_window_with_a_block_in_a_job_waits() {
+        let mut state = shard_1(0..8);
+        let (node, member_epoch) = join(&mut state, "worker");
+        let order = JobOrder { inputs: vec![BlockId(1001), BlockId(1002)], level: 1, outputs: 1 };
+        state.apply(Command::ClaimJob { order, node, member_epoch });
+        check(&state, RULES, &[(1, &[1004, 1005, 1006, 1007])]);
+        state.apply(Command::Expire { node, epoch: member_epoch });
+        check(&state, RULES, &[(1, &[1000, 1001, 1002, 1003]), (1, &[1004, 1005, 1006, 1007])]);
+    }
+
+    #[test]
+    fn a_block_set_aside_hinders_no_other() {
+        let mut state = shard_1(0..4);
+        let (node, member_epoch) = join(&mut state, "worker");
+        let order = merges(&state.catalogue, RULES).remove(0);
+        let claimed = state.apply(Command::ClaimJob { order, node, member_epoch });
+        let Response::Claimed { job, epoch, .. } = claimed else { panic!("{claimed:?}") };
+        let bad = vec![BadBlock { id: BlockId(1001), reason: "damaged".to_owned() }];
+        state.apply(Command::AbortJob { job, epoch, bad });
+        check(&state, RULES, &[(1, &[1000, 1002, 1003])]);
+        let order = merges(&state.catalogue, RULES).remove(0);
+        run(&mut state, order, &[(0, 40)]);
+        check(&state, RULES, &[]);
+    }
+
+    #[test]
+    fn overlapping_blocks_are_merged_first_and_alone() {
+        let mut state = shard_1(0..9);
+        // Two outputs that overlap stand for blocks that were imported.
+        let inputs = (1004..1008).map(BlockId).collect();
+        run(&mut state, JobOrder { inputs, level: 2, outputs: 2 }, &[(40, 70), (60, 80)]);
+        let mut imported: Vec<u128> =
+            state.catalogue.active().filter(|meta| meta.level == 2).map(|meta| meta.id.0).collect();
+        imported.sort_unstable();
+        check(&state, RULES, &[(2, &imported), (1, &[1000, 1001, 1002, 1003])]);
+    }
+
+    #[test]
+    fn more_than_one_job_can_hold_is_left_at_the_level_below() {
+        let mut state = empty_state();
+        for window in 0..12 {
+            let meta = block(1000 + window as u128, window * 10, window * 10 + 10);
+            let meta = Box::new(BlockMeta { shard: ShardId(1), series: JOB_SERIES_MAX / 4, ..meta });
+            state.apply(Command::PublishBlock { meta });
+        }
+        check(
+            &state,
+            RULES,
+            &[(1, &[1000, 1001, 1002, 1003]), (1, &[1004, 1005, 1006, 1007]), (1, &[1008, 1009, 1010, 1011])],
+        );
+    }
+}
