@@ -8,7 +8,7 @@ use head::{Head, HeadSeries};
 use model::ErrorKind;
 use proto::error::kind_of_status;
 use selection::{External, PartSeries, Select, merge_series};
-use storage::{QueryMemory, SelectRequest, SeriesSet, StorageError};
+use storage::{QueryMemory, SelectRequest, SeriesSet, StorageError, Wanted};
 use tonic::Status;
 
 use crate::store_service::on_head;
@@ -27,9 +27,13 @@ impl Select for HeadsOfRequest {
         let (mut parts, mut held) = (Vec::with_capacity(self.heads.len()), memory.empty());
         for (head, from_ms) in &self.heads {
             let (matchers, from_ms) = (self.external.localize(&request.matchers), *from_ms);
-            let (range, series_max) = (request.range, self.series_max);
+            let (range, wanted, series_max) = (request.range, request.wanted, self.series_max);
             let series = on_head(Arc::clone(head), from_ms, move |head| {
-                head.select(&matchers, range, from_ms, series_max)
+                let selection = head.selection(&matchers, range, from_ms)?;
+                match wanted {
+                    Wanted::All => selection.all(head, series_max),
+                    Wanted::Newest => selection.newest_only().all(head, series_max),
+                }
             });
             let part = |HeadSeries { labels, chunks }| PartSeries { labels, chunks };
             let part: Vec<PartSeries> = series.await.map_err(storage_error)?.into_iter().map(part).collect();

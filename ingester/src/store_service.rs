@@ -122,6 +122,7 @@ impl Store for StoreService {
         tokio::task::spawn_blocking(move || {
             let sent = head
                 .selection(&matchers, range, from_ms)
+                .map(|selection| if request.newest_only { selection.newest_only() } else { selection })
                 .and_then(|selection| send_frames(&head, selection, limit, &frames));
             if let Err(error) = sent {
                 // The reader may be gone; then nobody is interested.

@@ -13,7 +13,7 @@ use proto::store::store_client::StoreClient;
 use proto::store::{self as wire, LabelsRequest, MetadataRequest};
 use selection::{External, PartSeries, merge_series};
 use storage::{
-    Division, LabelRequest, Labelled, QueryMemory, Queryable, SelectRequest, SeriesSet, StorageError,
+    Division, LabelRequest, Labelled, QueryMemory, Queryable, SelectRequest, SeriesSet, StorageError, Wanted,
 };
 
 use crate::fleet::{Answers, CallError, Fleet};
@@ -215,6 +215,7 @@ impl Queryable for View {
             start_ms: request.range.start.0,
             end_ms: request.range.end.0,
             series_limit: series_max as u64,
+            newest_only: request.wanted == Wanted::Newest,
         };
         let call = |client: StoreClient<Channel>, scope| {
             select(client, wire::SelectRequest { scope: Some(scope), ..base.clone() }, memory.clone())

@@ -6,6 +6,7 @@ use model::{LabelSet, Matcher, MetricMetadata, TimeRange};
 use roaring::RoaringBitmap;
 
 use crate::label_table::LabelTable;
+use crate::postings::Postings;
 use crate::state::State;
 use crate::{Head, HeadError, matching};
 
@@ -25,9 +26,9 @@ impl Head {
         limit: Option<usize>,
     ) -> Result<Vec<String>, HeadError> {
         let state = self.state.read();
-        let found = select_any(&state, selectors, range);
+        let found = find(&state, selectors, range);
         let has_series = |name: u32| {
-            state.index.pairs_of_name(name).iter().any(|pair| state.index.postings(*pair).touches(&found))
+            state.index.pairs_of_name(name).iter().any(|pair| found.touches(state.index.postings(*pair)))
         };
         let names = state.index.names().filter(|(id, _)| has_series(*id)).map(|(_, name)| name);
         bounded(names.collect(), limit, str::to_owned)
@@ -46,14 +47,17 @@ impl Head {
     ) -> Result<Vec<String>, HeadError> {
         let state = self.state.read();
         let Some(name) = state.index.name_id(name) else { return Ok(Vec::new()) };
-        let found = select_any(&state, selectors, range);
+        let found = find(&state, selectors, range);
         let pairs = state.index.pairs_of_name(name);
-        let values: BTreeSet<&str> = if found.len() < pairs.len() as u64 {
-            let values = found.iter().map(|slot| matching::value_of(&state.index, &state.slots, slot, name));
-            values.filter(|value| !value.is_empty()).collect()
-        } else {
-            let has_series = |pair: &&u32| state.index.postings(**pair).touches(&found);
-            pairs.iter().filter(has_series).map(|pair| state.index.value(*pair)).collect()
+        let values: BTreeSet<&str> = match found {
+            Found::Some(found) if found.len() < pairs.len() as u64 => {
+                let value_of = |slot| matching::value_of(&state.index, &state.slots, slot, name);
+                found.iter().map(value_of).filter(|value| !value.is_empty()).collect()
+            }
+            found => {
+                let has_series = |pair: &&u32| found.touches(state.index.postings(**pair));
+                pairs.iter().filter(has_series).map(|pair| state.index.value(*pair)).collect()
+            }
         };
         bounded(values, limit, str::to_owned)
     }
@@ -72,10 +76,10 @@ impl Head {
         let mut table = LabelTable::default();
         {
             let state = self.state.read();
-            let mut found = select_any(&state, selectors, range);
-            if selectors.is_empty() {
-                keep_in_range(&state, &mut found, range);
-            }
+            let found = match find(&state, selectors, range) {
+                Found::Some(found) => found,
+                Found::All => keep_in_range(&state, state.index.all().clone(), range),
+            };
             table.resume(&state.index);
             for slot in &found {
                 let series = state.slots.get(slot).expect("postings hold slots of series");
@@ -100,30 +104,45 @@ pub(crate) fn check_fresh(state: &State, from_ms: i64) -> Result<(), HeadError> 
     if from_ms < dropped_until_ms { Err(HeadError::Stale { from_ms, dropped_until_ms }) } else { Ok(()) }
 }
 
-/// Returns the series that satisfy one of the selectors and may have a sample in the range; without selectors all
-/// series, when the head may have a sample in the range.
-fn select_any(state: &State, selectors: &[Vec<Matcher>], range: TimeRange) -> RoaringBitmap {
+/// The series that a label request is about.
+enum Found {
+    All,
+    Some(RoaringBitmap),
+}
+
+impl Found {
+    /// Tells whether any of a pair's series is among them; every pair has series.
+    fn touches(&self, postings: &Postings) -> bool {
+        match self {
+            Self::All => true,
+            Self::Some(found) => postings.touches(found),
+        }
+    }
+}
+
+/// Finds the series that satisfy one of the selectors and may have a sample in the range; without selectors all series,
+/// when the head may have a sample in the range.
+fn find(state: &State, selectors: &[Vec<Matcher>], range: TimeRange) -> Found {
     let held = TimeRange::new(state.oldest_ms, state.newest_ms);
     if state.samples == 0 || held.intersect(&range).is_empty() {
-        return RoaringBitmap::new();
+        return Found::Some(RoaringBitmap::new());
     }
     if selectors.is_empty() {
-        return state.index.all().clone();
+        return Found::All;
     }
     let mut found = RoaringBitmap::new();
     selectors.iter().for_each(|matchers| found |= matching::select(&state.index, &state.slots, matchers));
-    keep_in_range(state, &mut found, range);
-    found
+    Found::Some(keep_in_range(state, found, range))
 }
 
 /// Removes series that have no sample in the range, as far as their first and last tell.
-fn keep_in_range(state: &State, found: &mut RoaringBitmap, range: TimeRange) {
+fn keep_in_range(state: &State, found: RoaringBitmap, range: TimeRange) -> RoaringBitmap {
     let held = |slot| {
         let series = state.slots.get(slot)?;
         Some(TimeRange::new(series.first_ms()?.max(state.dropped_until_ms), series.newest_ms()?))
     };
     let is_kept = |slot: &u32| held(*slot).is_some_and(|held| !held.intersect(&range).is_empty());
-    *found = found.iter().filter(is_kept).collect();
+    found.iter().filter(is_kept).collect()
 }
 
 /// Cuts sorted results at the caller's limit and refuses to return more than the crate's.

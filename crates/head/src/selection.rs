@@ -33,6 +33,7 @@ pub struct Selection {
     places: Vec<u32>,
     range: TimeRange,
     from_ms: i64,
+    newest_only: bool,
 }
 
 impl Head {
@@ -69,7 +70,7 @@ impl Head {
         }
         let mut places = table.order();
         places.reverse();
-        Ok(Selection { table, refs, places, range, from_ms })
+        Ok(Selection { table, refs, places, range, from_ms, newest_only: false })
     }
 
     /// Returns all of a selection at once, sorted by labels; see [`Head::selection`].
@@ -84,9 +85,24 @@ impl Head {
         from_ms: i64,
         series_limit: usize,
     ) -> Result<Vec<HeadSeries>, HeadError> {
-        let mut selection = self.selection(matchers, range, from_ms)?;
+        self.selection(matchers, range, from_ms)?.all(self, series_limit)
+    }
+}
+
+impl Selection {
+    /// Returns the same selection for a caller to whom the newest sample of each series in the range suffices. It still gets
+    /// whole chunks of series whose newest sample of all lies after the range.
+    pub fn newest_only(self) -> Self {
+        Self { newest_only: true, ..self }
+    }
+
+    /// Returns all series at once.
+    ///
+    /// # Errors
+    /// As [`Head::select`].
+    pub fn all(mut self, head: &Head, series_limit: usize) -> Result<Vec<HeadSeries>, HeadError> {
         let mut selected = Vec::new();
-        while let Some(slice) = selection.next_slice(self)? {
+        while let Some(slice) = self.next_slice(head)? {
             selected.extend(slice);
             if selected.len() > series_limit {
                 return Err(HeadError::LimitExceeded { limit: series_limit });
@@ -94,9 +110,7 @@ impl Head {
         }
         Ok(selected)
     }
-}
 
-impl Selection {
     /// Returns the next series, in the order of their labels, maybe none of this slice; `None` at the end.
     ///
     /// Chunks without a millisecond in the range are left out, others are not clipped to it; what they hold before `from_ms`
@@ -119,7 +133,7 @@ impl Selection {
             for place in places.into_iter().rev() {
                 let before = copies.len();
                 if let Some(series) = state.slots.by_ref(self.refs[place as usize]) {
-                    series.copy_chunks(start_ms, self.range.end.0, &mut copies);
+                    series.copy_wanted(self.newest_only, start_ms, self.range.end.0, &mut copies);
                 }
                 if copies.len() > before {
                     found.push((place, copies.len()));

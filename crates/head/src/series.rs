@@ -7,7 +7,7 @@
 //! out-of-order samples are older than that; no timestamp occurs twice.
 
 use bytes::Bytes;
-use chunk::{EncodedChunk, OpenRun};
+use chunk::{EncodedChunk, OpenChunk, OpenRun};
 use model::SampleValue;
 
 use crate::chunk_log::{CHUNK_SAMPLES, ChunkLog, Scratch};
@@ -114,6 +114,29 @@ impl Series {
         };
         read.expect("chunks are checked when they enter the head");
         scratch.find(time_ms)
+    }
+
+    /// Copies the newest sample as a chunk of its own, if it lies in the closed range and is all that is wanted; else the
+    /// chunks that share a millisecond with the range.
+    pub(crate) fn copy_wanted(&self, newest_only: bool, start_ms: i64, end_ms: i64, out: &mut ChunkCopies) {
+        let newest = if newest_only { self.newest_float() } else { None };
+        match newest.filter(|(time_ms, _)| (start_ms..=end_ms).contains(time_ms)) {
+            Some((time_ms, value)) => {
+                let mut newest = OpenChunk::new();
+                newest.append(time_ms, value);
+                newest.write_encoded(&mut out.buffer);
+                out.end_chunk(time_ms, time_ms, 1);
+            }
+            None => self.copy_chunks(start_ms, end_ms, out),
+        }
+    }
+
+    /// Returns the newest sample where it is a float of which no start is known.
+    fn newest_float(&self) -> Option<(i64, f64)> {
+        match &self.open {
+            OpenRun::Floats(chunk) => Some((chunk.last_ms()?, chunk.last_value()?)),
+            OpenRun::Wide(_) => None,
+        }
     }
 
     /// Copies the chunks that share a millisecond with the closed range.

@@ -133,6 +133,27 @@ fn a_series_may_be_declared_without_a_sample() {
 }
 
 #[test]
+fn the_newest_sample_comes_alone_where_it_suffices() {
+    let head = head(1000);
+    for (series, time_ms) in [("a", 10), ("a", 20), ("a", 30), ("a", 15), ("b", 10), ("b", 50)] {
+        head.apply(1_000_000, &batch(&[(series, time_ms, time_ms as f64)]));
+    }
+    let newest = |end_ms: i64| {
+        let selection = head.selection(&[], TimeRange::new(0, end_ms), i64::MIN).expect("fresh");
+        let slice = selection.newest_only().next_slice(&head).expect("fresh").expect("one slice");
+        let read = |series: &head::HeadSeries| {
+            let mut samples = model::Samples::default();
+            chunk::read_merged(&series.chunks, 0, end_ms, &mut samples).expect("undamaged");
+            samples.timestamps
+        };
+        slice.iter().map(read).collect::<Vec<_>>()
+    };
+    assert_eq!(newest(60), [[30], [50]]);
+    assert_eq!(newest(40), [vec![30], vec![10]], "the newest of b comes later");
+    assert_eq!(newest(29), [vec![10, 15, 20], vec![10]]);
+}
+
+#[test]
 fn chunks_hold_at_most_120_samples() {
     let head = head(0);
     for i in 0..500 {

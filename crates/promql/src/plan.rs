@@ -8,10 +8,10 @@ mod counts;
 pub(crate) mod info;
 mod modifier;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use model::{Matcher, TimeRange};
-use storage::SelectRequest;
+use storage::{SelectRequest, Wanted};
 
 use crate::ast::{AtModifier, DurationSpec, Expr, Node, NodeId, NodeKind, RangeMode, Subquery};
 use crate::engine::EngineConfig;
@@ -204,20 +204,29 @@ impl Plan {
     fn select_wanted(&mut self, expr: &Expr) {
         self.selects.clear();
         let infos = info::Calls::find(expr);
+        let ranged: HashSet<NodeId> = expr
+            .nodes()
+            .filter_map(
+                |(_, node)| if let NodeKind::Range(selector, _) = node.kind { Some(selector) } else { None },
+            )
+            .collect();
         let mut known = HashMap::new();
         for (id, node) in expr.nodes() {
             match &node.kind {
                 NodeKind::Selector(selector)
                     if self.wanted[id.index()] && !infos.data_selectors.contains(&id) =>
                 {
-                    self.select(id, selector.matchers.clone(), &mut known);
+                    let one_sample =
+                        !ranged.contains(&id) && selector.mode.is_none() && self.grids[id.index()].steps == 1;
+                    let wanted = if one_sample { Wanted::Newest } else { Wanted::All };
+                    self.select(id, selector.matchers.clone(), wanted, &mut known);
                 }
                 _ => {}
             }
         }
         for (id, args) in &infos.calls {
             if self.wanted[id.index()] {
-                self.select(*id, info::matchers(expr, args), &mut known);
+                self.select(*id, info::matchers(expr, args), Wanted::All, &mut known);
             }
         }
     }
@@ -339,11 +348,17 @@ impl Plan {
     }
 
     /// Notes what a selector, or a call of `info`, needs; equal needs are one.
-    fn select(&mut self, id: NodeId, matchers: Vec<Matcher>, known: &mut HashMap<String, usize>) {
+    fn select(
+        &mut self,
+        id: NodeId,
+        matchers: Vec<Matcher>,
+        wanted: Wanted,
+        known: &mut HashMap<String, usize>,
+    ) {
         let range = self.references[id.index()].covered(&self.grids[id.index()]);
-        let key = format!("{range:?}{:?}", matchers);
+        let key = format!("{range:?}{wanted:?}{matchers:?}");
         self.select_of[id.index()] = *known.entry(key).or_insert_with(|| {
-            self.selects.push(SelectRequest { matchers, range, series_limit: None });
+            self.selects.push(SelectRequest { matchers, range, wanted, series_limit: None });
             self.selects.len() - 1
         });
     }

@@ -18,4 +18,4 @@ pub use error::StorageError;
 pub use memory::{MemoryError, MemoryPool, QueryMemory, Reservation};
 pub use model::Samples;
 pub use push::{Division, Evaluated, Evaluator};
-pub use query::{LabelRequest, Labelled, Queryable, SampleSource, SelectRequest, Series, SeriesSet};
+pub use query::{LabelRequest, Labelled, Queryable, SampleSource, SelectRequest, Series, SeriesSet, Wanted};

@@ -41,6 +41,16 @@ pub struct SeriesSet {
     pub memory: Option<Arc<Reservation>>,
 }
 
+/// Which samples of its range a selector looks at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Wanted {
+    /// All of them.
+    #[default]
+    All,
+    /// The newest one of each series, as at one step of an instant selector. More may be returned.
+    Newest,
+}
+
 /// What a selector asks for.
 #[derive(Clone, Debug)]
 pub struct SelectRequest {
@@ -48,6 +58,8 @@ pub struct SelectRequest {
     pub matchers: Vec<Matcher>,
     /// Samples needed, closed; series without a sample in it may be left out.
     pub range: TimeRange,
+    /// Which of them are looked at.
+    pub wanted: Wanted,
     /// Stop with kind `LimitExceeded` beyond this many series; `None` for the port's own limit.
     pub series_limit: Option<usize>,
 }
