@@ -8,6 +8,7 @@ mod harness;
 mod bad_input;
 mod blocks;
 mod cluster;
+mod compaction;
 mod differential;
 mod failover;
 mod histograms;
