@@ -120,18 +120,24 @@ pub fn build<S: SeriesInput>(
         return Err(invalid(spec, &labels[twin as usize], "is given twice".to_owned()));
     }
     let facts: Vec<SeriesRow> = rows.iter().map(|row| encoded.facts[*row as usize]).collect();
-    let identity = identity(spec, &facts, rows_hash(rows.iter().map(|row| &labels[*row as usize])));
+    let windows = [spec.range.start.0, spec.range.end.0];
+    let identity = identity(spec, &windows, &facts, rows_hash(rows.iter().map(|row| &labels[*row as usize])));
     let values_bytes = encoded.values.iter().map(Bytes::len).sum();
-    let values = rows.iter().map(|row| std::mem::take(&mut encoded.values[*row as usize]));
+    let values = rows.iter().map(|row| vec![std::mem::take(&mut encoded.values[*row as usize])]);
     // The file is hardly ever larger than its values; a buffer that grows would be copied whole. Room unused stays untouched.
     let file = Vec::with_capacity(values_bytes);
-    let (chunks_bytes, written) = chunks::write(file, spec.level, values, || identity.key_values())?;
+    let (chunks_bytes, written) = chunks::write(file, spec.level, 1, values, || identity.key_values())?;
     let (meta, series_bytes) = seal(spec, &identity, &table, &rows, &facts, &written)?;
     Ok(BuiltBlock { meta, series_bytes, chunks_bytes: chunks_bytes.into() })
 }
 
 /// Returns what both files say of their block, from the facts of all its rows.
-pub(crate) fn identity<'a>(spec: &'a BlockSpec, facts: &[SeriesRow], rows_xxh3: u128) -> Identity<'a> {
+pub(crate) fn identity<'a>(
+    spec: &'a BlockSpec,
+    windows: &'a [i64],
+    facts: &[SeriesRow],
+    rows_xxh3: u128,
+) -> Identity<'a> {
     let samples = facts.iter().map(|row| row.samples as u64).sum();
     Identity {
         id: spec.id,
@@ -141,6 +147,7 @@ pub(crate) fn identity<'a>(spec: &'a BlockSpec, facts: &[SeriesRow], rows_xxh3: 
         cut_index: spec.cut_index,
         parents: &spec.parents,
         external_labels: &spec.external_labels,
+        windows,
         stats: Stats { series: facts.len() as u64, samples },
         rows_xxh3,
     }

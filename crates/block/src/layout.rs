@@ -27,8 +27,10 @@ pub(crate) const KINDS_COLUMN: &str = "s_kinds";
 pub(crate) const MINT_COLUMN: &str = "s_mint";
 pub(crate) const MAXT_COLUMN: &str = "s_maxt";
 pub(crate) const SAMPLES_COLUMN: &str = "s_samples";
-/// The chunks of the block's only window.
-pub(crate) const CHUNKS_COLUMN: &str = "c0";
+/// Before the number of a window: the column with its chunks.
+const CHUNKS_COLUMN_PREFIX: &str = "c";
+/// The most windows that a reader takes: far above what is written, far below harm.
+pub(crate) const WINDOWS_MAX: usize = 1000;
 
 /// The series has float samples.
 pub(crate) const KIND_FLOAT: i32 = 1;
@@ -86,6 +88,28 @@ pub fn object_keys(id: BlockId) -> (String, String) {
     (format!("{folder}/{SERIES_FILE}"), format!("{folder}/{CHUNKS_FILE}"))
 }
 
+/// Returns the name of the column with the chunks of a window.
+pub(crate) fn chunks_column(window: usize) -> String {
+    format!("{CHUNKS_COLUMN_PREFIX}{window}")
+}
+
+/// Returns the bounds (ms) of the windows that a block's chunks lie in, a column each: n + 1 for n windows.
+///
+/// A block as cut has one. Merged ones have two, four or fourteen of equal length: for the default block duration 4 hours
+/// of a block of 8, 6 hours of a day, a day of a fortnight; so a query for an hour does not read a fortnight.
+pub(crate) fn windows_of(range: BlockRange, level: u8) -> Vec<i64> {
+    let windows = match level {
+        0 => 1,
+        1 => 2,
+        2 => 4,
+        _ => 14,
+    };
+    let (start, end) = (range.start.0, range.end.0);
+    let length = (end.saturating_sub(start).max(1) as u64).div_ceil(windows) as i64;
+    let inner = (0..windows as i64).map(|window| start.saturating_add(length.saturating_mul(window)));
+    inner.take_while(|bound| *bound < end).chain([end]).collect()
+}
+
 /// What both files say of their block, in this order.
 pub(crate) struct Identity<'a> {
     pub(crate) id: BlockId,
@@ -95,6 +119,8 @@ pub(crate) struct Identity<'a> {
     pub(crate) cut_index: u64,
     pub(crate) parents: &'a [BlockId],
     pub(crate) external_labels: &'a BTreeMap<String, String>,
+    /// Bounds of the windows, see [`windows_of`].
+    pub(crate) windows: &'a [i64],
     pub(crate) stats: Stats,
     pub(crate) rows_xxh3: u128,
 }
@@ -113,7 +139,7 @@ impl Identity<'_> {
             (KV_MAXT, range.end.to_string()),
             (KV_CUT_INDEX, self.cut_index.to_string()),
             (KV_EXTERNAL_LABELS, json(self.external_labels)),
-            (KV_WINDOWS, json(&[range.start.0, range.end.0])),
+            (KV_WINDOWS, json(&self.windows)),
             (KV_STATS, json(&self.stats)),
             (KV_ROWS_XXH3, format!("{:032x}", self.rows_xxh3)),
         ];
@@ -154,6 +180,20 @@ pub(crate) fn lookup_json<T: serde::de::DeserializeOwned>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn windows_cover_the_range() {
+        let check = |range: (i64, i64), level, expected: &[i64]| {
+            assert_eq!(windows_of(BlockRange::new(range.0, range.1), level), expected, "{range:?} {level}");
+        };
+        check((-10, 90), 0, &[-10, 90]);
+        check((-10, 90), 1, &[-10, 40, 90]);
+        check((0, 100), 2, &[0, 25, 50, 75, 100]);
+        check((0, 7), 2, &[0, 2, 4, 6, 7]);
+        check((0, 3), 2, &[0, 1, 2, 3]);
+        check((0, 1), 3, &[0, 1]);
+        assert_eq!(windows_of(BlockRange::new(0, 14 * 24), 9).len(), 15);
+    }
 
     #[test]
     fn keys_never_change() {

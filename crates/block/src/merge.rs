@@ -6,7 +6,7 @@
 //! 3. The writer makes each row's chunks ([`crate::chunks::merge_chunks`]) and writes `chunks.parquet` to a file without a
 //!    name, then `series.parquet` to memory.
 //!
-//! Held at once: labels, three batches, one row group, packed; never a whole input or output. Equal inputs give equal
+//! Held at once: labels, three batches, one row group; never a whole input or output. Equal inputs give equal
 //! bytes, in whatever order they are given. Of equal timestamps the sample of the block with the lowest id stays.
 
 mod rows;
@@ -18,12 +18,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use chunk::EncodedChunk;
+use chunk::{ChunkError, EncodedChunk};
 use model::{BlockId, BlockMeta, BlockRange, Samples};
 use tokio::sync::mpsc;
 
 use crate::build::{self, BlockSpec};
-use crate::chunks::{self, Sink, join_value, merge_chunks};
+use crate::chunks::{self, Sink, clip_chunks, join_value, merge_chunks};
 use crate::error::BlockError;
 use crate::layout;
 use crate::order::LabelTable;
@@ -183,6 +183,7 @@ fn write(
     // Filled while the values are taken, read once they are written.
     let facts = RefCell::new(Vec::with_capacity(rows.len()));
     let fault = RefCell::new(None);
+    let windows = layout::windows_of(spec.range, spec.level);
     let mut batch = Vec::new().into_iter();
     let values = std::iter::from_fn(|| {
         let chunks: RowChunks = loop {
@@ -192,14 +193,14 @@ fn write(
             }
         };
         let row = facts.borrow().len();
-        let merged = merge_row(spec, inputs, rows, row, &chunks);
-        let (row, value) = merged.map_err(|error| *fault.borrow_mut() = Some(error)).ok()?;
+        let merged = merge_row(spec, &windows, inputs, rows, row, &chunks);
+        let (row, values) = merged.map_err(|error| *fault.borrow_mut() = Some(error)).ok()?;
         facts.borrow_mut().push(row);
-        Some(value)
+        Some(values)
     });
     let hash = build::rows_hash(rows.labels.iter());
-    let key_values = || build::identity(spec, &facts.borrow(), hash).key_values();
-    let written = chunks::write(file, spec.level, values.fuse(), key_values);
+    let key_values = || build::identity(spec, &windows, &facts.borrow(), hash).key_values();
+    let written = chunks::write(file, spec.level, windows.len() - 1, values.fuse(), key_values);
     if let Some(fault) = fault.into_inner() {
         return Err(fault);
     }
@@ -210,24 +211,24 @@ fn write(
     }
     let table = LabelTable::new(rows.labels.iter());
     let order: Vec<u32> = (0..rows.len() as u32).collect();
-    let identity = build::identity(spec, &facts, hash);
+    let identity = build::identity(spec, &windows, &facts, hash);
     let (meta, series_bytes) = build::seal(spec, &identity, &table, &order, &facts, &written)?;
     Ok(MergedBlock { meta, series_bytes, chunks: Arc::new(file) })
 }
 
-/// Merges one series.
+/// Merges one series; returns its value in each window.
 fn merge_row(
     spec: &BlockSpec,
+    windows: &[i64],
     inputs: &[BlockId],
     rows: &Rows,
     row: usize,
     parts: &RowChunks,
-) -> Result<(SeriesRow, Bytes), BlockError> {
+) -> Result<(SeriesRow, Vec<Bytes>), BlockError> {
     let labels = &rows.labels[row];
     let bad = |input: u16, reason: String| {
         let block = inputs[input as usize];
-        let place = format!("column {}, series {labels}", layout::CHUNKS_COLUMN);
-        let source = BlockError::corrupt(layout::object_keys(block).1, place, reason);
+        let source = BlockError::corrupt(layout::object_keys(block).1, format!("series {labels}"), reason);
         BlockError::Input { block, source: Box::new(source) }
     };
     for (input, chunks) in parts {
@@ -238,26 +239,34 @@ fn merge_row(
             return Err(bad(*input, "no chunk, or one outside of the block's range".to_owned()));
         }
     }
-    let listed: Vec<EncodedChunk> = parts.iter().flat_map(|(_, chunks)| chunks.iter().cloned()).collect();
-    let merged = merge_chunks(&listed).map_err(|error| {
+    let merged = merge_windows(windows, parts).map_err(|error| {
         let is_damaged = |chunks: &[EncodedChunk]| {
             chunk::read_merged(chunks, i64::MIN, i64::MAX, &mut Samples::default()).is_err()
         };
         let damaged = parts.iter().find(|(_, chunks)| is_damaged(chunks));
         bad(damaged.unwrap_or(&parts[0]).0, error.to_string())
     })?;
-    let samples = merged.iter().map(|chunk| u64::from(chunk.samples)).sum::<u64>();
+    let all = || merged.iter().flatten();
+    let samples = all().map(|chunk| u64::from(chunk.samples)).sum::<u64>();
     let samples = i32::try_from(samples).map_err(|_| BlockError::InvalidInput {
         block: spec.id,
         series: labels.to_string(),
         reason: format!("has {samples} samples, at most {} can be stored", i32::MAX),
     })?;
-    let (first, last) = (&merged[0], &merged[merged.len() - 1]);
+    let (first, last) = (all().next(), all().next_back());
     let facts = SeriesRow {
         kinds: i32::from(rows.kinds[row]),
-        first_ms: first.start_ms,
-        last_ms: last.end_ms,
+        first_ms: first.expect("every part has a chunk within the range").start_ms,
+        last_ms: last.expect("every part has a chunk within the range").end_ms,
         samples,
     };
-    Ok((facts, join_value(spec.range.start.0, &merged)))
+    let values = windows.iter().zip(&merged).map(|(start_ms, chunks)| join_value(*start_ms, chunks));
+    Ok((facts, values.collect()))
+}
+
+/// Merges the chunks of one series window by window; `windows` are bounds.
+fn merge_windows(windows: &[i64], parts: &RowChunks) -> Result<Vec<Vec<EncodedChunk>>, ChunkError> {
+    let listed: Vec<EncodedChunk> = parts.iter().flat_map(|(_, chunks)| chunks.iter().cloned()).collect();
+    let merge = |bounds: &[i64]| merge_chunks(&clip_chunks(&listed, BlockRange::new(bounds[0], bounds[1]))?);
+    windows.windows(2).map(merge).collect()
 }

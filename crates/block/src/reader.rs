@@ -136,9 +136,8 @@ impl BlockReader {
         let parts: Vec<Vec<(u32, Vec<EncodedChunk>)>> =
             fetches.buffer_unordered(READS_IN_FLIGHT_MAX).try_collect().await?;
         let sort = move || {
-            let mut chunks: Vec<(u32, Vec<EncodedChunk>)> = parts.into_iter().flatten().collect();
-            chunks.sort_unstable_by_key(|(row, _)| *row);
-            let rows = plan.labels.into_iter().zip(chunks);
+            // Windows cover the block's range, so every row that was selected was read in one of them at least.
+            let rows = plan.labels.into_iter().zip(by_row(parts));
             let series = rows.map(|(labels, (_, chunks))| BlockSeries { labels, chunks });
             let mut series: Vec<BlockSeries> = series.filter(|series| !series.chunks.is_empty()).collect();
             series.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
@@ -152,10 +151,9 @@ impl BlockReader {
         &self,
         rows: Vec<u32>,
     ) -> Result<Vec<(u32, Vec<EncodedChunk>)>, BlockError> {
-        let fetches = coalesce(self.block.pages.pages_of(rows));
+        let fetches = coalesce(self.block.pages.pages_of(rows, &TimeRange::ALL));
         let fetches = stream::iter(fetches).map(|fetch| self.fetch(fetch, TimeRange::ALL));
-        let parts: Vec<Vec<_>> = fetches.buffered(READS_IN_FLIGHT_MAX).try_collect().await?;
-        Ok(parts.into_iter().flatten().collect())
+        Ok(by_row(fetches.buffer_unordered(READS_IN_FLIGHT_MAX).try_collect().await?))
     }
 
     pub(crate) fn series_file(&self) -> &SeriesFile {
@@ -260,6 +258,20 @@ impl BlockReader {
     }
 }
 
+/// Brings what was read of windows, in any order, into the order of rows and time.
+fn by_row(parts: Vec<Vec<(u32, Vec<EncodedChunk>)>>) -> Vec<(u32, Vec<EncodedChunk>)> {
+    let mut read: Vec<(u32, Vec<EncodedChunk>)> = parts.into_iter().flatten().collect();
+    read.sort_by_key(|(row, chunks)| (*row, chunks.first().map(|chunk| chunk.start_ms)));
+    let mut rows: Vec<(u32, Vec<EncodedChunk>)> = Vec::with_capacity(read.len());
+    for (row, chunks) in read {
+        match rows.last_mut() {
+            Some((last, all)) if *last == row => all.extend(chunks),
+            _ => rows.push((row, chunks)),
+        }
+    }
+    rows
+}
+
 /// What a select will read.
 struct Plan {
     /// Labels of the selected rows, in row order.
@@ -279,7 +291,7 @@ impl OpenBlock {
         if rows.len() > limits.series as u64 {
             return Err(BlockError::SeriesLimit { block, limit: limits.series });
         }
-        let fetches = coalesce(self.pages.pages_of(&rows));
+        let fetches = coalesce(self.pages.pages_of(&rows, range));
         let bytes = fetches.iter().map(|fetch| fetch.bytes.end - fetch.bytes.start).sum();
         if bytes > limits.bytes {
             return Err(BlockError::BytesLimit { block, bytes, limit: limits.bytes });
@@ -339,8 +351,9 @@ impl OpenBlock {
         let values = self.pages.decode_page(page, bytes)?;
         for row in wanted {
             let value = &values[(row - page.rows.start) as usize];
-            let chunks = decode_value(self.meta.range.start.0, value.data(), range).map_err(|e| {
-                let place = format!("column {}, row {row}", layout::CHUNKS_COLUMN);
+            let start_ms = self.pages.window_start_ms(page.window);
+            let chunks = decode_value(start_ms, value.data(), range).map_err(|e| {
+                let place = format!("column {}, row {row}", layout::chunks_column(page.window));
                 BlockError::corrupt(&self.meta.chunks_object.key, place, e)
             })?;
             rows.push((*row, chunks));

@@ -67,7 +67,7 @@ pub async fn upload_merged(store: &dyn ObjectStore, merged: &MergedBlock) -> Res
         let bytes = read_part(merged, 0..object.size_bytes).await?;
         upload_object(store, object, &bytes).await?;
     } else {
-        with_retries(|| upload_parts(store, merged)).await?;
+        with_retries(|| upload_parts(store, merged, PART_BYTES)).await?;
     }
     upload_object(store, &merged.meta.series_object, &merged.series_bytes).await
 }
@@ -79,13 +79,17 @@ async fn read_part(merged: &MergedBlock, range: Range<u64>) -> Result<Bytes, Blo
     read.map_err(|source| BlockError::Io { operation: "reading the merged", object: object.clone(), source })
 }
 
-async fn upload_parts(store: &dyn ObjectStore, merged: &MergedBlock) -> Result<(), BlockError> {
+async fn upload_parts(
+    store: &dyn ObjectStore,
+    merged: &MergedBlock,
+    part_bytes: usize,
+) -> Result<(), BlockError> {
     let object = &merged.meta.chunks_object;
     let fail = |source| BlockError::Store { operation: "uploading", object: object.key.clone(), source };
     let mut upload = store.put_multipart(&Path::from(object.key.as_str())).await.map_err(fail)?;
     let sent = async {
-        for start in (0..object.size_bytes).step_by(PART_BYTES) {
-            let end = object.size_bytes.min(start + PART_BYTES as u64);
+        for start in (0..object.size_bytes).step_by(part_bytes) {
+            let end = object.size_bytes.min(start + part_bytes as u64);
             let part = read_part(merged, start..end).await?;
             upload.put_part(PutPayload::from(part)).await.map_err(fail)?;
         }
@@ -171,4 +175,45 @@ async fn delete_objects(store: &dyn ObjectStore, keys: [&String; 2]) -> Result<(
         .await?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    use model::{BlockRange, LabelSet, Samples, ShardId};
+    use object_store::memory::InMemory;
+
+    use super::*;
+    use crate::{BlockInput, BlockReader, BlockSpec, ObjectStoreReader, build, merge};
+
+    #[tokio::test]
+    async fn a_large_block_is_uploaded_in_parts() {
+        let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+        let spec = BlockSpec {
+            id: BlockId(1),
+            shard: ShardId(1),
+            range: BlockRange::new(0, 100_000),
+            level: 0,
+            cut_index: 1,
+            parents: Vec::new(),
+            external_labels: BTreeMap::new(),
+            metadata: Vec::new(),
+        };
+        let labels = LabelSet::from_pairs([("__name__", "m")]);
+        let mut samples = Samples::default();
+        (0..90_000).step_by(150).for_each(|time| samples.push(time, f64::sqrt(time as f64)));
+        let built = build(&spec, [BlockInput { labels: &labels, samples: &samples }]).expect("valid");
+        upload(&*store, &built).await.expect("an empty store takes it");
+        let reader = Arc::new(ObjectStoreReader::new(Arc::clone(&store)));
+        let reader = BlockReader::open(reader, built.meta).await.expect("undamaged");
+        let merged = merge(BlockId(2), 1, vec![reader], &std::env::temp_dir()).await.expect("undamaged");
+        let object = &merged.meta.chunks_object;
+        assert!(object.size_bytes > 1000, "{} bytes", object.size_bytes);
+        upload_parts(&*store, &merged, 999).await.expect("the store takes it");
+        let stored = store.get(&Path::from(object.key.as_str())).await.expect("it is there");
+        let stored = stored.bytes().await.expect("readable");
+        assert_eq!((stored.len() as u64, crc32c::crc32c(&stored)), (object.size_bytes, object.crc32c));
+    }
 }

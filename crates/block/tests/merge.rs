@@ -17,7 +17,7 @@ use model::{
 use object_store::memory::InMemory;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload, path::Path};
 use proptest::prelude::*;
-use support::{PlainSeries, build_plain, labels, scan, select_plain, spec};
+use support::{MemoryReader, PlainSeries, build_plain, cluster_series, labels, scan, select_plain, spec};
 
 const OUTPUT: BlockId = BlockId(77 << 80 | 1);
 const WINDOW_MS: i64 = 700_000;
@@ -44,11 +44,19 @@ impl Store {
     }
 
     async fn merge<'a>(&self, metas: impl Iterator<Item = &'a BlockMeta>) -> Result<MergedBlock, BlockError> {
+        self.merge_to(1, metas).await
+    }
+
+    async fn merge_to<'a>(
+        &self,
+        level: u8,
+        metas: impl Iterator<Item = &'a BlockMeta>,
+    ) -> Result<MergedBlock, BlockError> {
         let mut readers = Vec::new();
         for meta in metas {
             readers.push(self.open(meta).await?);
         }
-        merge(OUTPUT, 1, readers, &std::env::temp_dir()).await
+        merge(OUTPUT, level, readers, &std::env::temp_dir()).await
     }
 
     async fn object(&self, key: &str) -> Vec<u8> {
@@ -107,15 +115,15 @@ fn naive(blocks: &[(BlockRange, Vec<PlainSeries>)]) -> Vec<PlainSeries> {
     all.into_iter().map(plain).collect()
 }
 
-async fn check(blocks: Vec<(BlockRange, Vec<PlainSeries>)>) {
+async fn check(blocks: Vec<(BlockRange, Vec<PlainSeries>)>, level: u8) {
     let build = |(number, (range, series)): (usize, &(BlockRange, Vec<PlainSeries>))| {
         build_plain(&input_spec(number as u128, *range), series).expect("valid")
     };
     let built: Vec<BuiltBlock> = blocks.iter().enumerate().map(build).collect();
     let store = Store::of(&built).await;
-    let merged = store.merge(built.iter().map(|built| &built.meta)).await.expect("undamaged");
+    let merged = store.merge_to(level, built.iter().map(|built| &built.meta)).await.expect("undamaged");
     let meta = merged.meta.clone();
-    assert_eq!((meta.id, meta.level), (OUTPUT, 1));
+    assert_eq!((meta.id, meta.level), (OUTPUT, level));
     assert_eq!(meta.parents, built.iter().map(|built| built.meta.id).collect::<Vec<_>>());
     assert_eq!(meta.cut_index, built.len() as u64 - 1);
     upload_merged(&*store.0, &merged).await.expect("the name is free");
@@ -133,7 +141,7 @@ async fn check(blocks: Vec<(BlockRange, Vec<PlainSeries>)>) {
     assert_eq!(selected, scan(&expected, &matchers, range));
     let families: Vec<String> = reader.metadata(None).into_iter().map(|entry| entry.family).collect();
     assert!(families.is_sorted_by(|a, b| a < b) && families.len() == built.len().div_ceil(2), "{families:?}");
-    let again = store.merge(built.iter().rev().map(|built| &built.meta)).await.expect("undamaged");
+    let again = store.merge_to(level, built.iter().rev().map(|built| &built.meta)).await.expect("undamaged");
     assert_eq!(
         again.meta, meta,
         "sizes and checksums of both files are equal, whatever the order of the inputs"
@@ -144,9 +152,9 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(60))]
 
     #[test]
-    fn a_merged_block_answers_like_all_its_inputs(blocks in blocks()) {
+    fn a_merged_block_answers_like_all_its_inputs(blocks in blocks(), level in 1..4u8) {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build();
-        runtime.expect("threads can be started").block_on(check(blocks));
+        runtime.expect("threads can be started").block_on(check(blocks, level));
     }
 }
 
@@ -176,6 +184,33 @@ async fn merging_in_steps_and_at_once_give_the_same_samples() {
     upload_merged(&*store.0, &stepped).await.expect("the name is free");
     let plain = select_plain(&open(&stepped.meta).await, &[], TimeRange::ALL).await.expect("undamaged");
     assert_eq!(plain, naive(&blocks));
+}
+
+#[tokio::test]
+async fn a_query_reads_only_the_windows_it_needs() {
+    let day = BlockRange::new(0, 8 * 3_600_000);
+    let series = cluster_series(2, 40, day);
+    let built = build_plain(&input_spec(0, day), &series).expect("valid");
+    let store = Store::of(std::slice::from_ref(&built)).await;
+    let merged = store.merge_to(2, [&built.meta].into_iter()).await.expect("undamaged");
+    upload_merged(&*store.0, &merged).await.expect("the name is free");
+    let mut reader = MemoryReader::default();
+    for object in [&merged.meta.series_object, &merged.meta.chunks_object] {
+        reader.objects.insert(object.key.clone(), store.object(&object.key).await.into());
+    }
+    let reader = Arc::new(reader);
+    let block = BlockReader::open(reader.clone(), merged.meta.clone()).await.expect("undamaged");
+    let bytes = async |start_ms: i64, end_ms: i64| {
+        reader.take_reads();
+        let range = TimeRange::new(start_ms, end_ms);
+        let selected = select_plain(&block, &[], range).await.expect("undamaged");
+        assert_eq!(selected, scan(&series, &[], range));
+        reader.take_reads().iter().map(|(_, range)| range.end - range.start).sum::<u64>()
+    };
+    let (all, hour) = (bytes(0, day.end.0).await, bytes(100_000, 3_700_000).await);
+    let two = bytes(7_100_000, 7_300_000).await;
+    assert!((all / 5..all / 3).contains(&hour), "{hour} of {all} bytes for one window of four");
+    assert!((all * 2 / 5..all * 3 / 5).contains(&two), "{two} of {all} bytes for two windows of four");
 }
 
 #[tokio::test]
@@ -217,7 +252,7 @@ async fn histograms_and_start_timestamps_survive() {
         .select(&[], TimeRange::ALL, 9)
         .await
         .expect("undamaged");
-    assert_eq!(series[0].chunks.iter().map(|chunk| chunk.samples).collect::<Vec<_>>(), [200]);
+    assert_eq!(series[0].chunks.iter().map(|chunk| chunk.samples).collect::<Vec<_>>(), [100, 100]);
     let mut back = Samples::default();
     chunk::read_merged(&series[0].chunks, i64::MIN, i64::MAX, &mut back).expect("undamaged");
     let mut expected = Samples::default();

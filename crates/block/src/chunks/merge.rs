@@ -4,7 +4,7 @@
 //! merged by time and encoded anew, whatever it holds: floats, histograms and start timestamps alike.
 
 use chunk::{ChunkError, EncodedChunk};
-use model::Samples;
+use model::{BlockRange, Samples};
 
 use super::value::{CHUNK_SAMPLES_MAX, seal_chunks};
 
@@ -35,6 +35,28 @@ pub(crate) fn merge_chunks(chunks: &[EncodedChunk]) -> Result<Vec<EncodedChunk>,
     }
     encode_loose(chunks, &mut loose, &mut merged)?;
     Ok(merged)
+}
+
+/// Returns what chunks hold of a window, in their order; one that reaches beyond it is cut, which encodes it anew.
+///
+/// # Errors
+/// [`ChunkError`] when a chunk that must be decoded is damaged.
+pub(crate) fn clip_chunks(
+    chunks: &[EncodedChunk],
+    window: BlockRange,
+) -> Result<Vec<EncodedChunk>, ChunkError> {
+    let range = window.closed();
+    let mut clipped = Vec::with_capacity(chunks.len());
+    for chunk in chunks {
+        if window.contains(chunk.start_ms) && window.contains(chunk.end_ms) {
+            clipped.push(chunk.clone());
+        } else if chunk.start_ms <= range.end.0 && range.start.0 <= chunk.end_ms {
+            let mut samples = Samples::default();
+            chunk::read_merged(std::slice::from_ref(chunk), range.start.0, range.end.0, &mut samples)?;
+            clipped.extend(seal_chunks(&samples));
+        }
+    }
+    Ok(clipped)
 }
 
 /// Returns how many chunks from the front overlap, one the next.
@@ -121,6 +143,22 @@ mod tests {
         check(&[(299, 300), (0, 301)], &[(0, 300), (300, 299)], &[]);
         check(&[(0, 400), (390, 20), (50, 10), (500, 300)], &[(0, 410), (500, 300)], &[3]);
         check(&[(300, 300), (0, 300)], &[(0, 300), (300, 300)], &[0, 1]);
+    }
+
+    #[test]
+    fn a_chunk_is_cut_at_the_end_of_a_window() {
+        let input = chunks(&[(0, 100), (100, 10), (110, 50), (400, 1)]);
+        let shape = |start: i64, end: i64| -> Vec<(i64, u32)> {
+            let window = BlockRange::new(start * 1000, end * 1000);
+            let clipped = clip_chunks(&input, window).expect("undamaged");
+            clipped.iter().map(|chunk| (chunk.start_ms / 1000, chunk.samples)).collect()
+        };
+        assert_eq!(shape(0, 110), [(0, 100), (100, 10)]);
+        assert_eq!(shape(0, 120), [(0, 100), (100, 10), (110, 10)]);
+        assert_eq!(shape(120, 130), [(120, 10)]);
+        assert_eq!(shape(160, 400), []);
+        let gap = chunk::encode(&[0, 9000], &[1.0, 2.0]);
+        assert_eq!(clip_chunks(&[gap], BlockRange::new(1, 9000)).expect("undamaged"), []);
     }
 
     #[test]

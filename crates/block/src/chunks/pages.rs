@@ -4,19 +4,23 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use model::BlockMeta;
+use model::{BlockMeta, BlockRange, TimeRange};
 use parquet::column::reader::{get_column_reader, get_typed_column_reader};
 use parquet::data_type::{ByteArray, ByteArrayType};
-use parquet::file::metadata::{ColumnChunkMetaData, PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::metadata::{
+    ColumnChunkMetaData, KeyValue, PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader,
+};
 use parquet::file::serialized_reader::SerializedPageReader;
 
 use crate::error::BlockError;
 use crate::layout::{self, ChunksFacts};
 use crate::series::SeriesFile;
 
-/// One page of the chunks column.
+/// One page of a window's column.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Page {
+    /// Which window.
+    pub(crate) window: usize,
     /// Rows of the block whose values it holds.
     pub(crate) rows: Range<u32>,
     /// Its bytes within the object, header included.
@@ -29,13 +33,20 @@ pub(crate) struct Page {
 impl Page {
     /// Makes a page of one row at the given bytes.
     pub(crate) fn at(bytes: Range<u64>) -> Self {
-        Self { rows: 0..1, bytes, crc32c: 0 }
+        Self { window: 0, rows: 0..1, bytes, crc32c: 0 }
     }
 }
 
-/// All pages of one `chunks.parquet`, in row order without gaps.
+/// All pages of one `chunks.parquet`.
 pub(crate) struct PageTable {
     key: String,
+    windows: Vec<Window>,
+}
+
+/// The column of one window.
+struct Window {
+    range: BlockRange,
+    /// In row order without gaps.
     pages: Vec<Page>,
     /// What the library needs to know of a column to decode a page; absent in a block without series.
     column: Option<ColumnChunkMetaData>,
@@ -69,24 +80,39 @@ impl PageTable {
         if layout::lookup(entries, layout::KV_ROWS_XXH3).map_err(corrupt)? != series.rows_xxh3 {
             return Err(corrupt("holds other rows than the series object".to_owned()));
         }
-        let pages = pages(&metadata, &series.page_crcs, series.index.rows()).map_err(corrupt)?;
-        let column = metadata.row_groups().first().and_then(|group| group.columns().first()).cloned();
-        Ok(Self { key: object.key.clone(), pages, column })
+        let windows = windows(meta, entries, &metadata).map_err(corrupt)?;
+        let windows =
+            with_pages(windows, &metadata, &series.page_crcs, series.index.rows()).map_err(corrupt)?;
+        Ok(Self { key: object.key.clone(), windows })
     }
 
-    /// Returns the pages that hold the rows, which ascend, each page with those of the rows that it holds.
-    pub(crate) fn pages_of(&self, rows: impl IntoIterator<Item = u32>) -> Vec<(&Page, Vec<u32>)> {
+    /// Returns the pages that hold the rows, which ascend, in the windows that share a millisecond with `range`; each page
+    /// with those of the rows that it holds. In file order.
+    pub(crate) fn pages_of(
+        &self,
+        rows: impl IntoIterator<Item = u32> + Clone,
+        range: &TimeRange,
+    ) -> Vec<(&Page, Vec<u32>)> {
         let mut needed: Vec<(&Page, Vec<u32>)> = Vec::new();
-        for row in rows {
-            match needed.last_mut() {
-                Some((page, rows)) if page.rows.contains(&row) => rows.push(row),
-                _ => {
-                    let position = self.pages.partition_point(|page| page.rows.end <= row);
-                    needed.push((&self.pages[position], vec![row]));
+        for window in self.windows.iter().filter(|window| window.range.overlaps(range)) {
+            let before = needed.len();
+            for row in rows.clone() {
+                match needed[before..].last_mut() {
+                    Some((page, rows)) if page.rows.contains(&row) => rows.push(row),
+                    _ => {
+                        let position = window.pages.partition_point(|page| page.rows.end <= row);
+                        needed.push((&window.pages[position], vec![row]));
+                    }
                 }
             }
         }
+        needed.sort_by_key(|(page, _)| page.bytes.start);
         needed
+    }
+
+    /// Returns the time that a window begins, ms.
+    pub(crate) fn window_start_ms(&self, window: usize) -> i64 {
+        self.windows[window].range.start.0
     }
 
     /// Checks and decodes one page into the values of its rows.
@@ -97,7 +123,7 @@ impl PageTable {
         let corrupt = |reason: String| {
             let place = format!(
                 "column {}, rows {} to {}",
-                layout::CHUNKS_COLUMN,
+                layout::chunks_column(page.window),
                 page.rows.start,
                 page.rows.end - 1
             );
@@ -107,7 +133,10 @@ impl PageTable {
         if crc != page.crc32c {
             return Err(corrupt(format!("page checksum {crc:08x}, expected {:08x}", page.crc32c)));
         }
-        let column = self.column.as_ref().ok_or_else(|| corrupt("the file has no row group".to_owned()))?;
+        let column = self.windows[page.window]
+            .column
+            .as_ref()
+            .ok_or_else(|| corrupt("the file has no row group".to_owned()))?;
         let rows = page.rows.len();
         let fault = |e: parquet::errors::ParquetError| corrupt(e.to_string());
         // The page is read as if it were a column chunk of its own that starts at byte 0.
@@ -132,36 +161,71 @@ impl PageTable {
 
     /// Returns about how many bytes the table takes in memory.
     pub(crate) fn memory_bytes(&self) -> usize {
-        size_of::<Self>() + self.pages.len() * size_of::<Page>()
+        let pages: usize = self.windows.iter().map(|window| window.pages.len()).sum();
+        size_of::<Self>() + self.windows.len() * size_of::<Window>() + pages * size_of::<Page>()
     }
 }
 
+/// Reads the list of windows and holds it against the block's range and the file's columns.
+fn windows(
+    meta: &BlockMeta,
+    entries: &[KeyValue],
+    metadata: &ParquetMetaData,
+) -> Result<Vec<Window>, String> {
+    let bounds: Vec<i64> = layout::lookup_json(entries, layout::KV_WINDOWS)?;
+    let is_whole = bounds.first() == Some(&meta.range.start.0) && bounds.last() == Some(&meta.range.end.0);
+    if !is_whole || !bounds.is_sorted_by(|a, b| a < b) || bounds.len() > layout::WINDOWS_MAX {
+        return Err(format!("{} does not cover the block's range", layout::KV_WINDOWS));
+    }
+    let groups = metadata.row_groups();
+    if groups.iter().any(|group| group.num_columns() != bounds.len() - 1) {
+        return Err(format!("{} and the columns do not agree", layout::KV_WINDOWS));
+    }
+    let window = |(number, bounds): (usize, &[i64])| Window {
+        range: BlockRange::new(bounds[0], bounds[1]),
+        pages: Vec::new(),
+        column: groups.first().map(|group| group.column(number).clone()),
+    };
+    Ok(bounds.windows(2).enumerate().map(window).collect())
+}
+
 /// Reads the offset index and holds it against the checksums and the number of rows.
-fn pages(metadata: &ParquetMetaData, crcs: &[u32], rows: u32) -> Result<Vec<Page>, String> {
-    let mut pages = Vec::with_capacity(crcs.len());
+fn with_pages(
+    mut windows: Vec<Window>,
+    metadata: &ParquetMetaData,
+    crcs: &[u32],
+    rows: u32,
+) -> Result<Vec<Window>, String> {
+    let mut crcs = crcs.iter();
     let mut group_start = 0i64;
     for (number, group) in metadata.row_groups().iter().enumerate() {
         let index = metadata.page_index_for_row_group(number);
-        let locations =
-            index.page_locations(0).ok_or_else(|| format!("row group {number} has no offset index"))?;
-        let ends = locations.iter().skip(1).map(|next| next.first_row_index).chain([group.num_rows()]);
-        for (location, end) in locations.iter().zip(ends) {
-            let crc32c = *crcs.get(pages.len()).ok_or("more pages than checksums")?;
-            let row = |row: i64| u32::try_from(group_start + row).map_err(|e| e.to_string());
-            let start = u64::try_from(location.offset).map_err(|e| e.to_string())?;
-            let length = u64::try_from(location.compressed_page_size).map_err(|e| e.to_string())?;
-            let rows = row(location.first_row_index)?..row(end)?;
-            if rows.is_empty() {
-                return Err(format!("page {} has no rows", pages.len()));
+        for (column, window) in windows.iter_mut().enumerate() {
+            let locations = index
+                .page_locations(column)
+                .ok_or_else(|| format!("row group {number} has no offset index"))?;
+            let ends = locations.iter().skip(1).map(|next| next.first_row_index).chain([group.num_rows()]);
+            for (location, end) in locations.iter().zip(ends) {
+                let crc32c = *crcs.next().ok_or("more pages than checksums")?;
+                let row = |row: i64| u32::try_from(group_start + row).map_err(|e| e.to_string());
+                let start = u64::try_from(location.offset).map_err(|e| e.to_string())?;
+                let length = u64::try_from(location.compressed_page_size).map_err(|e| e.to_string())?;
+                let rows = row(location.first_row_index)?..row(end)?;
+                if rows.is_empty() {
+                    return Err(format!("page {} has no rows", window.pages.len()));
+                }
+                window.pages.push(Page { window: column, rows, bytes: start..start + length, crc32c });
             }
-            pages.push(Page { rows, bytes: start..start + length, crc32c });
         }
         group_start += group.num_rows();
     }
-    let starts = pages.iter().map(|page| page.rows.start);
-    let ends = pages.iter().map(|page| page.rows.end);
-    if pages.len() != crcs.len() || !starts.chain([rows]).eq([0].into_iter().chain(ends)) {
+    let is_covered = |window: &Window| {
+        let starts = window.pages.iter().map(|page| page.rows.start);
+        let ends = window.pages.iter().map(|page| page.rows.end);
+        starts.chain([rows]).eq([0].into_iter().chain(ends))
+    };
+    if crcs.next().is_some() || !windows.iter().all(is_covered) {
         return Err("pages do not cover the rows".to_owned());
     }
-    Ok(pages)
+    Ok(windows)
 }

@@ -1,4 +1,4 @@
-//! The value of one series: its chunks, each a container of the `chunk` crate, with their times in front.
+//! The value of one series in one window: its chunks, each a container of the `chunk` crate, with their times in front.
 //!
 //! ```text
 //! chunk* | crc32c u32 LE of all before

@@ -12,7 +12,7 @@ use parquet::data_type::{ByteArray, ByteArrayType};
 use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::{KeyValue, ParquetMetaData};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
-use parquet::file::writer::SerializedFileWriter;
+use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::types::Type;
 
 use crate::error::BlockError;
@@ -73,39 +73,45 @@ impl<S: Write> Write for Summed<S> {
     }
 }
 
-/// Writes the values of all rows, in row order, to an empty sink; returns the sink and what the other file must know.
+/// Writes the values of all rows, in row order, one a window each, to an empty sink; returns the sink and what the other file must know.
 ///
-/// Each value is given up soon after it was taken; at most one row group is held, packed. The metadata is asked for after
-/// the last value.
+/// Values of the first window are given up soon after they were taken, those of the others with their row group, of which one
+/// is held. The metadata is asked for after the last value.
 ///
 /// # Errors
 /// [`BlockError::Encode`] when the library or the sink refuses.
 pub(crate) fn write<S: Sink>(
     sink: S,
     level: u8,
-    values: impl Iterator<Item = Bytes>,
+    windows: usize,
+    values: impl Iterator<Item = Vec<Bytes>>,
     key_values: impl FnOnce() -> Vec<KeyValue>,
 ) -> std::result::Result<(S, WrittenChunks), BlockError> {
-    write_file(sink, level, values, key_values)
+    write_file(sink, level, windows, values, key_values)
         .map_err(|e| BlockError::Encode { file: layout::CHUNKS_FILE, reason: e.to_string() })
 }
 
 fn write_file<S: Sink>(
     sink: S,
     level: u8,
-    values: impl Iterator<Item = Bytes>,
+    windows: usize,
+    values: impl Iterator<Item = Vec<Bytes>>,
     key_values: impl FnOnce() -> Vec<KeyValue>,
 ) -> Result<(S, WrittenChunks)> {
-    let column = Type::primitive_type_builder(layout::CHUNKS_COLUMN, PhysicalType::BYTE_ARRAY)
-        .with_repetition(Repetition::REQUIRED)
-        .build()?;
-    let schema = Type::group_type_builder("chunks").with_fields(vec![Arc::new(column)]).build()?;
+    let column = |window: usize| {
+        Type::primitive_type_builder(&layout::chunks_column(window), PhysicalType::BYTE_ARRAY)
+            .with_repetition(Repetition::REQUIRED)
+            .build()
+            .map(Arc::new)
+    };
+    let columns = (0..windows).map(column).collect::<Result<Vec<_>>>()?;
+    let schema = Type::group_type_builder("chunks").with_fields(columns).build()?;
     let properties = Arc::new(properties(if level == 0 { CUT } else { MERGED })?);
     let mut summed = Summed { sink, crc32c: 0 };
     let mut writer = SerializedFileWriter::new(&mut summed, Arc::new(schema), properties)?;
-    let mut values = values.map(ByteArray::from).peekable();
+    let mut values = values.peekable();
     while values.peek().is_some() {
-        write_group(&mut writer, &mut values)?;
+        write_group(&mut writer, windows, &mut values)?;
     }
     key_values().into_iter().for_each(|entry| writer.append_key_value_metadata(entry));
     let tail_start = writer.bytes_written() as u64;
@@ -135,20 +141,42 @@ fn properties(pages: PageStyle) -> Result<WriterProperties> {
     Ok(properties)
 }
 
-/// Writes values until the row group is full or none is left.
+/// Writes rows until the row group is full or none is left.
 fn write_group<W: Write + Send>(
     writer: &mut SerializedFileWriter<W>,
-    values: &mut impl Iterator<Item = ByteArray>,
+    windows: usize,
+    rows: &mut impl Iterator<Item = Vec<Bytes>>,
 ) -> Result<()> {
     let mut group = writer.next_row_group()?;
+    // The file has one column after the other, so all but the first wait.
+    let mut waiting: Vec<Vec<ByteArray>> = vec![Vec::new(); windows.saturating_sub(1)];
+    let (mut count, mut bytes) = (0, 0);
+    let first = std::iter::from_fn(|| {
+        let row = (count < GROUP_ROWS && bytes < GROUP_BYTES).then(|| rows.next()).flatten()?;
+        count += 1;
+        bytes += row.iter().map(Bytes::len).sum::<usize>();
+        let mut values = row.into_iter().map(ByteArray::from);
+        let first = values.next()?;
+        waiting.iter_mut().zip(values).for_each(|(column, value)| column.push(value));
+        Some(first)
+    });
+    write_column(&mut group, first)?;
+    for column in waiting {
+        write_column(&mut group, column.into_iter())?;
+    }
+    group.close()?;
+    Ok(())
+}
+
+fn write_column<W: Write + Send>(
+    group: &mut SerializedRowGroupWriter<'_, W>,
+    values: impl Iterator<Item = ByteArray>,
+) -> Result<()> {
     let column = group.next_column()?;
-    let mut column = column.ok_or_else(|| ParquetError::General("the schema has no column".to_owned()))?;
-    let (mut rows, mut bytes) = (0, 0);
+    let mut column =
+        column.ok_or_else(|| ParquetError::General("the schema has no such column".to_owned()))?;
     let mut batch = Vec::with_capacity(BATCH_VALUES);
-    while rows < GROUP_ROWS && bytes < GROUP_BYTES {
-        let Some(value) = values.next() else { break };
-        rows += 1;
-        bytes += value.len();
+    for value in values {
         batch.push(value);
         if batch.len() == BATCH_VALUES {
             column.typed::<ByteArrayType>().write_batch(&batch, None, None)?;
@@ -156,19 +184,19 @@ fn write_group<W: Write + Send>(
         }
     }
     column.typed::<ByteArrayType>().write_batch(&batch, None, None)?;
-    column.close()?;
-    group.close()?;
-    Ok(())
+    column.close()
 }
 
 fn page_crcs(sink: &impl Sink, metadata: &ParquetMetaData) -> Result<Vec<u32>> {
     let mut crcs = Vec::new();
     for group in 0..metadata.num_row_groups() {
         let index = metadata.page_index_for_row_group(group);
-        for page in index.page_locations(0).expect("the offset index is always written") {
-            let start = page.offset as u64;
-            let bytes = sink.read_back(start..start + page.compressed_page_size as u64)?;
-            crcs.push(crc32c::crc32c(&bytes));
+        for column in 0..metadata.row_group(group).num_columns() {
+            for page in index.page_locations(column).expect("the offset index is always written") {
+                let start = page.offset as u64;
+                let bytes = sink.read_back(start..start + page.compressed_page_size as u64)?;
+                crcs.push(crc32c::crc32c(&bytes));
+            }
         }
     }
     Ok(crcs)
