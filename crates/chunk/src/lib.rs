@@ -6,7 +6,7 @@
 //! needs to be told what it holds.
 //!
 //! Life cycle: 1. [`OpenRun::append`] while the series is written, as long as it takes the next sample; 2. [`encode_run`] for
-//! each of the [`runs`] once it is full; 3. [`read_merged`] whenever somebody asks. The bytes are specified in
+//! each of the [`runs()`] once it is full; 3. [`read_merged`] whenever somebody asks. The bytes are specified in
 //! `docs/formats/chunk.md`.
 //!
 //! Invariants: decoders never panic, never read past their input and never allocate for more than
