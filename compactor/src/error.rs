@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use block::BlockError;
 use cluster::JobId;
-use model::BlockId;
+use model::{BlockId, ErrorKind};
 use session::SessionError;
 
 /// Why a compactor cannot be built, or a round ended early.
@@ -55,6 +55,15 @@ pub enum CompactorError {
 }
 
 impl CompactorError {
+    /// Tells whether something that every job needs did not answer.
+    pub(crate) fn is_unavailable(&self) -> bool {
+        match self {
+            Self::Merge { source, .. } => source.kind() == ErrorKind::Unavailable,
+            Self::Commit { source, .. } => source.kind() == ErrorKind::Unavailable,
+            _ => false,
+        }
+    }
+
     /// Returns what lies beneath it, for the log.
     pub(crate) fn cause(&self) -> String {
         cause(self)

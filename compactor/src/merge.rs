@@ -10,7 +10,8 @@
 //! are free again, and garbage collection deletes what it uploaded. A worker that only seemed dead fails at the commit.
 //!
 //! An input that is damaged or gone is set aside in the catalogue by name, and the job is planned again without it. What
-//! fails otherwise is given back and tried again after the interval; meanwhile other jobs go on.
+//! fails otherwise is given back and tried again after the interval; meanwhile other jobs go on, unless the object store or
+//! the control group is away.
 
 use std::sync::Arc;
 
@@ -69,15 +70,18 @@ impl Merger {
             match self.next_job(&state, &failed).await {
                 Ok(Some(claim)) => {
                     self.metrics.running.set(1);
-                    if let Err(error) = self.run_job(&claim).await {
-                        self.metrics.failures.inc();
-                        warn!(job = %claim.job, %error, cause = error.cause(), "a merge failed; it is tried again");
-                        failed.push(claim.order);
-                    }
+                    let done = self.run_job(&claim).await;
                     self.metrics.running.set(0);
-                    if failed.len() < FAILED_MAX {
-                        continue;
+                    let Err(error) = done else { continue };
+                    self.metrics.failures.inc();
+                    warn!(job = %claim.job, %error, cause = error.cause(), "a merge failed; it is tried again");
+                    failed.push(claim.order);
+                    if error.is_unavailable() || failed.len() >= FAILED_MAX {
+                        // Another job would fare no better now.
+                        tokio::time::sleep(self.config.interval).await;
+                        failed.clear();
                     }
+                    continue;
                 }
                 Ok(None) => {}
                 Err(error) => {

@@ -55,7 +55,7 @@ enum RawCommand {
     Gateway(RoleFlags),
     /// Answer PromQL and the Prometheus HTTP API over everything
     Querier(RoleFlags),
-    /// Enforce retention, collect garbage
+    /// Merge blocks, enforce retention, collect garbage
     Compactor(RoleFlags),
     /// Evaluate recording rules
     Ruler(RoleFlags),

@@ -351,3 +351,40 @@ async fn a_damaged_block_is_set_aside_by_name_and_the_others_go_on() {
     assert_eq!(bench.seen().await, bench.published);
     stop(context).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_is_away_delays_a_merge_and_nothing_else() {
+    let mut bench = Bench::new();
+    for window in 0..4 {
+        bench.publish(1, window).await;
+    }
+    bench.s3.faults().slow_down();
+    let context = bench.worker("c-0").await.start();
+    // Given up at least once: what it was to write is an orphan, which cannot be deleted now either.
+    bench.control.wait(|state| state.catalogue.orphans().next().is_some()).await;
+    assert_eq!(bench.active(), [(1, 0, 0, 1), (1, 0, 1, 2), (1, 0, 2, 3), (1, 0, 3, 4)]);
+    assert_eq!(
+        bench.control.state().catalogue.active_set_aside().count(),
+        0,
+        "nothing is wrong with the blocks"
+    );
+    bench.s3.faults().clear();
+    bench.wait_active(&[(1, 1, 0, 4)]).await;
+    assert_eq!(bench.seen().await, bench.published);
+    bench.wait_clean().await;
+    stop(context).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_cut_after_the_upload_doubles_nothing() {
+    let mut bench = Bench::new();
+    for window in 0..4 {
+        bench.publish(1, window).await;
+    }
+    bench.s3.faults().drop_after_put_next(2);
+    let context = bench.worker("c-0").await.start();
+    bench.wait_active(&[(1, 1, 0, 4)]).await;
+    assert_eq!(bench.seen().await, bench.published);
+    bench.wait_clean().await;
+    stop(context).await;
+}
