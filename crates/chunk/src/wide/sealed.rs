@@ -69,7 +69,7 @@ pub(crate) fn read_samples(
         out.floats.resize(before + count, 0.0);
         read_histograms(&mut cursor, count, before as u32, out)?;
     }
-    if !starts.is_empty() {
+    if starts.iter().any(|start_ms| *start_ms != 0) {
         out.start_timestamps.resize(before, 0);
         out.start_timestamps.extend(starts);
     }
