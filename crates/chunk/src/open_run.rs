@@ -31,21 +31,10 @@ impl OpenRun {
         }
     }
 
-    /// Appends a float without a start timestamp.
-    ///
-    /// # Panics
-    /// When `time_ms` is not later than [`OpenRun::last_ms`], or [`OpenRun::takes`] denies the value.
-    pub fn append_float(&mut self, time_ms: i64, value: f64) {
-        match self {
-            Self::Floats(open) => open.append(time_ms, value),
-            Self::Wide(open) => open.append(time_ms, 0, SampleValue::Float(value)),
-        }
-    }
-
     /// Appends a sample of any kind.
     ///
     /// # Panics
-    /// As [`OpenRun::append_float`].
+    /// When `time_ms` is not later than [`OpenRun::last_ms`], or [`OpenRun::takes`] denies the value.
     pub fn append(&mut self, time_ms: i64, start_ms: i64, value: SampleValue) {
         match (&mut *self, value) {
             (Self::Wide(open), value) => open.append(time_ms, start_ms, value),

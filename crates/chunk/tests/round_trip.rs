@@ -94,7 +94,7 @@ proptest! {
         let last = again.last_value().map(|value| value.is_same(&SampleValue::Float(values[values.len() - 1])));
         prop_assert_eq!(last, Some(true));
         if open.last_ms() < Some(i64::MAX) {
-            again.append_float(i64::MAX, 1.5);
+            again.append(i64::MAX, 0, SampleValue::Float(1.5));
             open.append(i64::MAX, 1.5);
         }
         prop_assert_eq!(again.to_encoded(), open.to_encoded(), "a restored chunk goes on like the original");

@@ -54,7 +54,8 @@ impl Head {
     /// as the log entry has it.
     ///
     /// A sample later than its series' newest is appended. Else one that is already there is a duplicate, one whose time
-    /// is taken by other bits, or by the other kind of sample, is conflicting, and any other is accepted within the out-of-order window. The bounds are
+    /// is taken by other bits, or by the other kind of sample, is conflicting, and any other is accepted within the
+    /// out-of-order window. The bounds are
     /// [`Head::sealed_until_ms`] below, and `stamp_ms` plus the configured future above.
     pub fn apply(&self, stamp_ms: i64, batch: &Batch) -> BatchOutcome {
         let mut state = self.state.write();

@@ -86,6 +86,14 @@ impl Series {
         self.open.append(time_ms, start_ms, value);
     }
 
+    /// Appends a float without a start timestamp, later than the newest sample: [`Series::append`] for what nearly all are.
+    pub(crate) fn append_float(&mut self, time_ms: i64, value: f64, scratch: &mut Scratch) {
+        match &mut self.open {
+            OpenRun::Floats(open) if open.len() < CHUNK_SAMPLES => open.append(time_ms, value),
+            _ => self.append(time_ms, 0, SampleValue::Float(value), scratch),
+        }
+    }
+
     fn seal(&mut self, scratch: &mut Scratch) {
         let open = std::mem::take(&mut self.open);
         scratch.read(&open.to_encoded().data).expect("an open chunk decodes");

@@ -48,6 +48,55 @@ enum Verdict {
     Refused(RefusalKind),
 }
 
+/// A sample on its way into a series: a float, or anything. Floats have a way of their own, which knows of no other kind.
+trait Incoming {
+    fn is_same(&self, known: &SampleValue) -> bool;
+    fn append(self, time_ms: i64, series: &mut Series, scratch: &mut Scratch);
+    fn insert_late(self, time_ms: i64, series: &mut Series);
+}
+
+impl Incoming for f64 {
+    fn is_same(&self, known: &SampleValue) -> bool {
+        SampleValue::Float(*self).is_same(known)
+    }
+
+    fn append(self, time_ms: i64, series: &mut Series, scratch: &mut Scratch) {
+        series.append_float(time_ms, self, scratch);
+    }
+
+    fn insert_late(self, time_ms: i64, series: &mut Series) {
+        series.insert_late(time_ms, 0, SampleValue::Float(self));
+    }
+}
+
+/// A histogram, or a sample with a start timestamp.
+struct Wide {
+    start_ms: i64,
+    value: SampleValue,
+}
+
+impl Wide {
+    fn of(sample: &BatchSample, wide: &WideSample) -> Self {
+        let histogram =
+            wide.histogram.as_ref().map(|histogram| SampleValue::Histogram(Arc::clone(histogram)));
+        Self { start_ms: wide.start_ms, value: histogram.unwrap_or(SampleValue::Float(sample.value)) }
+    }
+}
+
+impl Incoming for Wide {
+    fn is_same(&self, known: &SampleValue) -> bool {
+        self.value.is_same(known)
+    }
+
+    fn append(self, time_ms: i64, series: &mut Series, scratch: &mut Scratch) {
+        series.append(time_ms, self.start_ms, self.value, scratch);
+    }
+
+    fn insert_late(self, time_ms: i64, series: &mut Series) {
+        series.insert_late(time_ms, self.start_ms, self.value);
+    }
+}
+
 impl State {
     pub(crate) fn new(config: HeadConfig) -> Self {
         Self {
@@ -134,12 +183,11 @@ impl State {
                 None => return outcome.refuse(position, RefusalKind::OverLimit),
             },
         };
-        let histogram = wide.and_then(|wide| wide.histogram.as_ref());
-        let value = histogram.map_or(SampleValue::Float(sample.value), |histogram| {
-            SampleValue::Histogram(Arc::clone(histogram))
-        });
-        let start_ms = wide.map_or(0, |wide| wide.start_ms);
-        match self.append(stamp_ms, series, sample.time_ms, start_ms, value) {
+        let verdict = match wide {
+            None => self.append(stamp_ms, series, sample.time_ms, sample.value),
+            Some(wide) => self.append(stamp_ms, series, sample.time_ms, Wide::of(sample, wide)),
+        };
+        match verdict {
             None => outcome.unknown_samples.push(position),
             Some(Verdict::Accepted) => outcome.accepted += 1,
             Some(Verdict::Duplicate) => outcome.duplicate += 1,
@@ -157,8 +205,7 @@ impl State {
         stamp_ms: i64,
         series: SeriesRef,
         time_ms: i64,
-        start_ms: i64,
-        value: SampleValue,
+        sample: impl Incoming,
     ) -> Option<Verdict> {
         let series = self.slots.by_ref_mut(series)?;
         if time_ms > stamp_ms.saturating_add(self.config.future_ms_max) {
@@ -167,7 +214,7 @@ impl State {
         let is_late = series.newest_ms().is_some_and(|newest_ms| time_ms <= newest_ms);
         if is_late && time_ms >= self.dropped_until_ms {
             match series.find(time_ms, &mut self.scratch) {
-                Some(known) if known.is_same(&value) => return Some(Verdict::Duplicate),
+                Some(known) if sample.is_same(&known) => return Some(Verdict::Duplicate),
                 Some(_) => return Some(Verdict::Refused(RefusalKind::Conflicting)),
                 None => {}
             }
@@ -184,9 +231,9 @@ impl State {
         }
         let before = series.size_bytes();
         if is_late {
-            series.insert_late(time_ms, start_ms, value);
+            sample.insert_late(time_ms, series);
         } else {
-            series.append(time_ms, start_ms, value, &mut self.scratch);
+            sample.append(time_ms, series, &mut self.scratch);
         }
         self.chunk_bytes = self.chunk_bytes + series.size_bytes() - before;
         self.samples += 1;
