@@ -2,7 +2,8 @@
 
 use batch::{Batch, BatchBuilder, RefusalKind};
 use head::{Head, HeadConfig};
-use model::{LabelSet, SeriesRef, TimeRange, stale_nan};
+use model::histogram::CounterResetHint;
+use model::{FloatHistogram, LabelSet, SampleValue, Samples, SeriesRef, TimeRange, stale_nan};
 
 fn head(out_of_order_window_ms: i64) -> Head {
     Head::new(HeadConfig { out_of_order_window_ms, future_ms_max: 600_000, series_max: 2 })
@@ -163,4 +164,53 @@ fn chunks_hold_at_most_120_samples() {
     let samples: Vec<u32> = series[0].chunks.iter().map(|chunk| chunk.samples).collect();
     assert_eq!(samples, [120, 120, 120, 120, 20], "the last is open");
     assert_eq!(series[0].chunks[0].start_ms, 16, "what lies before is hidden");
+}
+
+/// Applies one sample of series `a` and returns how it is refused, if it is.
+fn apply_wide(
+    head: &Head,
+    time_ms: i64,
+    start_ms: i64,
+    histogram: Option<&FloatHistogram>,
+) -> Option<RefusalKind> {
+    let mut builder = BatchBuilder::new();
+    let index = builder.declare(&labels("a"));
+    builder.push_declared(index, time_ms, 1.0);
+    builder.widen_last(start_ms, histogram);
+    let batch = Batch::decode(&builder.finish()).expect("a builder writes batches");
+    head.apply(1_000_000, &batch).first_refusal.map(|(_, kind)| kind)
+}
+
+#[test]
+fn histograms_follow_the_rules_of_floats() {
+    use RefusalKind::{Conflicting, OutOfOrder};
+    let histogram = |count: f64| FloatHistogram { count, ..FloatHistogram::default() };
+    let (one, two, stale) = (histogram(1.0), histogram(2.0), FloatHistogram::stale());
+    let hinted = FloatHistogram { reset_hint: CounterResetHint::Gauge, ..one.clone() };
+    let head = head(0);
+    for (time_ms, start_ms, value, refusal) in [
+        (1000, 0, Some(&one), None),
+        (1000, 0, Some(&one), None),
+        // Hints and start timestamps do not make another sample.
+        (1000, 500, Some(&hinted), None),
+        (1000, 0, Some(&two), Some(Conflicting)),
+        (1000, 0, None, Some(Conflicting)),
+        (2000, 500, None, None),
+        (2000, 0, None, None),
+        (2000, 0, Some(&one), Some(Conflicting)),
+        (3000, 0, Some(&stale), None),
+        (3000, 0, Some(&stale), None),
+        (2500, 0, Some(&one), Some(OutOfOrder)),
+    ] {
+        assert_eq!(apply_wide(&head, time_ms, start_ms, value), refusal, "{value:?} at {time_ms}");
+    }
+    let selected = head.select(&[], TimeRange::ALL, i64::MIN, 10).expect("it is fresh");
+    let mut samples = Samples::default();
+    chunk::read_merged(&selected[0].chunks, i64::MIN, i64::MAX, &mut samples).expect("undamaged");
+    assert_eq!(
+        (samples.timestamps.as_slice(), samples.start_timestamps.as_slice()),
+        (&[1000, 2000, 3000][..], &[0, 500, 0][..])
+    );
+    assert_eq!(samples.histogram(0).map(|histogram| &**histogram), Some(&one), "the first one stays");
+    assert!(samples.value(1).is_same(&SampleValue::Float(1.0)) && samples.value(2).is_stale());
 }
