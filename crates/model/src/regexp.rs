@@ -1,7 +1,7 @@
 //! Regular expressions in the dialect of Go's `regexp` (RE2), always for a whole text: `^(?s:PATTERN)$`.
 //!
-//! 1. [`parse`] reads the pattern, refuses what Go refuses, in Go's words, and gives the syntax that Rust's engine compiles.
-//! 2. [`shape`] sees what needs no engine: a few literals, and literals with anything between.
+//! 1. `parse` reads the pattern, refuses what Go refuses, in Go's words, and gives the syntax that Rust's engine compiles.
+//! 2. `shape` sees what needs no engine: a few literals, and literals with anything between.
 //! 3. `regex-automata` compiles the rest. Matching is linear in the text; the compiled form has a limit.
 //!
 //! What differs from Go: classes of many characters count for what they take here, so a pattern of thousands of `\pL` is

@@ -5,7 +5,7 @@
 //! data: labels, encoded chunks, decoded samples, rows, histograms, states and results. Not counted: what a query takes
 //! whatever it reads, and the few buffers of the transport.
 //!
-//! The last part of the pool ([`SMALL_QUERY_SHARE`]) is for queries that hold little, so that a few big ones cannot make
+//! The last part of the pool (`SMALL_QUERY_SHARE`) is for queries that hold little, so that a few big ones cannot make
 //! every small one fail.
 
 use std::mem::size_of;
