@@ -24,7 +24,7 @@ pub(crate) async fn explain(served: Arc<QueryApi>, params: Params) -> Result<Ans
     let range = if is_range { Some(steps(&params, served.queries.limits().points_max)?) } else { None };
     let time_ms = params.time_or("time", served.queries.now_ms())?;
     let (explanation, pushed) = if params.get("analyze") == "false" {
-        (explain_only(&served, &query, time_ms, range, &options)?, Vec::new())
+        (explain_only(&served, &query, time_ms, range, &options).await?, Vec::new())
     } else {
         let (queries, text) = (&served.queries, query.as_str());
         let run = async |data, options: QueryOptions| match range {
@@ -40,7 +40,7 @@ pub(crate) async fn explain(served: Arc<QueryApi>, params: Params) -> Result<Ans
     Ok(Answer::new(weight, move |json| write(json, &query, &explanation, &pushed)))
 }
 
-fn explain_only(
+async fn explain_only(
     served: &QueryApi,
     query: &str,
     time_ms: i64,
@@ -49,8 +49,8 @@ fn explain_only(
 ) -> Result<Explanation, ApiError> {
     let engine = served.queries.engine();
     Ok(match range {
-        Some((start, end, step)) => engine.explain_range(query, start, end, step, options)?,
-        None => engine.explain_instant(query, time_ms, options)?,
+        Some((start, end, step)) => engine.explain_range(query, start, end, step, options).await?,
+        None => engine.explain_instant(query, time_ms, options).await?,
     })
 }
 

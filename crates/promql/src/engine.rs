@@ -178,13 +178,18 @@ impl Engine {
     ///
     /// # Errors
     /// See [`QueryError`].
-    pub fn explain_instant(
+    pub async fn explain_instant(
         &self,
         query: &str,
         time_ms: i64,
         options: &QueryOptions,
     ) -> Result<Explanation, QueryError> {
-        self.plan_instant(query, time_ms, options).map(|(expr, plan)| Explanation::of(&expr, &plan))
+        let options = options.clone();
+        let explained = move |engine: &Self, query: &str| {
+            let (expr, plan) = engine.plan_instant(query, time_ms, &options)?;
+            Ok(Explanation::of(&expr, &plan))
+        };
+        self.planned(query, explained).await
     }
 
     fn plan_instant(
@@ -225,7 +230,7 @@ impl Engine {
     ///
     /// # Errors
     /// As [`Engine::range`].
-    pub fn explain_range(
+    pub async fn explain_range(
         &self,
         query: &str,
         start_ms: i64,
@@ -233,8 +238,12 @@ impl Engine {
         step_ms: i64,
         options: &QueryOptions,
     ) -> Result<Explanation, QueryError> {
-        let planned = self.plan_range(query, start_ms, end_ms, step_ms, options);
-        planned.map(|(expr, plan)| Explanation::of(&expr, &plan))
+        let options = options.clone();
+        let explained = move |engine: &Self, query: &str| {
+            let (expr, plan) = engine.plan_range(query, start_ms, end_ms, step_ms, &options)?;
+            Ok(Explanation::of(&expr, &plan))
+        };
+        self.planned(query, explained).await
     }
 
     fn plan_range(
@@ -274,23 +283,16 @@ impl Engine {
     }
 
     /// Plans a query, on the CPU pool when that may take a while.
-    async fn planned(
+    pub(crate) async fn planned<T: Send + 'static>(
         &self,
         query: &str,
-        plan: impl FnOnce(&Self, &str) -> Result<(Expr, Plan), QueryError> + Send + 'static,
-    ) -> Result<(Expr, Plan), QueryError> {
+        plan: impl FnOnce(&Self, &str) -> Result<T, QueryError> + Send + 'static,
+    ) -> Result<T, QueryError> {
         if !takes_a_while(query) {
             return plan(self, query);
         }
         let (engine, query) = (self.clone(), query.to_owned());
-        let (sender, receiver) = oneshot::channel();
-        rayon::spawn(move || {
-            let work = AssertUnwindSafe(|| plan(&engine, &query));
-            let result = catch_unwind(work).unwrap_or_else(|panic| Err(panic_error(&*panic)));
-            // Nobody waits any more when the caller went away.
-            let _ = sender.send(result);
-        });
-        receiver.await.map_err(|_| QueryError::Cancelled)?
+        on_pool(move || plan(&engine, &query)).await
     }
 
     fn plan(&self, expr: &Expr, grid: Grid, end_ms: i64, options: &QueryOptions) -> Result<Plan, QueryError> {
@@ -314,7 +316,7 @@ impl Engine {
                 data,
                 query,
                 expr: Arc::new(expr),
-                plan,
+                plan: Arc::new(plan),
                 budget: Arc::clone(&budget),
                 timeout,
                 began: Instant::now(),
@@ -348,7 +350,7 @@ struct Run<'a> {
     data: Arc<dyn Queryable>,
     query: &'a str,
     expr: Arc<Expr>,
-    plan: Plan,
+    plan: Arc<Plan>,
     budget: Arc<Budget>,
     timeout: Duration,
     began: Instant,
@@ -366,7 +368,7 @@ impl Run<'_> {
     /// Evaluates the query from samples alone.
     async fn central(&self) -> Result<QueryResult, QueryError> {
         let selected = select(self.data.as_ref(), &self.plan, &self.budget).await?;
-        self.execute(self.plan.clone(), selected, push::Answers::default()).await
+        self.execute(Arc::clone(&self.plan), selected, push::Answers::default()).await
     }
 
     /// Evaluates the query with the help of those who hold the data. `None` when they cannot help.
@@ -376,7 +378,7 @@ impl Run<'_> {
         if divisions.is_empty() {
             return Ok(None);
         }
-        let mut rest = self.plan.clone();
+        let mut rest = Plan::clone(&self.plan);
         rest.leave_out(&self.expr, &nodes);
         let push = Push {
             engine: self.engine,
@@ -388,7 +390,7 @@ impl Run<'_> {
         let selected = select(self.data.as_ref(), &rest, &self.budget);
         let (answers, selected) = futures::future::try_join(push.run(divisions, &nodes), selected).await?;
         match answers {
-            Some(answers) => self.execute(rest, selected, answers).await.map(Some),
+            Some(answers) => self.execute(Arc::new(rest), selected, answers).await.map(Some),
             None => Ok(None),
         }
     }
@@ -411,7 +413,7 @@ impl Run<'_> {
     /// Executes a plan over what was selected and what others have evaluated.
     async fn execute(
         &self,
-        plan: Plan,
+        plan: Arc<Plan>,
         selected: Selected,
         answers: push::Answers,
     ) -> Result<QueryResult, QueryError> {
@@ -444,8 +446,9 @@ impl Run<'_> {
             evaluation: self.began.elapsed().saturating_sub(preparation),
         };
         for part in parts {
-            stats.series += part.stats.series;
-            stats.samples_read += part.stats.samples_read;
+            // Numbers of peers are not trusted.
+            stats.series = stats.series.saturating_add(part.stats.series);
+            stats.samples_read = stats.samples_read.saturating_add(part.stats.samples_read);
             warnings.extend(part.warnings);
             annotations.extend(part.annotations);
         }
@@ -478,6 +481,19 @@ pub(crate) async fn on_thread<T: Send + 'static>(
 ) -> Result<T, QueryError> {
     let (sender, receiver) = oneshot::channel();
     tokio::task::spawn_blocking(move || {
+        let result = catch_unwind(AssertUnwindSafe(work));
+        // Nobody waits any more when the caller went away.
+        let _ = sender.send(result.unwrap_or_else(|panic| Err(panic_error(&*panic))));
+    });
+    receiver.await.map_err(|_| QueryError::Cancelled)?
+}
+
+/// Runs work that waits for nothing on the CPU pool. A panic becomes an error.
+pub(crate) async fn on_pool<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, QueryError> + Send + 'static,
+) -> Result<T, QueryError> {
+    let (sender, receiver) = oneshot::channel();
+    rayon::spawn(move || {
         let result = catch_unwind(AssertUnwindSafe(work));
         // Nobody waits any more when the caller went away.
         let _ = sender.send(result.unwrap_or_else(|panic| Err(panic_error(&*panic))));

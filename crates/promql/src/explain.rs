@@ -51,7 +51,7 @@ pub struct ExplainedNode {
     pub is_step_invariant: bool,
     /// Who evaluates it.
     pub by: EvaluatedBy,
-    /// For selectors: which of the selects has its series.
+    /// For selectors and calls of `info`: which of the selects has what it reads.
     pub select: Option<usize>,
     /// What its evaluation took, when it was a step of its own in a query that was run.
     pub stats: Option<NodeStats>,
@@ -78,18 +78,22 @@ impl Explanation {
         let invariant = invariant(expr);
         let node = |(id, _): (NodeId, _)| explained(expr, plan, id, invariant[id.index()]);
         let nodes: Vec<ExplainedNode> = expr.nodes().map(node).collect();
-        let select = |(index, request): (usize, &storage::SelectRequest)| {
+        let select = |request: &storage::SelectRequest| {
             let matchers: Vec<String> = request.matchers.iter().map(ToString::to_string).collect();
-            let uses = |node: &(usize, &ExplainedNode)| node.1.select == Some(index);
             ExplainedSelect {
                 selector: format!("{{{}}}", matchers.join(",")),
                 start_ms: request.range.start.0,
                 end_ms: request.range.end.0,
-                nodes: nodes.iter().enumerate().filter(uses).map(|(id, _)| id).collect(),
+                nodes: Vec::new(),
                 series: None,
             }
         };
-        let selects = plan.selects.iter().enumerate().map(select).collect();
+        let mut selects: Vec<ExplainedSelect> = plan.selects.iter().map(select).collect();
+        for (id, node) in nodes.iter().enumerate() {
+            if let Some(select) = node.select.and_then(|select| selects.get_mut(select)) {
+                select.nodes.push(id);
+            }
+        }
         Self { nodes, selects }
     }
 
@@ -144,7 +148,7 @@ fn explained(expr: &Expr, plan: &Plan, id: NodeId, is_step_invariant: bool) -> E
         steps: grid.steps,
         is_step_invariant,
         by: if plan.inlined[id.index()] { EvaluatedBy::Parent } else { EvaluatedBy::Engine },
-        select: matches!(node.kind, NodeKind::Selector(_)).then_some(select),
+        select: (select < plan.selects.len()).then_some(select),
         stats: None,
     }
 }

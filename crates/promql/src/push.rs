@@ -16,6 +16,7 @@ mod report;
 mod runs;
 mod serve;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -26,17 +27,22 @@ use storage::{Division, Evaluated, Evaluator, MemoryError, Queryable, StorageErr
 use self::fragment::Fragment;
 pub(crate) use self::mark::pushable;
 pub use self::report::{PushReport, PushedRun};
+use self::runs::{Cuts, Run};
 use crate::ast::{Expr, NodeId};
-use crate::engine::Engine;
+use crate::engine::{Engine, on_pool};
 use crate::error::QueryError;
 use crate::exec::{Budget, FrameError, Part, Piece, Pushed, decode};
 use crate::plan::{Plan, Task};
+
+/// How much may be cut where the caller runs, as pushed nodes times nodes of the query times seams; more would hold up
+/// an async thread.
+const INLINE_CUT_WORK_MAX: usize = 300;
 
 /// One query on its way to the evaluators.
 pub(crate) struct Push<'a> {
     pub(crate) engine: &'a Engine,
     pub(crate) expr: &'a Arc<Expr>,
-    pub(crate) plan: &'a Plan,
+    pub(crate) plan: &'a Arc<Plan>,
     pub(crate) budget: &'a Arc<Budget>,
     /// What all fragments have in common.
     pub(crate) fragment: Fragment,
@@ -69,10 +75,11 @@ impl Push<'_> {
         divisions: Vec<Division>,
         nodes: &[NodeId],
     ) -> Result<Option<Answers>, QueryError> {
-        let mut cuts = runs::Cuts::new(self.expr, self.plan, self.engine.config());
+        let seams = divisions.iter().map(|division| division.seam_ms).collect();
+        let cuts = self.cuts(seams, nodes).await?;
         let mut asked = Vec::new();
         for division in &divisions {
-            let [before, across, after] = cuts.at(division.seam_ms, nodes)?;
+            let [before, across, after] = &cuts[&division.seam_ms];
             asked.push(self.ask(Some(&division.before), &division.raw, before));
             asked.push(self.ask(None, &division.raw, across));
             asked.push(self.ask(Some(&division.after), &division.raw, after));
@@ -84,34 +91,42 @@ impl Push<'_> {
         Ok(Some(gather(nodes, answers)))
     }
 
-    /// Has tasks evaluated by an evaluator, or here when there is none that can.
+    /// Cuts the nodes' steps at all seams, on the CPU pool when that may take a while.
+    async fn cuts(&self, seams: BTreeSet<i64>, nodes: &[NodeId]) -> Result<Cuts, QueryError> {
+        let work = nodes.len().saturating_mul(self.expr.nodes.len()).saturating_mul(seams.len());
+        let (expr, plan) = (Arc::clone(self.expr), Arc::clone(self.plan));
+        let (config, nodes) = (Arc::clone(&self.engine.config), nodes.to_vec());
+        let cut = move || runs::cut(&expr, &plan, &config, seams, &nodes);
+        if work <= INLINE_CUT_WORK_MAX { cut() } else { on_pool(cut).await }
+    }
+
+    /// Has a run evaluated by an evaluator, or here when there is none that can.
     async fn ask(
         &self,
         evaluator: Option<&Arc<dyn Evaluator>>,
         raw: &Arc<dyn Queryable>,
-        tasks: Vec<Task>,
+        Run { tasks, plan }: &Run,
     ) -> Result<Answer, QueryError> {
         let start = Instant::now();
         let mut run = PushedRun { owner: PushedRun::HERE.to_owned(), ..PushedRun::default() };
         let mut parts = Vec::new();
         if !tasks.is_empty() {
-            let plan = self.plan.part(self.expr, &tasks, self.engine.config())?;
             let frames = match evaluator {
-                Some(evaluator) => self.frames(evaluator.as_ref(), &plan, &tasks).await?,
+                Some(evaluator) => self.frames(evaluator.as_ref(), plan, tasks).await?,
                 None => None,
             };
-            let read = frames.map(|frames| self.read(&frames, &tasks, &mut run)).transpose()?.flatten();
+            let read = frames.map(|frames| self.read(&frames, tasks, &mut run)).transpose()?.flatten();
             parts = match read {
                 Some(parts) => {
                     run.owner = evaluator.map_or(String::new(), |evaluator| evaluator.name());
                     parts
                 }
-                None => vec![self.here(raw, plan, &tasks).await?],
+                None => vec![self.here(raw, plan, tasks).await?],
             };
         }
         run.seconds = start.elapsed().as_secs_f64();
-        run.take(&tasks, &parts);
-        Ok(Answer { tasks, parts, run })
+        run.take(tasks, &parts);
+        Ok(Answer { tasks: tasks.clone(), parts, run })
     }
 
     /// Asks an evaluator. `None` when somebody else has to do it.
@@ -145,8 +160,13 @@ impl Push<'_> {
     }
 
     /// Evaluates tasks from raw samples.
-    async fn here(&self, raw: &Arc<dyn Queryable>, plan: Plan, tasks: &[Task]) -> Result<Part, QueryError> {
-        let (expr, budget) = (Arc::clone(self.expr), Arc::clone(self.budget));
+    async fn here(
+        &self,
+        raw: &Arc<dyn Queryable>,
+        plan: &Arc<Plan>,
+        tasks: &[Task],
+    ) -> Result<Part, QueryError> {
+        let (expr, plan, budget) = (Arc::clone(self.expr), Arc::clone(plan), Arc::clone(self.budget));
         self.engine.evaluate_part(Arc::clone(raw), expr, plan, tasks.to_vec(), budget).await
     }
 }

@@ -7,7 +7,10 @@ mod classic;
 pub(super) mod native;
 mod notes;
 
+use std::collections::HashSet;
+
 use model::FloatHistogram;
+use storage::Reservation;
 
 use self::classic::Bucket;
 use self::notes::Said;
@@ -94,13 +97,14 @@ impl Context<'_> {
             QueryError::Execution("histogram_quantiles() needs a label name in UTF-8".to_owned())
         })?;
         let span = self.argument_span(args[0]);
-        let mut vector = Vector::new(input.steps);
+        let (mut vector, mut kept) = (Vector::new(input.steps), self.block_memory());
         for arg in &args[2..] {
             let quantiles = self.take_quantile(*arg, grid, results);
             let part =
                 self.per_histogram(&input, span, grid, |step, sample| sample.quantile(quantiles[step]))?;
-            push_labelled(&mut vector, &part, label, &quantiles);
+            self.push_labelled(&mut vector, &part, label, &quantiles, &mut kept)?;
         }
+        self.keep_block(kept);
         vector.join_equal(Collisions::Merge)?;
         self.drop_names(&mut vector, Collisions::Merge)?;
         Ok(vector)
@@ -120,6 +124,31 @@ impl Context<'_> {
             self.per_histogram(&input, span, grid, |step, sample| sample.fraction(lower[step], upper[step]))?;
         self.drop_names(&mut vector, Collisions::Merge)?;
         Ok(vector)
+    }
+
+    /// Appends rows, each once for every value that the quantile has, under a label that says it, after their bytes are
+    /// reserved in `kept`.
+    fn push_labelled(
+        &self,
+        vector: &mut Vector,
+        part: &Vector,
+        label: &str,
+        quantiles: &[f64],
+        kept: &mut Reservation,
+    ) -> Result<(), QueryError> {
+        let mut known = HashSet::new();
+        for q in quantiles.iter().filter(|q| known.insert(q.to_bits())) {
+            let text = model::float::format_open_metrics(*q);
+            for (row, series) in part.series.iter().enumerate() {
+                self.budget.check()?;
+                kept.make_room(&mut vector.values, vector.steps)?;
+                let mut labels = series.labels.to_builder();
+                labels.set(label, &text);
+                let series = SeriesMeta { labels: labels.build(), drop_name: series.drop_name };
+                vector.push_cells(series, part, row, |step| quantiles[step].to_bits() == q.to_bits());
+            }
+        }
+        Ok(())
     }
 
     fn take_quantile(&self, arg: NodeId, grid: Grid, results: &mut [Option<Data>]) -> Vec<f64> {
@@ -230,25 +259,6 @@ impl Histogram {
                 (None, false) => visit(step, Some(Sample::Classic(&mut buckets))),
                 (None, true) => {}
             }
-        }
-    }
-}
-
-/// Appends rows, each once for every value that the quantile has, under a label that says it.
-fn push_labelled(vector: &mut Vector, part: &Vector, label: &str, quantiles: &[f64]) {
-    let mut values: Vec<f64> = Vec::new();
-    for q in quantiles {
-        if !values.iter().any(|value| value.to_bits() == q.to_bits()) {
-            values.push(*q);
-        }
-    }
-    for q in values {
-        let text = model::float::format_open_metrics(q);
-        for (row, series) in part.series.iter().enumerate() {
-            let mut labels = series.labels.to_builder();
-            labels.set(label, &text);
-            let series = SeriesMeta { labels: labels.build(), drop_name: series.drop_name };
-            vector.push_cells(series, part, row, |step| quantiles[step].to_bits() == q.to_bits());
         }
     }
 }

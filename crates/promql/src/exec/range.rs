@@ -15,6 +15,8 @@ mod samples;
 mod start_time;
 mod transitions;
 
+use std::sync::Mutex;
+
 use storage::Samples;
 
 use self::cursor::Cursor;
@@ -305,22 +307,25 @@ impl Context<'_> {
         reference: &Reference,
         grid: Grid,
     ) -> Result<Vector, QueryError> {
-        let present = self.blocks(source.len(self), super::SERIES_BLOCK, |block| {
-            let mut present = vec![false; grid.steps];
+        let present = Mutex::new(vec![false; grid.steps]);
+        self.blocks(source.len(self), super::SERIES_BLOCK, |block| {
+            let _room = self.budget.memory.reserve(grid.steps as u64)?;
+            let mut seen = vec![false; grid.steps];
             let mut buffer = Samples::default();
             for index in block {
                 let histograms = source.read(self, index, &mut buffer)?;
-                each_window(&buffer, &histograms, reference, &grid, &[], |step, _| present[step] = true);
+                each_window(&buffer, &histograms, reference, &grid, &[], |step, _| seen[step] = true);
             }
-            Ok(present)
+            let mut present = present.lock().expect("no worker panics while it holds the lock");
+            present.iter_mut().zip(seen).for_each(|(present, seen)| *present |= seen);
+            Ok(())
         })?;
         let selector = match self.expr.node(inner).kind {
             NodeKind::Range(selector, _) => selector,
             _ => inner,
         };
-        let row: Vec<f64> = (0..grid.steps)
-            .map(|step| if present.iter().any(|block| block[step]) { ABSENT } else { 1.0 })
-            .collect();
+        let present = present.into_inner().expect("no worker panics while it holds the lock");
+        let row: Vec<f64> = present.iter().map(|present| if *present { ABSENT } else { 1.0 }).collect();
         let mut vector = Vector::new(grid.steps);
         vector.push(SeriesMeta::new(self.absent_labels(selector)), &row);
         Ok(vector)

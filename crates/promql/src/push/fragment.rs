@@ -8,6 +8,7 @@
 
 use bytes::Bytes;
 use model::varint::{Cursor, ReadError, push_bytes, push_signed, push_unsigned};
+use xxhash_rust::xxh3::Xxh3Default;
 
 use crate::ast::{Expr, NodeId};
 use crate::engine::EngineConfig;
@@ -159,7 +160,7 @@ impl Fragment {
         let (samples_max, memory_bytes_max) = (cursor.unsigned()?, cursor.unsigned()?);
         let timeout_ms = cursor.unsigned()?;
         let count = cursor.count(3)?;
-        if count > TASKS_MAX || step_ms < 0 {
+        if count > TASKS_MAX || step_ms < 0 || subquery_step_ms <= 0 || lookback_ms < 0 {
             return Err(cursor.malformed("more tasks than a query has nodes, or steps backwards").into());
         }
         let mut tasks = Vec::with_capacity(count);
@@ -184,24 +185,13 @@ impl Fragment {
 
 /// Returns a hash of a tree that is the same in all processes: over its printed form and the place of each node.
 pub(crate) fn hash_of(expr: &Expr) -> u64 {
-    let mut hash = Fnv(0xcbf2_9ce4_8422_2325);
-    hash.add(expr.to_string().as_bytes());
+    let mut hash = Xxh3Default::new();
+    hash.update(expr.to_string().as_bytes());
     for (_, node) in expr.nodes() {
-        hash.add(&node.span.start.to_le_bytes());
-        hash.add(&node.span.end.to_le_bytes());
+        hash.update(&node.span.start.to_le_bytes());
+        hash.update(&node.span.end.to_le_bytes());
     }
-    hash.0
-}
-
-/// FNV-1a (Fowler, Noll, Vo), 64 bits.
-struct Fnv(u64);
-
-impl Fnv {
-    fn add(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-        }
-    }
+    hash.digest()
 }
 
 #[cfg(test)]
@@ -240,6 +230,9 @@ mod tests {
         for end in 0..bytes.len() {
             assert!(Fragment::decode(&bytes[..end]).is_err(), "cut at {end}");
         }
+        let mut hostile = fragment();
+        hostile.settings.subquery_step_ms = 0;
+        assert!(matches!(Fragment::decode(&hostile.encode()), Err(FragmentError::Read(_))));
         let mut later = bytes.to_vec();
         later[0] = VERSION as u8 + 1;
         assert!(matches!(Fragment::decode(&later), Err(FragmentError::Version { found: 2 })));

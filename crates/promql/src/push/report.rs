@@ -36,8 +36,8 @@ impl PushedRun {
     pub(super) fn take(&mut self, tasks: &[Task], parts: &[Part]) {
         self.nodes = tasks.iter().map(|task| (task.node.index(), task.first, task.steps)).collect();
         for part in parts {
-            self.series += part.stats.series;
-            self.samples_read += part.stats.samples_read;
+            self.series = self.series.saturating_add(part.stats.series);
+            self.samples_read = self.samples_read.saturating_add(part.stats.samples_read);
             self.rows += part.rows();
         }
     }

@@ -3,7 +3,8 @@
 //! The samples that a step needs follow from the plan of that step alone. They move forward with the steps, or stay, so
 //! the steps that need nothing beyond the seam come first, and the steps that need nothing before it come last.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use model::TimeRange;
 
@@ -13,57 +14,75 @@ use crate::engine::EngineConfig;
 use crate::error::QueryError;
 use crate::plan::{Plan, Task};
 
-/// Cuts of one query; those at a seam are made once.
-pub(super) struct Cuts<'a> {
-    expr: &'a Expr,
-    plan: &'a Plan,
-    config: &'a EngineConfig,
-    known: HashMap<i64, [Vec<Task>; 3]>,
+/// What lies on one side of a seam, or across it, and the plan of it.
+pub(super) struct Run {
+    pub(super) tasks: Vec<Task>,
+    pub(super) plan: Arc<Plan>,
 }
 
-impl<'a> Cuts<'a> {
-    pub(super) fn new(expr: &'a Expr, plan: &'a Plan, config: &'a EngineConfig) -> Self {
-        Self { expr, plan, config, known: HashMap::new() }
-    }
+/// By seam, ms: what lies before it, across it and after it.
+pub(super) type Cuts = BTreeMap<i64, [Run; 3]>;
 
-    /// Returns what lies before a seam, across it and after it.
-    pub(super) fn at(&mut self, seam_ms: i64, nodes: &[NodeId]) -> Result<[Vec<Task>; 3], QueryError> {
-        if let Some(known) = self.known.get(&seam_ms) {
-            return Ok(known.clone());
-        }
-        let mut cut = [Vec::new(), Vec::new(), Vec::new()];
-        for node in nodes {
-            let steps = self.plan.grids[node.index()].steps;
-            let before = self.first(*node, 0, steps, |needed| needed.end.0 >= seam_ms)?;
-            let after = self.first(*node, before, steps, |needed| needed.start.0 >= seam_ms)?;
-            let runs = [0..before, before..after, after..steps];
-            for (tasks, run) in cut.iter_mut().zip(runs) {
-                if !run.is_empty() {
-                    tasks.push(Task { node: *node, first: run.start, steps: run.len() });
-                }
+/// Cuts nodes at all seams.
+pub(super) fn cut(
+    expr: &Expr,
+    plan: &Plan,
+    config: &EngineConfig,
+    seams_ms: BTreeSet<i64>,
+    nodes: &[NodeId],
+) -> Result<Cuts, QueryError> {
+    let mut cuts = Cuts::new();
+    for seam_ms in seams_ms {
+        let [before, across, after] = tasks_at(expr, plan, config, seam_ms, nodes)?;
+        let run = |tasks: Vec<Task>| {
+            let plan = Arc::new(plan.part(expr, &tasks, config)?);
+            Ok::<_, QueryError>(Run { tasks, plan })
+        };
+        cuts.insert(seam_ms, [run(before)?, run(across)?, run(after)?]);
+    }
+    Ok(cuts)
+}
+
+fn tasks_at(
+    expr: &Expr,
+    plan: &Plan,
+    config: &EngineConfig,
+    seam_ms: i64,
+    nodes: &[NodeId],
+) -> Result<[Vec<Task>; 3], QueryError> {
+    let needed_at = |node, step| {
+        let task = Task { node, first: step, steps: 1 };
+        plan.part(expr, &[task], config).map(|part| needed(&part))
+    };
+    let mut cut = [Vec::new(), Vec::new(), Vec::new()];
+    for node in nodes {
+        let steps = plan.grids[node.index()].steps;
+        let before = first(0, steps, |step| needed_at(*node, step), |needed| needed.end.0 >= seam_ms)?;
+        let after = first(before, steps, |step| needed_at(*node, step), |needed| needed.start.0 >= seam_ms)?;
+        let runs = [0..before, before..after, after..steps];
+        for (tasks, run) in cut.iter_mut().zip(runs) {
+            if !run.is_empty() {
+                tasks.push(Task { node: *node, first: run.start, steps: run.len() });
             }
         }
-        self.known.insert(seam_ms, cut.clone());
-        Ok(cut)
     }
+    Ok(cut)
+}
 
-    /// Returns the first step of `from..to` from which on a condition holds, `to` when it never does.
-    fn first(
-        &self,
-        node: NodeId,
-        mut from: usize,
-        mut to: usize,
-        holds: impl Fn(TimeRange) -> bool,
-    ) -> Result<usize, QueryError> {
-        while from < to {
-            let middle = from + (to - from) / 2;
-            let task = Task { node, first: middle, steps: 1 };
-            if holds(needed(&self.plan.part(self.expr, &[task], self.config)?)) {
-                to = middle;
-            } else {
-                from = middle + 1;
-            }
+/// Returns the first step of `from..to` from which on a condition holds for what is needed, `to` when it never does.
+fn first(
+    mut from: usize,
+    mut to: usize,
+    needed_at: impl Fn(usize) -> Result<TimeRange, QueryError>,
+    holds: impl Fn(TimeRange) -> bool,
+) -> Result<usize, QueryError> {
+    while from < to {
+        let middle = from + (to - from) / 2;
+        if holds(needed_at(middle)?) {
+            to = middle;
+        } else {
+            from = middle + 1;
         }
-        Ok(from)
     }
+    Ok(from)
 }

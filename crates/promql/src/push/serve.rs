@@ -15,6 +15,16 @@ use crate::exec::{Budget, Part, StopReason, encode, execute_part};
 use crate::parser::parse_with;
 use crate::plan::{Plan, Task};
 
+/// A fragment that can be evaluated here.
+struct PlannedFragment {
+    /// With the settings and limits of the fragment.
+    engine: Engine,
+    expr: Arc<Expr>,
+    /// That of the tasks.
+    plan: Arc<Plan>,
+    tasks: Vec<Task>,
+}
+
 impl Engine {
     /// Evaluates a fragment of a query over a part of the series and returns the frames that answer it. `None` when this
     /// version does not evaluate it: whoever asks then does it from samples.
@@ -34,6 +44,28 @@ impl Engine {
             Err(FragmentError::Version { .. }) => return Ok(None),
             Err(error) => return Err(QueryError::Invalid(error.to_string())),
         };
+        let (query, timeout) = (fragment.query.clone(), Duration::from_millis(fragment.timeout_ms));
+        let planned = self.planned(&query, move |engine, _| engine.plan_fragment(fragment)).await?;
+        let Some(PlannedFragment { engine, expr, plan, tasks }) = planned else { return Ok(None) };
+        let timeout = engine.config().timeout.min(timeout);
+        let budget = engine.control(Some(timeout)).0;
+        let _stop = StopOnDrop(Some(Arc::clone(&budget)));
+        let work = async {
+            let mut part = engine.evaluate_part(data, expr, plan, tasks, Arc::clone(&budget)).await?;
+            part.stats.samples_read = budget.samples_read();
+            on_thread(move || Ok(encode(&part))).await
+        };
+        tokio::select! {
+            frames = work => frames.map(Some),
+            () = tokio::time::sleep(timeout) => {
+                budget.stop(StopReason::Timeout);
+                Err(budget.stopped().await)
+            }
+        }
+    }
+
+    /// Plans a fragment. `None` when this version does not evaluate it.
+    fn plan_fragment(&self, fragment: Fragment) -> Result<Option<PlannedFragment>, QueryError> {
         let mut config = fragment.settings.applied_to(self.config());
         config.samples_max = config.samples_max.min(fragment.samples_max);
         config.memory_bytes_max = config.memory_bytes_max.min(fragment.memory_bytes_max);
@@ -49,23 +81,8 @@ impl Engine {
         if !fits(&expr, &plan, &fragment.tasks, &engine) {
             return Ok(None);
         }
-        let part = plan.part(&expr, &fragment.tasks, engine.config())?;
-        let timeout = engine.config().timeout.min(Duration::from_millis(fragment.timeout_ms));
-        let budget = engine.control(Some(timeout)).0;
-        let _stop = StopOnDrop(Some(Arc::clone(&budget)));
-        let work = async {
-            let (expr, tasks, budget) = (Arc::new(expr), fragment.tasks, Arc::clone(&budget));
-            let mut part = engine.evaluate_part(data, expr, part, tasks, Arc::clone(&budget)).await?;
-            part.stats.samples_read = budget.samples_read();
-            on_thread(move || Ok(encode(&part))).await
-        };
-        tokio::select! {
-            frames = work => frames.map(Some),
-            () = tokio::time::sleep(timeout) => {
-                budget.stop(StopReason::Timeout);
-                Err(budget.stopped().await)
-            }
-        }
+        let plan = Arc::new(plan.part(&expr, &fragment.tasks, engine.config())?);
+        Ok(Some(PlannedFragment { engine, expr: Arc::new(expr), plan, tasks: fragment.tasks }))
     }
 
     /// Selects and evaluates tasks. `plan` is that of the tasks; what is decoded counts in the budget.
@@ -73,7 +90,7 @@ impl Engine {
         &self,
         data: Arc<dyn Queryable>,
         expr: Arc<Expr>,
-        plan: Plan,
+        plan: Arc<Plan>,
         tasks: Vec<Task>,
         budget: Arc<Budget>,
     ) -> Result<Part, QueryError> {

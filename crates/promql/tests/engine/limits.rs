@@ -283,3 +283,44 @@ async fn streamed_aggregations_equal_those_of_a_table_to_the_last_bit() {
         }
     }
 }
+
+#[tokio::test]
+async fn what_a_few_small_inputs_grow_to_is_reserved_first() {
+    let engine = Engine::new(EngineConfig {
+        memory_bytes_max: 4 << 20,
+        parser: ParserOptions::everything(),
+        ..EngineConfig::default()
+    });
+    let at = |step: usize| format!("n{{j=\"{step}\"}} _x{step} {step}");
+    let mut lines: Vec<String> = (0..200).map(|i| format!("m{{i=\"{i}\"}} 1x200")).collect();
+    lines.extend((1..=200).map(at));
+    let data = memory(&lines);
+    let long = "x".repeat(100_000);
+    let grow = [
+        // Each row of `m` meets each row of `n`, at another step.
+        "m + on() group_left(j) n".to_owned(),
+        // A series for each step.
+        "histogram_quantiles(label_replace(m, \"le\", \"+Inf\", \"\", \"\"), \"q\", time() / 1e6)".to_owned(),
+        format!("label_replace(m, \"long\", \"{long}\", \"\", \"\")"),
+        format!("label_join(m, \"long\", \"{long}\", \"i\", \"i\")"),
+    ];
+    for query in grow {
+        let options = QueryOptions { lookback_ms: Some(30_000), ..QueryOptions::default() };
+        let result = engine.range(Arc::clone(&data), &query, 0, 12_000_000, 60_000, &options).await;
+        let error = result.map(|result| result.value).expect_err(&query[..20]);
+        assert_eq!(error.kind(), ErrorKind::LimitExceeded, "{error}");
+        assert_eq!(engine.memory().used(), 0, "{}", &query[..20]);
+    }
+}
+
+#[tokio::test]
+async fn what_info_reads_is_explained() {
+    let config = EngineConfig { parser: ParserOptions::everything(), ..EngineConfig::default() };
+    let data = memory(&["m{instance=\"a\"} 1", "target_info{instance=\"a\",v=\"1\"} 1"].map(str::to_owned));
+    let options = QueryOptions { explain: true, ..QueryOptions::default() };
+    let result = Engine::new(config).instant(data, "info(m, {v=~\".+\"})", 0, &options).await;
+    let explained = result.expect("succeeds").explanation.expect("it was asked for");
+    let selects: Vec<_> = explained.selects.iter().map(|select| (&select.nodes, select.series)).collect();
+    let call = explained.nodes.len() - 1;
+    assert_eq!(selects, [(&vec![0], Some(1)), (&vec![call], Some(1))]);
+}

@@ -51,6 +51,11 @@ impl Context<'_> {
                 for (step, cell) in input.cells(*row as usize).unwrap_or_default().iter().enumerate() {
                     let Some(cell) = cell else { continue };
                     let text = if is_kept { cell.to_string() } else { String::new() };
+                    if !row_of_text.contains_key(&text) {
+                        // Here, in the labels, and where labels are found.
+                        kept.grow(3 * text.len() as u64)?;
+                        kept.make_room(&mut vector.values, vector.steps)?;
+                    }
                     let index = *row_of_text.entry(text).or_insert_with_key(|text| {
                         row_for(&mut vector, &mut known, &series, label, text.clone())
                     });

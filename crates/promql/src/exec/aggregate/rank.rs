@@ -55,6 +55,7 @@ impl Context<'_> {
             let mut kept: Vec<(u32, u32)> = Vec::new();
             let mut candidates = Vec::with_capacity(rows.len());
             for (step, count) in counts.iter().enumerate() {
+                self.budget.check()?;
                 let count = if *count < 1.0 { 0 } else { (*count as usize).min(rows.len()) };
                 candidates.clear();
                 let column = rows.iter().map(|row| (input.values[*row as usize * input.steps + step], *row));

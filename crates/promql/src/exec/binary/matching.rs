@@ -4,15 +4,18 @@
 //! that only one series of a side is there at a time look at steps, but only where a group has several series.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::OnceLock;
 
 use model::LabelSet;
 use model::labels::METRIC_NAME;
+use storage::Reservation;
 
 use super::super::Context;
 use super::super::label_ids::LabelIds;
 use super::super::vector::{
-    ABSENT, Cell, Collisions, NAME_LABELS, Row, SeriesMeta, Vector, is_absent, is_present, labels_text,
+    ABSENT, Cell, Collisions, NAME_LABELS, Row, SeriesMeta, Vector, cells_bytes, is_absent, is_present,
+    labels_text,
 };
 use super::element;
 use super::histogram::{Operand, Operator};
@@ -53,6 +56,7 @@ pub(super) fn match_groups(matching: &Matching, left: &Vector, right: &Vector) -
 
 /// One match group being computed: `many` are the rows of the side that may repeat.
 struct Matcher<'a> {
+    context: &'a Context<'a>,
     binary: &'a Binary,
     operator: &'a Operator<'a>,
     many: &'a Vector,
@@ -117,13 +121,14 @@ impl Context<'_> {
         let delayed = self.config.delayed_name_removal;
         let operator = Operator::new(binary);
         let many_present = OnceLock::new();
-        let matcher = Matcher { binary, operator: &operator, many, one, swapped, delayed, many_present };
+        let matcher =
+            Matcher { context: self, binary, operator: &operator, many, one, swapped, delayed, many_present };
         let parts = self.blocks(groups.len(), GROUPS_BLOCK, |block| {
-            let mut part = Vector::new(left.steps);
+            let (mut part, mut kept) = (Vector::new(left.steps), self.block_memory());
             for group in &groups[block] {
-                matcher.group(group, &mut part)?;
+                matcher.group(group, &mut part, &mut kept)?;
             }
-            self.charge(part.values.capacity() * size_of::<f64>())?;
+            self.keep_block(kept);
             Ok(part)
         })?;
         self.charge(parts.iter().map(|part| part.values.len()).sum::<usize>() * size_of::<f64>())?;
@@ -138,7 +143,9 @@ impl Context<'_> {
 }
 
 impl Matcher<'_> {
-    fn group(&self, group: &MatchGroup, out: &mut Vector) -> Result<(), QueryError> {
+    /// Appends the rows of a match group, after their bytes are reserved in `kept`: a row that meets several rows of the one
+    /// side, each at other steps, becomes as many rows.
+    fn group(&self, group: &MatchGroup, out: &mut Vector, kept: &mut Reservation) -> Result<(), QueryError> {
         let (many, one) =
             if self.swapped { (&group.right, &group.left) } else { (&group.left, &group.right) };
         // Also without a partner: the one side must be unique all the same.
@@ -155,15 +162,27 @@ impl Matcher<'_> {
         let mut row = Row::new(steps);
         for many_row in &many_rows {
             for one_row in one_rows.iter().filter(|one_row| many_row.is_real || one_row.is_real) {
+                self.context.budget.check()?;
                 let labels = self.result_labels(many_row.labels, one_row.labels);
                 if many.len() > 1 {
                     let taken = match self.binary.matching.cardinality {
                         Cardinality::OneToOne => &mut taken,
-                        _ => taken_by_labels.entry(labels.clone()).or_insert_with(|| vec![false; steps]),
+                        _ => match taken_by_labels.entry(labels.clone()) {
+                            Entry::Occupied(known) => known.into_mut(),
+                            Entry::Vacant(new) => {
+                                kept.grow(steps as u64)?;
+                                new.insert(vec![false; steps])
+                            }
+                        },
                     };
                     self.take_steps(many_row, one_row, taken)?;
                 }
                 self.compute(many_row, one_row, &mut row);
+                if row.is_empty() {
+                    continue;
+                }
+                kept.make_room(&mut out.values, steps)?;
+                kept.grow(cells_bytes(&row.cells))?;
                 let drops = self.delayed && (self.binary.op.drops_name() || self.binary.return_bool);
                 let meta = SeriesMeta { labels, drop_name: drops || many_row.drop_name };
                 out.push_with(meta, &row.values, row.cells.take());

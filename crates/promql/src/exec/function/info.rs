@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use model::labels::METRIC_NAME;
 use model::{LabelSet, Matcher};
-use storage::Series;
+use storage::{Reservation, Series};
 
 use super::super::vector::{Collisions, SeriesMeta, Vector, is_absent};
 use super::super::{Context, Data, SERIES_BLOCK};
@@ -52,16 +52,20 @@ impl Context<'_> {
             steps: grid.steps,
         };
         let parts = self.blocks(base.series.len(), SERIES_BLOCK, |block| {
-            let mut part = Vector::new(grid.steps);
+            let (mut part, mut kept) = (Vector::new(grid.steps), self.block_memory());
             for row in block {
+                self.budget.check()?;
                 if enriched[row] {
-                    join.row(&base, row, &mut part)?;
+                    join.row(&base, row, &mut part, &mut kept)?;
                 } else {
+                    kept.make_room(&mut part.values, grid.steps)?;
                     part.push_cells(base.series[row].clone(), &base, row, |_| true);
                 }
             }
+            self.keep_block(kept);
             Ok(part)
         })?;
+        self.charge(parts.iter().map(|part| part.values.len()).sum::<usize>() * size_of::<f64>())?;
         let mut vector = Vector::new(grid.steps);
         parts.into_iter().for_each(|part| vector.extend(part));
         vector.join_equal(Collisions::Merge)?;
@@ -131,8 +135,15 @@ fn duplicate(existing: &LabelSet, new: &LabelSet, time: f64) -> QueryError {
 }
 
 impl Join<'_> {
-    /// Appends the rows that a base series becomes: one for each set of winners that it meets.
-    fn row(&self, base: &Vector, row: usize, out: &mut Vector) -> Result<(), QueryError> {
+    /// Appends the rows that a base series becomes, one for each set of winners that it meets, after their bytes are
+    /// reserved in `kept`.
+    fn row(
+        &self,
+        base: &Vector,
+        row: usize,
+        out: &mut Vector,
+        kept: &mut Reservation,
+    ) -> Result<(), QueryError> {
         let series = &base.series[row];
         let metrics = self.winners.get(&series.labels.only(&IDENTIFYING)).map_or(&[][..], Vec::as_slice);
         let mut met: HashMap<Vec<u32>, usize> = HashMap::new();
@@ -150,6 +161,7 @@ impl Join<'_> {
             }
             let labels = self.labels(&series.labels, &winners)?;
             let meta = SeriesMeta { labels, ..series.clone() };
+            kept.make_room(&mut out.values, self.steps)?;
             out.push_cells(meta, base, row, |step| of_step[step] == Some(index));
         }
         Ok(())

@@ -51,12 +51,13 @@ impl Context<'_> {
                 Some(known) => known.clone(),
                 None => {
                     let replacement = regexp.captures(value).map(|found| found.expand(template));
+                    self.charge(value.len() + replacement.as_ref().map_or(0, String::len))?;
                     expanded.insert(value.to_owned(), replacement.clone());
                     replacement
                 }
             };
             if let Some(replacement) = replacement {
-                series.labels = with_label(&series.labels, target, replacement);
+                series.labels = self.with_label(&series.labels, target, replacement)?;
                 series.drop_name &= target != METRIC_NAME;
             }
         }
@@ -82,11 +83,20 @@ impl Context<'_> {
         self.note_overwritten(&vector, target);
         for series in &mut vector.series {
             let values: Vec<&str> = sources.iter().map(|source| series.labels.get(source)).collect();
-            series.labels = with_label(&series.labels, target, values.join(separator));
+            series.labels = self.with_label(&series.labels, target, values.join(separator))?;
             series.drop_name &= target != METRIC_NAME;
         }
         vector.join_equal(Collisions::Merge)?;
         Ok(vector)
+    }
+
+    /// Sets a label, after its bytes are reserved: texts in a query can be long, and series many.
+    fn with_label(&self, labels: &LabelSet, name: &str, value: String) -> Result<LabelSet, QueryError> {
+        self.budget.check()?;
+        self.charge(labels.as_bytes().len() + name.len() + value.len())?;
+        let mut builder = labels.to_builder();
+        builder.set(name, value);
+        Ok(builder.build())
     }
 
     /// Series that differ in a label may become equal when it is written.
@@ -95,10 +105,4 @@ impl Context<'_> {
             self.note_unmergeable();
         }
     }
-}
-
-fn with_label(labels: &LabelSet, name: &str, value: String) -> LabelSet {
-    let mut builder = labels.to_builder();
-    builder.set(name, value);
-    builder.build()
 }

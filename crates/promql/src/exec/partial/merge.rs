@@ -194,8 +194,11 @@ fn only_samples(pieces: &[Piece], steps: usize) -> Vec<f64> {
     let mut values = vec![f64::NAN; steps];
     let mut counts = vec![0.0; steps];
     for Piece { first, table } in pieces {
-        // No row, or the one without labels.
-        for (step, cells) in table.values.chunks_exact(SCALAR_CELLS).enumerate() {
+        if table.series.is_empty() {
+            continue;
+        }
+        // The row without labels.
+        for (step, cells) in table.row(0).chunks_exact(SCALAR_CELLS).enumerate() {
             if !is_absent(cells[0]) {
                 let step = first + step;
                 counts[step] += cells[1];
