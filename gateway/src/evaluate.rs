@@ -20,7 +20,7 @@ pub(crate) struct BlocksOfRequest {
     pub(crate) blocks: Arc<Blocks>,
     pub(crate) faults: Faults,
     pub(crate) metas: Vec<BlockMeta>,
-    pub(crate) external: External,
+    pub(crate) external: Arc<External>,
     pub(crate) series_max: usize,
     pub(crate) bytes_max: u64,
 }
@@ -39,7 +39,7 @@ impl Select for BlocksOfRequest {
         let part = |BlockSeries { labels, chunks }| PartSeries { labels, chunks };
         let parts: Vec<PartSeries> = series.into_iter().map(part).collect();
         let held = memory.reserve(parts.iter().map(PartSeries::size_bytes).sum())?;
-        let series = merge_series(vec![parts], &self.external, &request.matchers);
+        let series = merge_series(vec![parts], &self.external, &request.matchers).await?;
         Ok(SeriesSet { series, warnings: Vec::new(), memory: Some(Arc::new(held)) })
     }
 }

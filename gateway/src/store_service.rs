@@ -160,7 +160,7 @@ impl StoreService {
             metas: self.metas(scope).await?,
             blocks: Arc::clone(&self.blocks),
             faults: self.faults(),
-            external: External::new(&external_labels.into_iter().collect()),
+            external: Arc::new(External::new(&external_labels.into_iter().collect())),
             series_max: if series_limit == 0 { self.select_series_max } else { series_limit as usize },
             bytes_max: self.select_bytes_max,
         };

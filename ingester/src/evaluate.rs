@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use head::{Head, HeadSeries};
-use model::ErrorKind;
 use proto::error::kind_of_status;
 use selection::{External, PartSeries, Select, merge_series};
 use storage::{QueryMemory, SelectRequest, SeriesSet, StorageError, Wanted};
@@ -40,11 +39,7 @@ impl Select for HeadsOfRequest {
             held.grow(part.iter().map(PartSeries::size_bytes).sum())?;
             parts.push(part);
         }
-        let (external, matchers) = (Arc::clone(&self.external), request.matchers.clone());
-        let merged = tokio::task::spawn_blocking(move || merge_series(parts, &external, &matchers)).await;
-        let series = merged.map_err(|error| {
-            StorageError::with_source(ErrorKind::Internal, format!("merging heads failed: {error}"), error)
-        })?;
+        let series = merge_series(parts, &self.external, &request.matchers).await?;
         Ok(SeriesSet { series, warnings: Vec::new(), memory: Some(Arc::new(held)) })
     }
 }

@@ -11,7 +11,7 @@ use proto::connect::Channel;
 use proto::convert::{matchers_to_wire, metadata_from_wire};
 use proto::store::store_client::StoreClient;
 use proto::store::{self as wire, LabelsRequest, MetadataRequest};
-use selection::{External, PartSeries, merge_series};
+use selection::{External, merge_series};
 use storage::{
     Division, LabelRequest, Labelled, QueryMemory, Queryable, SelectRequest, SeriesSet, StorageError, Wanted,
 };
@@ -21,9 +21,6 @@ use crate::merge::{merge_values, truncate};
 use crate::plan::{Plan, metadata_plan, plan};
 use crate::push;
 use crate::select::{Selected, in_time, labels_from_wire, select};
-
-/// Answers of more series are merged off the async threads.
-const INLINE_SERIES_MAX: usize = 1000;
 
 /// Pins the control state as it is when a query asks for a view.
 pub(crate) struct Views {
@@ -188,21 +185,6 @@ impl View {
     fn matches_external(&self, matcher: &Matcher) -> bool {
         matcher.matches(self.external.get(&matcher.name).unwrap_or_default())
     }
-
-    async fn merge(
-        &self,
-        parts: Vec<Vec<PartSeries>>,
-        matchers: &[Matcher],
-    ) -> Result<Vec<storage::Series>, StorageError> {
-        if parts.iter().map(Vec::len).sum::<usize>() <= INLINE_SERIES_MAX {
-            return Ok(merge_series(parts, &self.external, matchers));
-        }
-        let (external, matchers) = (Arc::clone(&self.external), matchers.to_vec());
-        let merged = tokio::task::spawn_blocking(move || merge_series(parts, &external, &matchers)).await;
-        merged.map_err(|error| {
-            StorageError::with_source(ErrorKind::Internal, format!("merging answers failed: {error}"), error)
-        })
-    }
 }
 
 #[async_trait]
@@ -229,7 +211,7 @@ impl Queryable for View {
             held.absorb(memory);
             lists.push(series);
         }
-        let series = self.merge(lists, &request.matchers).await?;
+        let series = merge_series(lists, &self.external, &request.matchers).await?;
         self.fleet.metrics.select_bytes.inc_by(held.bytes());
         self.fleet.metrics.select_series.inc_by(series.len() as u64);
         if series.len() > series_max {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use promql::Expr;
 
 use crate::ApiError;
-use crate::endpoint::Answer;
+use crate::endpoint::{Answer, BYTES_PER_ELEMENT};
 use crate::params::Params;
 use crate::query_api::QueryApi;
 
@@ -18,13 +18,13 @@ pub(crate) async fn format_query(served: Arc<QueryApi>, params: Params) -> Resul
         expr.prettify().ok_or_else(|| ApiError::parameter("query", reason))
     });
     let text = text.await?;
-    Ok(Answer::new(0, move |json| json.text(&text)))
+    Ok(Answer::new(text.len() / BYTES_PER_ELEMENT, move |json| json.text(&text)))
 }
 
 /// `/api/v1/parse_query`: the syntax tree of the `query`.
 pub(crate) async fn parse_query(served: Arc<QueryApi>, params: Params) -> Result<Answer, ApiError> {
     let json = parsed(&served, &params, |expr| Ok(tree::write(expr))).await?;
-    Ok(Answer::new(0, move |writer| writer.raw(&json)))
+    Ok(Answer::new(json.len() / BYTES_PER_ELEMENT, move |writer| writer.raw(&json)))
 }
 
 /// Parses the `query` off the async threads, since its regular expressions may take a while, and makes something of it.

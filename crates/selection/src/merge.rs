@@ -1,13 +1,16 @@
-//! The series of many answers into those of one selector. Pure.
+//! The series of many answers into those of one selector.
 
 use std::sync::Arc;
 
 use chunk::EncodedChunk;
-use model::{LabelSet, Matcher};
-use storage::Series;
+use model::{ErrorKind, LabelSet, Matcher};
+use storage::{Series, StorageError};
 
 use crate::external::External;
 use crate::source::ChunkSource;
+
+/// Answers of more series are merged off the async threads.
+const INLINE_SERIES_MAX: usize = 1000;
 
 /// One series of one answer.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,7 +35,24 @@ impl PartSeries {
 
 /// Merges answers, each sorted by labels, into the series of one selector: sorted, each label set once, external labels
 /// attached, and only those that the selector means. Chunks of one series keep the order of the answers.
-pub fn merge_series(parts: Vec<Vec<PartSeries>>, external: &External, matchers: &[Matcher]) -> Vec<Series> {
+///
+/// # Errors
+/// `Internal` when the merge ended in a panic.
+pub async fn merge_series(
+    parts: Vec<Vec<PartSeries>>,
+    external: &Arc<External>,
+    matchers: &[Matcher],
+) -> Result<Vec<Series>, StorageError> {
+    if parts.iter().map(Vec::len).sum::<usize>() <= INLINE_SERIES_MAX {
+        return Ok(merged(parts, external, matchers));
+    }
+    let (external, matchers) = (Arc::clone(external), matchers.to_vec());
+    tokio::task::spawn_blocking(move || merged(parts, &external, &matchers)).await.map_err(|error| {
+        StorageError::with_source(ErrorKind::Internal, format!("merging answers failed: {error}"), error)
+    })
+}
+
+fn merged(parts: Vec<Vec<PartSeries>>, external: &External, matchers: &[Matcher]) -> Vec<Series> {
     let mut all: Vec<PartSeries> = parts.into_iter().flatten().collect();
     if !external.is_empty() {
         all.iter_mut().for_each(|series| series.labels = external.attach(&series.labels));
@@ -84,10 +104,10 @@ mod tests {
     fn a_series_of_head_and_block_is_one() {
         let block = vec![part(&[("a", "1")], &[1, 2]), part(&[("a", "2")], &[1])];
         let head = vec![part(&[("a", "1")], &[3]), part(&[("a", "1"), ("b", "1")], &[3])];
-        let merged = merge_series(vec![block, head], &External::default(), &[]);
+        let series = merged(vec![block, head], &External::default(), &[]);
         let expected =
             [(r#"{a="1"}"#, vec![1, 2, 3]), (r#"{a="1", b="1"}"#, vec![3]), (r#"{a="2"}"#, vec![1])];
-        assert_eq!(shown(&merged), expected.map(|(labels, times)| (labels.to_owned(), times)));
+        assert_eq!(shown(&series), expected.map(|(labels, times)| (labels.to_owned(), times)));
     }
 
     #[test]
@@ -98,10 +118,10 @@ mod tests {
             part(&[("a", "1"), ("b", "1")], &[1]),
             part(&[("a", "1"), ("c", "own")], &[1]),
         ];
-        let merged = merge_series(vec![answer.clone()], &external, &[]);
-        let labels: Vec<_> = merged.iter().map(|series| series.labels.to_string()).collect();
+        let series = merged(vec![answer.clone()], &external, &[]);
+        let labels: Vec<_> = series.iter().map(|series| series.labels.to_string()).collect();
         assert_eq!(labels, [r#"{a="1", b="1", c="x"}"#, r#"{a="1", c="own"}"#, r#"{a="1", c="x"}"#]);
-        let merged = merge_series(vec![answer], &external, &[Matcher::equal("c", "own")]);
-        assert_eq!(shown(&merged), [(r#"{a="1", c="own"}"#.to_owned(), vec![1])]);
+        let series = merged(vec![answer], &external, &[Matcher::equal("c", "own")]);
+        assert_eq!(shown(&series), [(r#"{a="1", c="own"}"#.to_owned(), vec![1])]);
     }
 }

@@ -190,7 +190,7 @@ impl<T> Drop for Endless<T> {
 /// The parts of one request, as the engine reads them.
 struct PartsOfRequest {
     parts: Vec<(Part, i64)>,
-    external: External,
+    external: Arc<External>,
 }
 
 #[async_trait]
@@ -210,7 +210,7 @@ impl Select for PartsOfRequest {
             encoded.filter(|series| !series.chunks.is_empty()).collect()
         };
         let parts = self.parts.iter().map(part).collect();
-        let series = merge_series(parts, &self.external, &request.matchers);
+        let series = merge_series(parts, &self.external, &request.matchers).await?;
         Ok(SeriesSet { series, warnings: Vec::new(), memory: None })
     }
 }
@@ -230,7 +230,7 @@ impl Store for Peer {
         let request = request.into_inner();
         let parts = self.parts(request.scope)?;
         self.evaluations.fetch_add(1, Ordering::Relaxed);
-        let external = External::new(&request.external_labels.into_iter().collect());
+        let external = Arc::new(External::new(&request.external_labels.into_iter().collect()));
         let data = Arc::new(Selector(PartsOfRequest { parts, external }));
         let engine = Engine::new(EngineConfig::default());
         let frames = engine.evaluate_fragment(data, &request.fragment).await;

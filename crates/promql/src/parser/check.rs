@@ -1,5 +1,7 @@
 //! The type check: one pass over the nodes, children first, up to the first fault.
 
+use std::collections::HashSet;
+
 use model::Matcher;
 use model::labels::{METRIC_NAME, quote};
 
@@ -12,9 +14,8 @@ use crate::function::{Arity, Function, FunctionKind};
 
 /// Holds the types of all nodes against each other.
 pub(super) fn check(query: &str, expr: &Expr) -> Result<(), ParseError> {
-    let mut checker =
-        Checker { query, expr, types: Vec::with_capacity(expr.nodes.len()), data_labels: vec![] };
-    checker.data_labels = data_label_selectors(expr);
+    let types = Vec::with_capacity(expr.nodes.len());
+    let mut checker = Checker { query, expr, types, data_labels: data_label_selectors(expr) };
     for (id, node) in expr.nodes() {
         let value_type = checker.node(id, node).map_err(|error| checker.first_fault(id, error))?;
         checker.types.push(value_type);
@@ -23,7 +24,7 @@ pub(super) fn check(query: &str, expr: &Expr) -> Result<(), ParseError> {
 }
 
 /// Returns the selectors that are the second argument of `info`: they may match everything.
-fn data_label_selectors(expr: &Expr) -> Vec<NodeId> {
+fn data_label_selectors(expr: &Expr) -> HashSet<NodeId> {
     expr.nodes()
         .filter_map(|(_, node)| match &node.kind {
             NodeKind::Call(function, args) if function.kind == FunctionKind::Info => args.get(1).copied(),
@@ -37,7 +38,7 @@ struct Checker<'a> {
     expr: &'a Expr,
     /// Of the nodes so far.
     types: Vec<ValueType>,
-    data_labels: Vec<NodeId>,
+    data_labels: HashSet<NodeId>,
 }
 
 impl Checker<'_> {
