@@ -31,10 +31,10 @@ use crate::reader::BlockReader;
 use crate::series::SeriesRow;
 use rows::Rows;
 
-/// How many bytes of the inputs' chunk objects one batch covers, about.
-const BATCH_BYTES: u64 = 16 << 20;
-/// How many rows one batch has at the most.
-const BATCH_ROWS: usize = 32 << 10;
+/// About how much memory one batch takes.
+const BATCH_BYTES: u64 = 32 << 20;
+/// What a row of an input takes in a batch besides its bytes: lists, counters, the allocator's share.
+const PART_BYTES: u64 = 200;
 /// How many batches wait for the writer.
 const BATCHES_WAITING_MAX: usize = 1;
 
@@ -73,8 +73,18 @@ type RowChunks = Vec<(u16, Vec<EncodedChunk>)>;
 pub async fn merge(
     id: BlockId,
     level: u8,
+    inputs: Vec<BlockReader>,
+    spool_dir: &Path,
+) -> Result<MergedBlock, BlockError> {
+    merge_in_batches(id, level, inputs, spool_dir, BATCH_BYTES).await
+}
+
+async fn merge_in_batches(
+    id: BlockId,
+    level: u8,
     mut inputs: Vec<BlockReader>,
     spool_dir: &Path,
+    batch_bytes: u64,
 ) -> Result<MergedBlock, BlockError> {
     inputs.sort_by_key(|input| input.meta().id);
     let spec = spec(id, level, &inputs)?;
@@ -87,9 +97,9 @@ pub async fn merge(
     let rows = Arc::new(rows);
     let (sender, receiver) = mpsc::channel(BATCHES_WAITING_MAX);
     let ids: Vec<BlockId> = inputs.iter().map(|input| input.meta().id).collect();
-    let (shared, write_ids) = (Arc::clone(&rows), ids.clone());
-    let writer = tokio::task::spawn_blocking(move || write(&spec, &write_ids, &shared, receiver, file));
-    let read = feed(&inputs, &rows, sender).await;
+    let shared = Arc::clone(&rows);
+    let writer = tokio::task::spawn_blocking(move || write(&spec, &ids, &shared, receiver, file));
+    let read = feed(&inputs, &rows, sender, batch_bytes).await;
     // The writer ends when its sender is gone; what went wrong in reading is the earlier fault.
     let written = writer.await.map_err(ended)?;
     read?;
@@ -128,14 +138,19 @@ async fn feed(
     inputs: &[BlockReader],
     rows: &Rows,
     sender: mpsc::Sender<Vec<RowChunks>>,
+    batch_bytes: u64,
 ) -> Result<(), BlockError> {
-    let row_bytes = |input: &BlockReader| input.meta().chunks_object.size_bytes / input.meta().series.max(1);
-    let row_bytes: Vec<u64> = inputs.iter().map(row_bytes).collect();
+    // Unpacked, a row takes more than its share of the object, about a byte a sample and more where bytes are incompressible.
+    let part_bytes = |input: &BlockReader| {
+        let meta = input.meta();
+        meta.chunks_object.size_bytes.max(meta.samples) / meta.series.max(1) + PART_BYTES
+    };
+    let part_bytes: Vec<u64> = inputs.iter().map(part_bytes).collect();
     let mut next = 0;
     while next < rows.len() {
         let (mut end, mut bytes) = (next, 0);
-        while end < rows.len() && end - next < BATCH_ROWS && bytes < BATCH_BYTES {
-            bytes += rows.sources(end).iter().map(|source| row_bytes[source.input as usize]).sum::<u64>();
+        while end < rows.len() && bytes < batch_bytes {
+            bytes += rows.sources(end).iter().map(|source| part_bytes[source.input as usize]).sum::<u64>();
             end += 1;
         }
         let batch = read_batch(inputs, rows, next..end).await?;
@@ -269,4 +284,57 @@ fn merge_windows(windows: &[i64], parts: &RowChunks) -> Result<Vec<Vec<EncodedCh
     let listed: Vec<EncodedChunk> = parts.iter().flat_map(|(_, chunks)| chunks.iter().cloned()).collect();
     let merge = |bounds: &[i64]| merge_chunks(&clip_chunks(&listed, BlockRange::new(bounds[0], bounds[1]))?);
     windows.windows(2).map(merge).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use model::{LabelSet, ShardId};
+    use object_store::ObjectStore;
+    use object_store::memory::InMemory;
+
+    use super::*;
+    use crate::{BlockInput, ObjectStoreReader, build as build_block, upload};
+
+    /// Opens a block whose rows have another order than its neighbour's: which label has fewer values differs.
+    async fn block(store: &Arc<dyn ObjectStore>, number: i64) -> BlockReader {
+        let spec = BlockSpec {
+            id: BlockId(number as u128),
+            shard: ShardId(1),
+            range: BlockRange::new(number * 1000, number * 1000 + 1000),
+            level: 0,
+            cut_index: 1,
+            parents: Vec::new(),
+            external_labels: Default::default(),
+            metadata: Vec::new(),
+        };
+        let series = |at: i64| {
+            let (few, many) = ((at % 3).to_string(), at.to_string());
+            let (a, b) = if number % 2 == 0 { (&few, &many) } else { (&many, &few) };
+            let mut samples = Samples::default();
+            (0..20).for_each(|i| samples.push(number * 1000 + i * 40, (at * i) as f64));
+            (LabelSet::from_pairs([("__name__", "m"), ("a", a.as_str()), ("b", b.as_str())]), samples)
+        };
+        let series: Vec<(LabelSet, Samples)> = (0..50).map(series).collect();
+        let inputs = series.iter().map(|(labels, samples)| BlockInput { labels, samples });
+        let built = build_block(&spec, inputs).expect("valid");
+        upload(&**store, &built).await.expect("the name is free");
+        let reader = Arc::new(ObjectStoreReader::new(Arc::clone(store)));
+        BlockReader::open(reader, built.meta).await.expect("undamaged")
+    }
+
+    #[tokio::test]
+    async fn the_size_of_batches_does_not_show() {
+        let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+        let mut inputs = Vec::new();
+        for number in 1..5 {
+            inputs.push(block(&store, number).await);
+        }
+        let dir = std::env::temp_dir();
+        let whole = merge(BlockId(9), 2, inputs.clone(), &dir).await.expect("undamaged").meta;
+        assert_eq!((whole.series, whole.samples), (97, 4 * 50 * 20));
+        for batch_bytes in [1, 1000, 5000] {
+            let batched = merge_in_batches(BlockId(9), 2, inputs.clone(), &dir, batch_bytes).await;
+            assert_eq!(batched.expect("undamaged").meta, whole, "{batch_bytes}");
+        }
+    }
 }
