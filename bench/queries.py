@@ -49,7 +49,11 @@ class Server:
         with open(os.path.join(args.data, f"{name}.log"), "w") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log)
         self.pid = self.process.pid
-        wait_ready(self.process, self.url + ready)
+        try:
+            wait_ready(self.process, self.url + ready)
+        except SystemExit:
+            self.process.kill()
+            raise
 
     def __enter__(self):
         return self
