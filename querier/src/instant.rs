@@ -41,7 +41,7 @@ impl Query for InstantService {
 #[allow(clippy::result_large_err, reason = "tonic's own error type")]
 fn samples(value: Value, external: &External) -> Result<Vec<Sample>, Status> {
     match value {
-        Value::Scalar { time_ms, value } => Ok(vec![Sample { labels: bytes::Bytes::new(), time_ms, value }]),
+        Value::Scalar { time_ms, value } => Ok(vec![Sample { time_ms, value, ..Sample::default() }]),
         Value::Vector(samples) => samples.into_iter().map(|one| sample(one, external)).collect(),
         Value::String { .. } => Err(status(ErrorKind::Invalid, "the query yields a string, not samples")),
         Value::Matrix(_) => Err(status(ErrorKind::Invalid, "the query yields a range vector, not samples")),
@@ -51,10 +51,16 @@ fn samples(value: Value, external: &External) -> Result<Vec<Sample>, Status> {
 #[allow(clippy::result_large_err, reason = "tonic's own error type")]
 fn sample(sample: VectorSample, external: &External) -> Result<Sample, Status> {
     let VectorSample { labels, time_ms, value, histogram } = sample;
-    if histogram.is_some() {
-        let text = format!("native histograms cannot be recorded yet: {labels} is one");
-        return Err(status(ErrorKind::LimitExceeded, text));
+    let mut stored = Vec::new();
+    if let Some(histogram) = histogram {
+        if !histogram.is_storable() {
+            return Err(status(
+                ErrorKind::LimitExceeded,
+                format!("the histogram of {labels} has too many buckets"),
+            ));
+        }
+        histogram.write_to(&mut stored);
     }
-    let labels = external.detach(&labels);
-    Ok(Sample { labels: bytes::Bytes::copy_from_slice(labels.as_bytes()), time_ms, value })
+    let labels = bytes::Bytes::copy_from_slice(external.detach(&labels).as_bytes());
+    Ok(Sample { labels, time_ms, value, histogram: stored.into() })
 }

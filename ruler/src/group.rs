@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use config::rules::{RecordingRule, Rule};
-use model::{LabelSet, stale_nan};
+use model::{LabelSet, SampleValue, stale_nan};
 use service::chain;
 use session::{Membership, Session};
 use storage::{AppendOutcome, Appender, SeriesWrite, StorageError, WriteRequest};
@@ -112,7 +112,8 @@ impl Evaluator {
         let outcome = self.append(named, time_ms).await.map_err(RulerError::Append)?;
         self.warn_refused(rule, &outcome);
         let vanished = self.previous[index].iter().filter(|labels| !returned.contains(labels));
-        let vanished: Vec<_> = vanished.map(|labels| (labels.clone(), stale_nan())).collect();
+        let vanished: Vec<_> =
+            vanished.map(|labels| (labels.clone(), SampleValue::Float(stale_nan()))).collect();
         // Until their markers are stored, vanished series are remembered, so that the next evaluation marks them.
         self.previous[index].extend(returned.iter().cloned());
         if !vanished.is_empty() {
@@ -128,7 +129,7 @@ impl Evaluator {
         &self,
         result: Vec<crate::query::QuerySample>,
         rule: &RecordingRule,
-    ) -> Result<Vec<(LabelSet, f64)>, RulerError> {
+    ) -> Result<Vec<(LabelSet, SampleValue)>, RulerError> {
         let (rule, limit, state) = (rule.clone(), self.group.limit, self.session.state());
         let work = move || {
             let settings = state.settings.as_deref();
@@ -140,14 +141,20 @@ impl Evaluator {
 
     async fn append(
         &self,
-        series: Vec<(LabelSet, f64)>,
+        series: Vec<(LabelSet, SampleValue)>,
         time_ms: i64,
     ) -> Result<AppendOutcome, StorageError> {
         if series.is_empty() {
             return Ok(AppendOutcome::default());
         }
-        let write =
-            |(labels, value)| SeriesWrite { samples: vec![(time_ms, value)], ..SeriesWrite::new(labels) };
+        let write = |(labels, value)| match value {
+            SampleValue::Float(value) => {
+                SeriesWrite { samples: vec![(time_ms, value)], ..SeriesWrite::new(labels) }
+            }
+            SampleValue::Histogram(value) => {
+                SeriesWrite { histograms: vec![(time_ms, value)], ..SeriesWrite::new(labels) }
+            }
+        };
         let request = WriteRequest { series: series.into_iter().map(write).collect(), metadata: Vec::new() };
         self.appender.append(request).await
     }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cluster::{Role, rendezvous};
-use model::{ErrorKind, LabelSet};
+use model::varint::Cursor;
+use model::{ErrorKind, FloatHistogram, LabelSet, SampleValue};
 use proto::connect::{Connector, MESSAGE_BYTES_MAX};
 use proto::error::{kind_of_status, row_of};
 use proto::query::query_client::QueryClient;
@@ -19,7 +20,7 @@ use crate::RulerError;
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct QuerySample {
     pub(crate) labels: LabelSet,
-    pub(crate) value: f64,
+    pub(crate) value: SampleValue,
 }
 
 /// Asks one live querier after the other.
@@ -79,12 +80,18 @@ fn decode(address: &str, response: InstantResponse) -> Result<Vec<QuerySample>, 
     for warning in &response.warnings {
         warn!(address, warning, "a rule's query was answered with a warning");
     }
+    let malformed = |what: &str, error: &dyn std::fmt::Display| RulerError::Query {
+        kind: ErrorKind::Internal,
+        message: format!("{address} sent a malformed {what}: {error}"),
+    };
     let sample = |sample: proto::query::Sample| {
-        let labels = LabelSet::from_bytes(&sample.labels).map_err(|error| RulerError::Query {
-            kind: ErrorKind::Internal,
-            message: format!("{address} sent a malformed label set: {error}"),
-        })?;
-        Ok(QuerySample { labels, value: sample.value })
+        let labels = LabelSet::from_bytes(&sample.labels).map_err(|error| malformed("label set", &error))?;
+        if sample.histogram.is_empty() {
+            return Ok(QuerySample { labels, value: SampleValue::Float(sample.value) });
+        }
+        let histogram = FloatHistogram::read_from(&mut Cursor::new(&sample.histogram));
+        let histogram = histogram.map_err(|error| malformed("histogram", &error))?;
+        Ok(QuerySample { labels, value: SampleValue::Histogram(Arc::new(histogram)) })
     };
     response.samples.into_iter().map(sample).collect()
 }

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashSet};
 
 use config::rules::RecordingRule;
-use model::LabelSet;
 use model::labels::METRIC_NAME;
+use model::{LabelSet, SampleValue};
 
 use crate::RulerError;
 use crate::query::QuerySample;
@@ -22,7 +22,7 @@ pub(crate) fn name_results(
     rule: &RecordingRule,
     external_labels: &BTreeMap<String, String>,
     limit: u64,
-) -> Result<Vec<(LabelSet, f64)>, RulerError> {
+) -> Result<Vec<(LabelSet, SampleValue)>, RulerError> {
     let mut seen = HashSet::with_capacity(samples.len());
     let mut named = Vec::with_capacity(samples.len());
     for QuerySample { labels, value } in samples {
@@ -62,12 +62,16 @@ mod tests {
             position: Default::default(),
         };
         let set = |pairs: &Pairs<'_>| LabelSet::from_pairs(pairs.iter().copied());
-        let samples = result.iter().map(|pairs| QuerySample { labels: set(pairs), value: 1.5 }).collect();
+        let samples = result
+            .iter()
+            .map(|pairs| QuerySample { labels: set(pairs), value: SampleValue::Float(1.5) })
+            .collect();
         let external = BTreeMap::from([("cluster".to_owned(), "eu".to_owned())]);
         let named = name_results(samples, &rule, &external, limit);
         match expected {
             Ok(expected) => {
-                let expected: Vec<_> = expected.iter().map(|pairs| (set(pairs), 1.5)).collect();
+                let expected: Vec<_> =
+                    expected.iter().map(|pairs| (set(pairs), SampleValue::Float(1.5))).collect();
                 assert_eq!(named.expect("a result"), expected);
             }
             Err(expected) => assert_eq!(named.expect_err("an error").to_string(), expected),

@@ -47,6 +47,7 @@ impl Query for Querier {
             labels: labels.as_bytes().to_vec().into(),
             time_ms,
             value,
+            ..Sample::default()
         };
         let samples = (self.script)(&query, time_ms)?.into_iter().map(sample).collect();
         Ok(Response::new(InstantResponse { samples, warnings: Vec::new() }))

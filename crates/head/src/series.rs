@@ -6,9 +6,11 @@
 //! Invariants: the open chunk is empty only when the series has no sample, so the newest sample is always its last;
 //! out-of-order samples are older than that; no timestamp occurs twice.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use chunk::{EncodedChunk, OpenChunk, OpenRun};
-use model::SampleValue;
+use model::{FloatHistogram, SampleValue};
 
 use crate::chunk_log::{CHUNK_SAMPLES, ChunkLog, Scratch};
 use crate::late::Late;
@@ -80,6 +82,14 @@ impl Series {
 
     /// Appends a sample later than the newest.
     pub(crate) fn append(&mut self, time_ms: i64, start_ms: i64, value: SampleValue, scratch: &mut Scratch) {
+        // The marker of a float behind a histogram is that of a histogram, as with Prometheus, and joins its chunk.
+        let is_behind_histogram = || matches!(self.open.last_value(), Some(SampleValue::Histogram(_)));
+        let value = match value {
+            SampleValue::Float(float) if model::is_stale(float) && is_behind_histogram() => {
+                SampleValue::Histogram(Arc::new(FloatHistogram::stale()))
+            }
+            value => value,
+        };
         if self.open.len() >= CHUNK_SAMPLES || !self.open.takes(start_ms, &value) {
             self.seal(scratch);
         }

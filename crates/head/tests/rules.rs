@@ -201,16 +201,23 @@ fn histograms_follow_the_rules_of_floats() {
         (3000, 0, Some(&stale), None),
         (3000, 0, Some(&stale), None),
         (2500, 0, Some(&one), Some(OutOfOrder)),
+        (4000, 0, Some(&one), None),
     ] {
         assert_eq!(apply_wide(&head, time_ms, start_ms, value), refusal, "{value:?} at {time_ms}");
     }
+    // The marker of a float, twice.
+    check(&head, &[(5000, stale_nan(), None), (5000, stale_nan(), None)]);
     let selected = head.select(&[], TimeRange::ALL, i64::MIN, 10).expect("it is fresh");
     let mut samples = Samples::default();
     chunk::read_merged(&selected[0].chunks, i64::MIN, i64::MAX, &mut samples).expect("undamaged");
     assert_eq!(
         (samples.timestamps.as_slice(), samples.start_timestamps.as_slice()),
-        (&[1000, 2000, 3000][..], &[0, 500, 0][..])
+        (&[1000, 2000, 3000, 4000, 5000][..], &[0, 500, 0, 0, 0][..])
     );
     assert_eq!(samples.histogram(0).map(|histogram| &**histogram), Some(&one), "the first one stays");
     assert!(samples.value(1).is_same(&SampleValue::Float(1.0)) && samples.value(2).is_stale());
+    assert!(
+        samples.histogram(4).is_some_and(|histogram| histogram.is_stale()),
+        "behind a histogram it is one, too"
+    );
 }

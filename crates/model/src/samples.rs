@@ -24,12 +24,13 @@ impl SampleValue {
         }
     }
 
-    /// Tells whether writing the one over the other changes nothing: the same bits of a float, or an equal histogram.
+    /// Tells whether writing the one over the other changes nothing: the same bits of a float, an equal histogram, or two
+    /// staleness markers.
     pub fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Float(a), Self::Float(b)) => a.to_bits() == b.to_bits(),
             (Self::Histogram(a), Self::Histogram(b)) => a.equals(b),
-            _ => false,
+            _ => self.is_stale() && other.is_stale(),
         }
     }
 }
