@@ -37,7 +37,8 @@ use self::ledger::Ledger;
 pub(crate) use self::measure::Measures;
 pub use self::measure::NodeStats;
 use self::measure::StepSamples;
-pub(crate) use self::partial::{FrameError, Part, Piece, Pushed, decode, encode, execute_part};
+use self::partial::SumRow;
+pub(crate) use self::partial::{FrameError, Part, Piece, Pushed, decode, encode, execute_part, heeds_order};
 use self::vector::{Collisions, NAME_LABELS, Vector, changed};
 use crate::annotation::{Annotations, Level};
 use crate::ast::{Expr, NodeId, NodeKind, Span, UnaryOp, ValueType};
@@ -75,6 +76,8 @@ struct Context<'a> {
     annotations: Mutex<Annotations>,
     /// What is evaluated here holds for this part of the series only: see [`Part::unmergeable`].
     unmergeable: AtomicBool,
+    /// States of an aggregation's histograms, until they are put into its table.
+    sums: Mutex<Vec<SumRow>>,
     /// Whether each node is measured.
     explains: bool,
     step_samples: Option<StepSamples>,
@@ -140,13 +143,30 @@ impl<'a> Context<'a> {
     ) -> Self {
         let ledger = Ledger::new(&budget.memory, expr.nodes.len());
         let (annotations, unmergeable) = (Mutex::default(), AtomicBool::new(false));
-        let (explains, step_samples) = (false, None);
-        Self { expr, plan, sets, config, budget, ledger, annotations, unmergeable, explains, step_samples }
+        let (sums, explains, step_samples) = (Mutex::default(), false, None);
+        Self {
+            expr,
+            plan,
+            sets,
+            config,
+            budget,
+            ledger,
+            annotations,
+            unmergeable,
+            sums,
+            explains,
+            step_samples,
+        }
     }
 
     fn finish(self) -> (Ledger, Annotations) {
         let annotations = self.annotations.into_inner().expect("no worker panics while it holds the lock");
         (self.ledger, annotations)
+    }
+
+    /// Leaves states for the table of the node that is evaluated.
+    fn leave_sums(&self, row: SumRow) {
+        self.sums.lock().expect("no worker panics while it holds the lock").push(row);
     }
 
     /// Notes that the result cannot be merged with that of other parts of the series.

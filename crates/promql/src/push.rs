@@ -31,7 +31,7 @@ use self::runs::{Cuts, Run};
 use crate::ast::{Expr, NodeId};
 use crate::engine::{Engine, on_pool};
 use crate::error::QueryError;
-use crate::exec::{Budget, FrameError, Part, Piece, Pushed, decode};
+use crate::exec::{Budget, FrameError, Part, Piece, Pushed, decode, heeds_order};
 use crate::plan::{Plan, Task};
 
 /// How much may be cut where the caller runs, as pushed nodes times nodes of the query times seams; more would hold up
@@ -88,7 +88,10 @@ impl Push<'_> {
         if answers.iter().flat_map(|answer| &answer.parts).any(|part| part.unmergeable) {
             return Ok(None);
         }
-        Ok(Some(gather(nodes, answers)))
+        let answers = gather(nodes, answers);
+        // Only all parts together know the order that such sums depend on.
+        let is_lost = answers.nodes.iter().any(|pushed| heeds_order(&pushed.pieces));
+        Ok((!is_lost).then_some(answers))
     }
 
     /// Cuts the nodes' steps at all seams, on the CPU pool when that may take a while.

@@ -1,4 +1,8 @@
 //! Sums and means of native histograms, with compensation: over the series of a group, or over time.
+//!
+//! They can be merged. The result is that of all histograms in any order, unless [`Layout::heeds_order`] says otherwise.
+
+mod wire;
 
 use model::FloatHistogram;
 use model::histogram::{CounterResetHint, HistogramError};
@@ -24,6 +28,36 @@ pub(super) struct Accumulated {
     reconciled: bool,
     /// Exponential and custom buckets met: there is no result.
     mixed: bool,
+    /// Schemas differed.
+    schemas: bool,
+    /// Widths of zero buckets differed.
+    zeros: bool,
+}
+
+/// What the buckets of some histograms have in common.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Layout {
+    /// Of exponential buckets.
+    schema: Option<i32>,
+    zero_threshold: f64,
+    mixed: bool,
+    schemas: bool,
+    zeros: bool,
+}
+
+impl Layout {
+    /// Takes in the histograms of another part.
+    pub(super) fn join(&mut self, other: Self) {
+        self.mixed |= other.mixed || self.schema.is_none() != other.schema.is_none();
+        self.schemas |= other.schemas || self.schema != other.schema;
+        self.zeros |= other.zeros || self.zero_threshold.to_bits() != other.zero_threshold.to_bits();
+    }
+
+    /// Tells whether the order of the histograms decides about the sum, or about what is said of it: exponential and custom
+    /// buckets met, or a zero bucket is widened and buckets are made coarser, and either may come first.
+    pub(super) fn heeds_order(self) -> bool {
+        self.mixed || self.schemas && self.zeros
+    }
 }
 
 impl Accumulated {
@@ -37,6 +71,8 @@ impl Accumulated {
             not_reset: false,
             reconciled: false,
             mixed: false,
+            schemas: false,
+            zeros: false,
         };
         new.track(first);
         new
@@ -87,7 +123,64 @@ impl Accumulated {
         }
     }
 
+    /// Adds what another part has summed up. What both have is no mix of buckets.
+    pub(super) fn merge(&mut self, other: Self) {
+        self.count += other.count;
+        self.merge_totals(other);
+    }
+
+    /// Adds what another part has of a mean. What both have is no mix of buckets.
+    pub(super) fn merge_mean(&mut self, mut other: Self) {
+        let count = self.count + other.count;
+        let fits = (weight(&self.total) + weight(&other.total)).is_finite();
+        if self.incremental || other.incremental || !fits {
+            self.make_share_of(count);
+            other.make_share_of(count);
+        }
+        self.count = count;
+        self.merge_totals(other);
+    }
+
+    /// Makes a sum or mean what its histograms contribute to the mean of so many.
+    fn make_share_of(&mut self, count: f64) {
+        let (own, weight) = (self.count, self.count / count);
+        let divisor = if self.incremental { 1.0 } else { own };
+        self.incremental = true;
+        for numbers in std::iter::once(&mut self.total).chain(self.lost.as_deref_mut()) {
+            numbers.divide(divisor);
+            numbers.scale(weight);
+        }
+    }
+
+    fn merge_totals(&mut self, other: Self) {
+        let mut layout = self.layout();
+        layout.join(other.layout());
+        (self.schemas, self.zeros) = (layout.schemas, layout.zeros);
+        self.mixed |= other.mixed;
+        self.reset |= other.reset;
+        self.not_reset |= other.not_reset;
+        self.reconciled |= other.reconciled;
+        self.add_to_total(&other.total);
+        if let Some(mut lost) = other.lost {
+            lost.reset_hint = self.total.reset_hint;
+            self.add_to_total(&lost);
+        }
+    }
+
+    pub(super) fn layout(&self) -> Layout {
+        let exponential = !self.total.uses_custom_buckets();
+        Layout {
+            schema: exponential.then_some(self.total.schema),
+            zero_threshold: if exponential { self.total.zero_threshold } else { 0.0 },
+            mixed: self.mixed,
+            schemas: self.schemas,
+            zeros: self.zeros,
+        }
+    }
+
     fn track(&mut self, histogram: &FloatHistogram) {
+        self.schemas |= histogram.schema != self.total.schema;
+        self.zeros |= histogram.zero_threshold.to_bits() != self.total.zero_threshold.to_bits();
         self.reset |= histogram.reset_hint == CounterResetHint::Reset;
         self.not_reset |= histogram.reset_hint == CounterResetHint::NotReset;
     }
@@ -171,6 +264,60 @@ mod tests {
         let mean = mean.mean().expect("one kind of buckets");
         assert!((mean.sum / f64::MAX - 1.0).abs() < 1e-12, "{}", mean.sum);
         assert!((mean.count - 1.0).abs() < 1e-12, "{}", mean.count);
+    }
+
+    #[test]
+    fn merged_parts_are_the_whole() {
+        let terms = [1.0, 1e100, 1.0, -1e100, 3.0];
+        for cut in 1..terms.len() {
+            let part = |terms: &[f64]| {
+                let mut sum = Accumulated::new(&histogram(terms[0]));
+                terms[1..].iter().for_each(|term| assert!(!sum.add(&histogram(*term))));
+                sum
+            };
+            let mut sum = part(&terms[..cut]);
+            sum.merge(part(&terms[cut..]));
+            let mean = sum.clone().mean().expect("one kind of buckets");
+            let sum = sum.sum().expect("one kind of buckets");
+            assert_eq!((sum.sum, sum.count, sum.positive_buckets), (5.0, 5.0, vec![5.0]), "cut at {cut}");
+            assert_eq!((mean.sum, mean.count), (1.0, 1.0), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn merged_means_survive_an_overflowing_sum() {
+        for (left, right) in [(1, 1), (1, 3), (3, 1), (4, 3)] {
+            let part = |count: usize| {
+                let mut mean = Accumulated::new(&histogram(f64::MAX));
+                (1..count).for_each(|_| assert!(!mean.add_to_mean(&histogram(f64::MAX))));
+                mean
+            };
+            let mut mean = part(left);
+            mean.merge_mean(part(right));
+            let mean = mean.mean().expect("one kind of buckets");
+            assert!((mean.sum / f64::MAX - 1.0).abs() < 1e-12, "{}", mean.sum);
+            assert!((mean.count - 1.0).abs() < 1e-12, "{}", mean.count);
+        }
+    }
+
+    #[test]
+    fn layouts_tell_when_order_matters() {
+        let of = |schema, zero_threshold| {
+            Accumulated::new(&FloatHistogram { schema, zero_threshold, ..histogram(1.0) }).layout()
+        };
+        let custom = model::histogram::CUSTOM_BUCKETS_SCHEMA;
+        for (parts, expected) in [
+            ([of(0, 0.0), of(1, 0.0), of(2, 0.0)], false),
+            ([of(0, 0.0), of(0, 0.1), of(0, 0.2)], false),
+            ([of(0, 0.0), of(1, 0.0), of(0, 0.1)], true),
+            ([of(0, 0.0), of(0, 0.0), of(custom, 0.0)], true),
+            ([of(custom, 0.0), of(custom, 0.0), of(custom, 0.0)], false),
+        ] {
+            let [mut all, second, third] = parts;
+            all.join(second);
+            all.join(third);
+            assert_eq!(all.heeds_order(), expected, "{parts:?}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 mod count_values;
 mod fold;
-mod histograms;
+pub(super) mod histograms;
 mod rank;
 mod ratio;
 pub(super) mod state;

@@ -9,14 +9,17 @@
 //! some were taken away or overwritten, are those of a row of another part: it then says so, and nothing of it is used.
 
 mod frame;
-mod histogram;
+pub(super) mod histogram;
 mod merge;
+mod sums;
 
 use std::sync::atomic::Ordering;
 
 use storage::{Reservation, SeriesSet};
 
 pub(crate) use self::frame::{FrameError, decode, encode};
+pub(super) use self::sums::SumRow;
+pub(crate) use self::sums::heeds_order;
 use super::aggregate::Output;
 use super::aggregate::state::{Deviation, State, Variance};
 use super::kahan::{Kahan, Mean};
@@ -34,13 +37,13 @@ use crate::value::QueryStats;
 #[derive(Debug, Default)]
 pub(crate) struct Part {
     /// One a task.
-    pub(crate) tables: Vec<Vector>,
+    pub(crate) tables: Vec<Table>,
     pub(crate) annotations: Annotations,
     /// Those of the storage.
     pub(crate) warnings: Vec<String>,
     pub(crate) stats: QueryStats,
     /// The tables must not be used: rows of this part may have got labels that rows of another part have, where that
-    /// matters, or a state cannot travel.
+    /// matters.
     pub(crate) unmergeable: bool,
     /// What the tables take.
     pub(crate) memory: Option<Reservation>,
@@ -49,15 +52,30 @@ pub(crate) struct Part {
 impl Part {
     /// Returns how many rows the tables have.
     pub(crate) fn rows(&self) -> u64 {
-        self.tables.iter().map(|table| table.series.len() as u64).sum()
+        self.tables.iter().map(|table| (table.rows.series.len() + table.sums.len()) as u64).sum()
     }
 }
 
-/// The table of a node over some of its steps and some of its series.
+/// What a node leaves over some of its steps and some of its series.
+#[derive(Debug, Default)]
+pub(crate) struct Table {
+    /// Rows, or the states of aggregations of floats.
+    pub(super) rows: Vector,
+    /// The states of `sum` and `avg` of histograms.
+    pub(super) sums: Vec<SumRow>,
+}
+
+impl Table {
+    fn size_bytes(&self) -> u64 {
+        self.rows.size_bytes() + self.sums.iter().map(SumRow::size_bytes).sum::<u64>()
+    }
+}
+
+/// A table, and at which of the node's steps it begins.
 #[derive(Debug)]
 pub(crate) struct Piece {
     pub(crate) first: usize,
-    pub(crate) table: Vector,
+    pub(crate) table: Table,
 }
 
 /// A node that others have evaluated, piece by piece. Every step is covered for every series exactly once.
@@ -96,11 +114,13 @@ pub(crate) fn execute_part(
 ) -> Result<Part, QueryError> {
     let context = Context::new(expr, plan, sets, config, budget);
     let mut results: Vec<Option<Data>> = Vec::with_capacity(expr.nodes.len());
-    let mut tables: Vec<Option<Vector>> = tasks.iter().map(|_| None).collect();
+    let mut tables: Vec<Option<Table>> = tasks.iter().map(|_| None).collect();
     for (id, _) in expr.nodes() {
         let mut data = None;
         if let Some(index) = tasks.iter().position(|task| task.node == id) {
-            let table = context.table(id, &mut results)?;
+            let rows = context.table(id, &mut results)?;
+            let sums = context.take_sums(context.grid(id).steps)?;
+            let table = Table { rows, sums };
             context.ledger.keep(id, &budget.memory, table.size_bytes())?;
             tables[index] = Some(table);
         } else if plan.wanted[id.index()] && !plan.inlined[id.index()] {
@@ -151,6 +171,17 @@ impl Context<'_> {
                 self.vector_of(data, grid.steps)
             }
         }
+    }
+
+    /// Takes the states of histograms that the node has left, repeated over so many steps if they are of one.
+    fn take_sums(&self, steps: usize) -> Result<Vec<SumRow>, QueryError> {
+        let mut rows =
+            std::mem::take(&mut *self.sums.lock().expect("no worker panics while it holds the lock"));
+        for row in rows.iter_mut().filter(|row| row.sums.len() != steps) {
+            self.charge((row.size_bytes() as usize).saturating_mul(steps))?;
+            row.sums = vec![row.sums[0].clone(); steps];
+        }
+        Ok(rows)
     }
 
     /// Returns rows for all steps; a parenthesis hands on what may have one step only.

@@ -7,6 +7,7 @@ use rayon::prelude::*;
 
 use super::super::accumulate::Accumulated;
 use super::super::note::{Note, Notes};
+use super::super::partial::SumRow;
 use super::super::vector::{ABSENT, Cell, Cells, Vector, is_absent, no_cells};
 use super::super::{Budget, Context};
 use super::{Groups, Output};
@@ -18,10 +19,13 @@ const STEPS_TILE: usize = 16;
 /// How many groups a worker takes at a time, at least.
 const GROUPS_MIN: usize = 16;
 
+/// The sum of a group's histograms at each step.
+pub(in super::super) type Sums = Vec<Option<Box<Accumulated>>>;
+
 /// What a group has seen of histograms, by step.
 enum Seen {
     /// `sum` and `avg`.
-    Accumulated(Vec<Option<Box<Accumulated>>>),
+    Accumulated(Sums),
     /// `count` and `group`.
     Counted(Vec<u32>),
     /// The other operators: they pass over histograms.
@@ -58,24 +62,7 @@ impl Seen {
     /// Puts the results of a group beside, or in the place of, what its floats came to.
     fn finish(self, op: AggregateOp, values: &mut [f64], notes: &mut Notes) -> Cells {
         match self {
-            Self::Accumulated(states) => {
-                let mut cells = no_cells(values.len());
-                for ((state, value), cell) in states.into_iter().zip(values).zip(&mut cells) {
-                    let Some(state) = state else { continue };
-                    if !is_absent(*value) {
-                        notes.add(Note::MixedGroup);
-                        *value = ABSENT;
-                        continue;
-                    }
-                    state.note(notes);
-                    let result = if op == AggregateOp::Avg { state.mean() } else { state.sum() };
-                    *cell = result.map(|mut histogram| {
-                        histogram.compact();
-                        histogram.into()
-                    });
-                }
-                Some(cells)
-            }
+            Self::Accumulated(sums) => Some(finish_sums(op, sums, values, notes)),
             Self::Counted(counts) => {
                 for (count, value) in counts.into_iter().zip(values).filter(|(count, _)| *count > 0) {
                     let floats = if is_absent(*value) { 0.0 } else { *value };
@@ -89,6 +76,32 @@ impl Seen {
             }
         }
     }
+}
+
+/// Puts the sums or means of a group's histograms in the place of what its floats came to; there is neither where it has
+/// both.
+pub(in super::super) fn finish_sums(
+    op: AggregateOp,
+    sums: Sums,
+    values: &mut [f64],
+    notes: &mut Notes,
+) -> Box<[Cell]> {
+    let mut cells = no_cells(values.len());
+    for ((sum, value), cell) in sums.into_iter().zip(values).zip(&mut cells) {
+        let Some(sum) = sum else { continue };
+        if !is_absent(*value) {
+            notes.add(Note::MixedGroup);
+            *value = ABSENT;
+            continue;
+        }
+        sum.note(notes);
+        let result = if op == AggregateOp::Avg { sum.mean() } else { sum.sum() };
+        *cell = result.map(|mut histogram| {
+            histogram.compact();
+            histogram.into()
+        });
+    }
+    cells
 }
 
 /// The rows of one group.
@@ -173,17 +186,18 @@ impl HistogramFold {
         context.charge(new_bytes.into_inner())
     }
 
-    /// Adds the results to a table of what the floats came to, one row a group.
+    /// Adds the results to a table of what the floats came to, one row a group. States of sums are left to the context.
     pub(super) fn finish(self, context: &Context<'_>, span: Span, output: Output, vector: &mut Vector) {
-        let sums = |seen: &Option<Seen>| matches!(seen, Some(Seen::Accumulated(_)));
-        if output == Output::States && self.groups.iter().any(sums) {
-            // Their states do not travel.
-            context.note_unmergeable();
-            return;
-        }
         let mut notes = Notes::default();
         for (group, seen) in self.groups.into_iter().enumerate() {
             let Some(seen) = seen else { continue };
+            let seen = match seen {
+                Seen::Accumulated(sums) if output == Output::States => {
+                    context.leave_sums(SumRow { series: vector.series[group].clone(), sums });
+                    continue;
+                }
+                seen => seen,
+            };
             let cells = seen.finish(self.op, vector.row_mut(group), &mut notes);
             if cells.is_some() {
                 vector.histograms.resize(vector.series.len(), None);

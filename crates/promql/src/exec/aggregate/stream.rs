@@ -101,6 +101,8 @@ impl Context<'_> {
             other => Err(QueryError::Internal(format!("{other} does not stream"))),
         }?;
         vector.series.iter_mut().for_each(|series| series.drop_name = drops && !removed);
+        let mut left = self.sums.lock().expect("no worker panics while it holds the lock");
+        left.iter_mut().for_each(|row| row.series.drop_name = drops && !removed);
         Ok(vector)
     }
 

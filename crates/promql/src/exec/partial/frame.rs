@@ -2,7 +2,7 @@
 //!
 //! A frame is a kind and a body. `ROWS`: the task, the number of cells and of rows; then the rows' labels, each with a
 //! flag for a name that is to go; then, row by row, which cells are there, these cells as eight bytes each, and the native
-//! histograms with their cells. `END`, the last: annotations, warnings, statistics. Several evaluations may follow one another.
+//! histograms with their cells. `SUMS`: see [`super::sums`]. `END`, the last: annotations, warnings, statistics. Several evaluations may follow one another.
 //!
 //! Bytes of a peer are not trusted: what does not fit the tasks is an error.
 
@@ -14,16 +14,17 @@ use model::varint::{Cursor, ReadError, push_bytes, push_unsigned};
 use storage::{MemoryError, QueryMemory, Reservation};
 
 use super::super::vector::{ABSENT, Cell, Cells, SeriesMeta, Vector, is_absent, no_cells};
-use super::{Part, cells_of, histogram};
+use super::{Part, Table, cells_of, histogram, sums};
 use crate::annotation::{Annotations, Level};
-use crate::ast::{Expr, Span};
+use crate::ast::{Aggregate, AggregateOp, Expr, NodeId, NodeKind, Span};
 use crate::plan::Task;
 use crate::value::QueryStats;
 
 const ROWS: u8 = 1;
 const END: u8 = 2;
-/// A frame is closed once it has so many bytes; one row is never divided.
-const FRAME_BYTES: usize = 1 << 20;
+pub(super) const SUMS: u8 = 3;
+/// A frame is closed once it has so many bytes; one row of `ROWS` is never divided.
+pub(super) const FRAME_BYTES: usize = 1 << 20;
 /// All cells of a row are there.
 const FULL: u8 = 0;
 /// A bitmap says which.
@@ -31,7 +32,7 @@ const SPARSE: u8 = 1;
 /// Native histograms follow the floats; added to one of the others.
 const HISTOGRAMS: u8 = 2;
 /// The flag of a row whose name is to go.
-const DROP_NAME: u8 = 1;
+pub(super) const DROP_NAME: u8 = 1;
 
 /// Why frames are no answer to a fragment.
 #[derive(Debug, thiserror::Error)]
@@ -47,13 +48,14 @@ pub(crate) enum FrameError {
 /// Returns the frames of an evaluation.
 pub(crate) fn encode(part: &Part) -> Vec<Bytes> {
     let mut frames = Vec::new();
-    for (task, table) in part.tables.iter().enumerate() {
+    for (task, Table { rows: table, sums }) in part.tables.iter().enumerate() {
         let mut first = 0;
         while first < table.series.len() {
             let rows = rows_of_frame(table, first);
             frames.push(rows_frame(task, table, first..first + rows));
             first += rows;
         }
+        sums::encode(task, sums, &mut frames);
     }
     frames.push(end_frame(part));
     frames
@@ -124,6 +126,12 @@ fn end_frame(part: &Part) -> Bytes {
     out.into()
 }
 
+/// Tells whether a node's table has sums of histograms.
+fn sums_histograms(expr: &Expr, node: NodeId) -> bool {
+    let sums = |aggregate: &Aggregate| matches!(aggregate.op, AggregateOp::Sum | AggregateOp::Avg);
+    matches!(&expr.node(node).kind, NodeKind::Aggregate(aggregate) if sums(aggregate))
+}
+
 /// Reads the frames of one or more evaluations of the same tasks.
 ///
 /// # Errors
@@ -135,7 +143,10 @@ pub(crate) fn decode(
     memory: &QueryMemory,
 ) -> Result<Vec<Part>, FrameError> {
     let widths: Vec<usize> = tasks.iter().map(|task| task.steps * cells_of(expr, task.node)).collect();
-    let empty = || -> Vec<Vector> { widths.iter().map(|width| Vector::new(*width)).collect() };
+    let table = |width: &usize| Table { rows: Vector::new(*width), ..Table::default() };
+    let empty = || -> Vec<Table> { widths.iter().map(table).collect() };
+    let sums_steps: Vec<usize> =
+        tasks.iter().map(|task| if sums_histograms(expr, task.node) { task.steps } else { 0 }).collect();
     let (mut parts, mut tables, mut open) = (Vec::new(), empty(), false);
     let mut held = memory.empty();
     for frame in frames {
@@ -143,6 +154,10 @@ pub(crate) fn decode(
         match cursor.byte()? {
             ROWS => {
                 read_rows(&mut cursor, &mut tables, &mut held)?;
+                open = true;
+            }
+            SUMS => {
+                sums::read(&mut cursor, &mut tables, &sums_steps, &mut held)?;
                 open = true;
             }
             END => {
@@ -163,11 +178,13 @@ pub(crate) fn decode(
 
 fn read_rows(
     cursor: &mut Cursor<'_>,
-    tables: &mut [Vector],
+    tables: &mut [Table],
     held: &mut Reservation,
 ) -> Result<(), FrameError> {
     let task = cursor.unsigned()? as usize;
-    let Some(table) = tables.get_mut(task) else { return Err(cursor.malformed("no such task").into()) };
+    let Some(Table { rows: table, .. }) = tables.get_mut(task) else {
+        return Err(cursor.malformed("no such task").into());
+    };
     if cursor.unsigned()? != table.steps as u64 {
         return Err(cursor.malformed("another number of cells than the task has").into());
     }
@@ -227,7 +244,7 @@ fn read_histograms(
     Ok(())
 }
 
-fn read_end(cursor: &mut Cursor<'_>, tables: Vec<Vector>) -> Result<Part, ReadError> {
+fn read_end(cursor: &mut Cursor<'_>, tables: Vec<Table>) -> Result<Part, ReadError> {
     let unmergeable = cursor.byte()? != 0;
     let (series, samples_read) = (cursor.unsigned()?, cursor.unsigned()?);
     let stats = QueryStats { series, samples_read, ..QueryStats::default() };
@@ -249,8 +266,9 @@ mod tests {
     use model::FloatHistogram;
     use model::histogram::{CounterResetHint, Span};
 
+    use super::super::SumRow;
     use super::*;
-    use crate::ast::NodeId;
+    use crate::exec::accumulate::Accumulated;
     use crate::parser::parse;
 
     fn part(expr: &Expr) -> Part {
@@ -273,11 +291,20 @@ mod tests {
             values: (0..20).map(|i| if i % 7 == 3 || i < 10 { f64::from(i) } else { ABSENT }).collect(),
             histograms: vec![None, Some(cells)],
         };
+        let sum = Accumulated::new(&FloatHistogram { sum: 7.0, ..FloatHistogram::default() });
+        let sums = SumRow { series: meta("b"), sums: vec![None, Some(Box::new(sum)), None, None, None] };
         let mut annotations = Annotations::default();
         annotations.add(Level::Info, "mind".to_owned(), expr.node(expr.root()).span);
         let stats = QueryStats { series: 2, samples_read: 99, ..QueryStats::default() };
         let warnings = vec!["partial".to_owned()];
-        Part { tables: vec![rows], annotations, warnings, stats, unmergeable: true, memory: None }
+        Part {
+            tables: vec![Table { rows, sums: vec![sums] }],
+            annotations,
+            warnings,
+            stats,
+            unmergeable: true,
+            memory: None,
+        }
     }
 
     #[test]
@@ -290,13 +317,18 @@ mod tests {
             decode(&[frames.clone(), frames.clone()].concat(), &expr, &tasks, &memory).expect("reads");
         assert_eq!(parts.len(), 2);
         for got in parts {
-            let bits = |part: &Part| part.tables[0].values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+            let bits =
+                |part: &Part| part.tables[0].rows.values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
             assert_eq!(bits(&got), bits(&sent));
-            assert_eq!(got.tables[0].histograms, sent.tables[0].histograms);
+            assert_eq!(got.tables[0].rows.histograms, sent.tables[0].rows.histograms);
             let metas = |part: &Part| -> Vec<_> {
-                part.tables[0].series.iter().map(|s| (s.labels.clone(), s.drop_name)).collect()
+                part.tables[0].rows.series.iter().map(|s| (s.labels.clone(), s.drop_name)).collect()
             };
             assert_eq!(metas(&got), metas(&sent));
+            let [sums] = got.tables[0].sums.as_slice() else { panic!("one row of sums") };
+            assert_eq!((sums.series.labels.get("pod"), sums.series.drop_name), ("b", true));
+            let at: Vec<bool> = sums.sums.iter().map(Option::is_some).collect();
+            assert_eq!(at, [false, true, false, false, false]);
             let notes = |part: &Part| -> Vec<_> {
                 part.annotations.iter().map(|(level, text, span)| (level, text.to_owned(), span)).collect()
             };

@@ -6,7 +6,7 @@ use model::FloatHistogram;
 use model::histogram::{CounterResetHint, Span};
 use model::varint::{Cursor, ReadError, push_signed, push_unsigned};
 
-pub(super) fn push(out: &mut Vec<u8>, histogram: &FloatHistogram) {
+pub(in crate::exec) fn push(out: &mut Vec<u8>, histogram: &FloatHistogram) {
     out.push(match histogram.reset_hint {
         CounterResetHint::Unknown => 0,
         CounterResetHint::Reset => 1,
@@ -33,7 +33,7 @@ fn push_floats(out: &mut Vec<u8>, floats: &[f64]) {
     floats.iter().for_each(|value| out.extend_from_slice(&value.to_bits().to_le_bytes()));
 }
 
-pub(super) fn read(cursor: &mut Cursor<'_>) -> Result<FloatHistogram, ReadError> {
+pub(in crate::exec) fn read(cursor: &mut Cursor<'_>) -> Result<FloatHistogram, ReadError> {
     let reset_hint = match cursor.byte()? {
         0 => CounterResetHint::Unknown,
         1 => CounterResetHint::Reset,

@@ -8,12 +8,15 @@ use std::sync::Arc;
 
 use model::{FloatHistogram, LabelSet};
 
+use super::super::accumulate::Accumulated;
 use super::super::aggregate::Output;
+use super::super::aggregate::histograms::{Sums, finish_sums};
 use super::super::aggregate::state::{Count, Deviation, Group, Max, Min, State, Variance};
 use super::super::kahan::{Kahan, Mean};
+use super::super::note::Notes;
 use super::super::vector::{ABSENT, Cell, SeriesMeta, Vector, is_absent, no_cells};
 use super::super::{Context, Data};
-use super::{Piece, Pushed, SCALAR_CELLS};
+use super::{Piece, Pushed, SCALAR_CELLS, SumRow};
 use crate::ast::{Aggregate, AggregateOp, NodeKind, Span};
 use crate::error::QueryError;
 use crate::function::FunctionKind;
@@ -81,8 +84,8 @@ impl Context<'_> {
     ) -> Result<Vector, QueryError> {
         let steps = grid.steps;
         match aggregate.op {
-            AggregateOp::Sum => self.merge_states::<Kahan>(pieces, steps),
-            AggregateOp::Avg => self.merge_states::<Mean>(pieces, steps),
+            AggregateOp::Sum => self.merge_sums::<Kahan>(aggregate, pieces, steps),
+            AggregateOp::Avg => self.merge_sums::<Mean>(aggregate, pieces, steps),
             AggregateOp::Min => self.merge_states::<Min>(pieces, steps),
             AggregateOp::Max => self.merge_states::<Max>(pieces, steps),
             // Each value's rows are counts.
@@ -101,10 +104,22 @@ impl Context<'_> {
         }
     }
 
-    fn merge_states<S: State>(&self, pieces: Vec<Piece>, steps: usize) -> Result<Vector, QueryError> {
+    fn merge_states<S: State>(&self, mut pieces: Vec<Piece>, steps: usize) -> Result<Vector, QueryError> {
         let mut index = Index::default();
+        let states = self.merged_states::<S>(&mut pieces, steps, &mut index)?;
+        Ok(self.values_of(states, index, steps)?.sorted())
+    }
+
+    /// Merges the states of floats, and takes their rows out of the pieces.
+    fn merged_states<S: State>(
+        &self,
+        pieces: &mut [Piece],
+        steps: usize,
+        index: &mut Index,
+    ) -> Result<Vec<Option<S>>, QueryError> {
         let mut states: Vec<Option<S>> = Vec::new();
-        for Piece { first, mut table } in pieces {
+        for Piece { first, table } in pieces {
+            let mut table = std::mem::take(&mut table.rows);
             for (from, series) in std::mem::take(&mut table.series).into_iter().enumerate() {
                 let row = index.row(series);
                 if states.len() < index.series.len() * steps {
@@ -113,7 +128,7 @@ impl Context<'_> {
                     states.resize(index.series.len() * steps, None);
                 }
                 let cells = table.row(from).chunks_exact(S::CELLS);
-                for (state, cells) in states[row * steps + first..].iter_mut().zip(cells) {
+                for (state, cells) in states[row * steps + *first..].iter_mut().zip(cells) {
                     if is_absent(cells[0]) {
                         continue;
                     }
@@ -124,12 +139,79 @@ impl Context<'_> {
                 }
             }
         }
+        Ok(states)
+    }
+
+    /// Returns what merged states come to; rows that are known and have none are empty.
+    fn values_of<S: State>(
+        &self,
+        mut states: Vec<Option<S>>,
+        index: Index,
+        steps: usize,
+    ) -> Result<Vector, QueryError> {
+        states.resize(index.series.len() * steps, None);
         let mut vector = Vector { series: index.series, steps, values: Vec::new(), histograms: Vec::new() };
         // Once for the values, once for them in order.
         self.charge(2 * states.len() * size_of::<f64>())?;
         vector.values = vec![ABSENT; states.len()];
         Output::Values.put(states, &mut vector.values);
+        Ok(vector)
+    }
+
+    /// Merges sums or means, of floats and of histograms.
+    fn merge_sums<S: State>(
+        &self,
+        aggregate: &Aggregate,
+        mut pieces: Vec<Piece>,
+        steps: usize,
+    ) -> Result<Vector, QueryError> {
+        let mut index = Index::default();
+        let states = self.merged_states::<S>(&mut pieces, steps, &mut index)?;
+        let sums = self.merged_sums(aggregate.op, pieces, steps, &mut index)?;
+        let mut vector = self.values_of(states, index, steps)?;
+        let mut notes = Notes::default();
+        for (row, sums) in sums.into_iter().enumerate() {
+            let Some(sums) = sums else { continue };
+            self.charge(steps * size_of::<Cell>())?;
+            let cells = finish_sums(aggregate.op, sums, vector.row_mut(row), &mut notes);
+            vector.histograms.resize(vector.series.len(), None);
+            vector.histograms[row] = Some(cells);
+        }
+        self.notes(self.expr.node(aggregate.expr).span, notes, "");
+        vector.remove_empty_rows();
         Ok(vector.sorted())
+    }
+
+    /// Merges the sums of histograms, by row.
+    fn merged_sums(
+        &self,
+        op: AggregateOp,
+        pieces: Vec<Piece>,
+        steps: usize,
+        index: &mut Index,
+    ) -> Result<Vec<Option<Sums>>, QueryError> {
+        let mut merged: Vec<Option<Sums>> = Vec::new();
+        for Piece { first, table } in pieces {
+            for SumRow { series, sums } in table.sums {
+                self.budget.check()?;
+                let row = index.row(series);
+                if merged.len() <= row {
+                    self.budget.cells(index.series.len(), steps)?;
+                    self.charge(steps * size_of::<Option<Box<Accumulated>>>())?;
+                    merged.resize(row + 1, None);
+                }
+                let known = merged[row].get_or_insert_with(|| vec![None; steps]);
+                for (known, sum) in known[first..].iter_mut().zip(sums) {
+                    match (known, sum) {
+                        (_, None) => {}
+                        (Some(known), Some(sum)) if op == AggregateOp::Avg => known.merge_mean(*sum),
+                        (Some(known), Some(sum)) => known.merge(*sum),
+                        (known, sum) => *known = sum,
+                    }
+                }
+            }
+        }
+        Ok(merged)
     }
 
     /// Puts rows of the same series together. Two samples of one series at one step come from two series whose labels
@@ -137,7 +219,8 @@ impl Context<'_> {
     fn union(&self, pieces: Vec<Piece>, steps: usize) -> Result<Vector, QueryError> {
         let mut index = Index::default();
         let mut vector = Vector::new(steps);
-        for Piece { first, mut table } in pieces {
+        for Piece { first, table } in pieces {
+            let mut table = table.rows;
             for (from, series) in std::mem::take(&mut table.series).into_iter().enumerate() {
                 let row = index.row(series);
                 if vector.values.len() < index.series.len() * steps {
@@ -194,6 +277,7 @@ fn only_samples(pieces: &[Piece], steps: usize) -> Vec<f64> {
     let mut values = vec![f64::NAN; steps];
     let mut counts = vec![0.0; steps];
     for Piece { first, table } in pieces {
+        let table = &table.rows;
         if table.series.is_empty() {
             continue;
         }
@@ -213,7 +297,8 @@ fn only_samples(pieces: &[Piece], steps: usize) -> Vec<f64> {
 fn absent_everywhere(pieces: Vec<Piece>, steps: usize) -> Vector {
     let mut row = vec![1.0; steps];
     let mut meta = None;
-    for Piece { first, mut table } in pieces {
+    for Piece { first, table } in pieces {
+        let mut table = table.rows;
         let covered = &mut row[first..first + table.steps];
         if table.series.is_empty() {
             covered.fill(ABSENT);
