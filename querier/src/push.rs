@@ -110,7 +110,7 @@ impl Evaluator for Heads {
             let scope = Scope { catalogue_version: view.state.version, of: Some(of) };
             match call(view.fleet.client(leader)?, scope).await {
                 Ok(answer) => return Ok(joined([answer])),
-                Err(CallError::Local(error)) => return Err(error),
+                Err(CallError::Local(error)) => return view.settle(Err(error)).await,
                 // Another one leads some of them, or nobody is there: each by itself.
                 Err(CallError::Status(_)) => {}
             }

@@ -85,12 +85,12 @@ impl View {
         Ok(plan)
     }
 
-    /// Adds to a peer's refusal the flag here that it follows from.
-    fn name_limit(&self, mut error: StorageError) -> StorageError {
+    /// Puts our own words in the place of a peer's refusal that follows from a flag here.
+    fn name_limit(&self, error: StorageError) -> StorageError {
         let is_ours = error.message.contains(&format!("more than {} ", self.series_max))
             || error.message.ends_with(&format!("more than {}", self.series_max));
         if error.kind == ErrorKind::LimitExceeded && is_ours {
-            error.message.push_str(": --query.max-series says how many series a selector may match");
+            return StorageError::too_many_series(self.series_max);
         }
         error
     }
@@ -215,13 +215,13 @@ impl Queryable for View {
         self.fleet.metrics.select_bytes.inc_by(held.bytes());
         self.fleet.metrics.select_series.inc_by(series.len() as u64);
         if series.len() > series_max {
-            let text = format!(
-                "a selector matches {} series, more than the {series_max} that --query.max-series allows",
-                series.len()
-            );
-            return Err(StorageError::new(ErrorKind::LimitExceeded, text));
+            return Err(StorageError::too_many_series(series_max));
         }
         Ok(SeriesSet { series, warnings, memory: Some(Arc::new(held)) })
+    }
+
+    fn series_max(&self) -> usize {
+        self.series_max
     }
 
     fn divisions(&self) -> Vec<Division> {

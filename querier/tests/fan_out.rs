@@ -200,11 +200,58 @@ async fn limits_are_named() {
         (with(|c| c.memory_bytes_total_max = 50), 503, "unavailable", "--query.max-total-memory-bytes"),
     ] {
         let (cluster, ..) = two_shards(&[], config).await;
-        // What this process lacks is not a part that others failed to answer.
-        let (actual, body) =
-            cluster.fetch("query?query=up&time=110&partial_response=true&pushdown=false").await;
-        assert_eq!((actual, body["errorType"].as_str()), (status, Some(error_type)), "{body}");
-        assert!(body["error"].as_str().unwrap().contains(text), "{body}");
+        let steps = "start=110&end=112&step=1&partial_response=true";
+        for query in ["up", "sum(last_over_time(up[5s]))", "avg by (job) (up)"] {
+            let path = format!("query_range?query={query}&{steps}").replace(' ', "%20");
+            let (actual, pushed) = cluster.fetch(&path).await;
+            // What this process lacks is not a part that others failed to answer.
+            assert_eq!(
+                (actual, pushed["errorType"].as_str()),
+                (status, Some(error_type)),
+                "{query}: {pushed}"
+            );
+            assert!(pushed["error"].as_str().unwrap().contains(text), "{query}: {pushed}");
+            let (_, central) = cluster.fetch(&format!("{path}&pushdown=false")).await;
+            assert_eq!(pushed, central, "{query}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn series_are_counted_over_all_who_evaluate() {
+    for series_max in 1..=4 {
+        let config = QuerierConfig { series_max, ..QuerierConfig::default() };
+        let (cluster, ingester, _) = two_shards(&[], config).await;
+        let (b, c): (&[_], &[_]) = (&[("__name__", "two"), ("i", "1")], &[("__name__", "two"), ("i", "2")]);
+        let samples: &[(i64, f64)] = &[(110_000, 1.0)];
+        for (shard, series) in [(1, b), (2, b), (2, c)] {
+            let shard_label: &[_] = &[series[0], series[1], ("shard", if shard == 1 { "1" } else { "2" })];
+            let part = Part::of(&[(shard_label, samples)]);
+            ingester.shards.lock().get_mut(&shard).unwrap().series.extend(part.series);
+        }
+        // Two series of `up`, one of which lies on both sides of a seam; three of `two`, two of them in one place.
+        for (query, series, times) in [
+            ("sum(last_over_time(up[5s]))", 2, "start=110&end=112&step=1"),
+            ("sum(up)", 2, "start=80&end=120&step=4"),
+            ("count(last_over_time(two[5s]))", 3, "start=110&end=112&step=1"),
+            ("sum(last_over_time(up[5s]))+count(last_over_time(two[5s]))", 3, "start=110&end=112&step=1"),
+        ] {
+            let path = format!("query_range?query={}&{times}", query.replace('+', "%2B"));
+            let (status, pushed) = cluster.fetch(&path).await;
+            let (_, central) = cluster.fetch(&format!("{path}&pushdown=false")).await;
+            assert_eq!(pushed, central, "{query} with {series_max}");
+            assert_eq!(
+                status,
+                if series > series_max { 422 } else { 200 },
+                "{query} with {series_max}: {pushed}"
+            );
+            if series > series_max {
+                let text = format!(
+                    "a selector matches more series than the {series_max} that --query.max-series allows"
+                );
+                assert_eq!(pushed["error"].as_str(), Some(&*text), "{query}");
+            }
+        }
     }
 }
 
@@ -216,14 +263,15 @@ async fn peers_stop_when_the_caller_goes_away() {
     let (sender, mut events) = tokio::sync::mpsc::unbounded_channel();
     *ingester.endless.lock() = Some(sender);
     let cluster = Arc::new(cluster);
-    for of_a_rule in [false, true] {
+    // One is read here, as it lies across a seam, one is evaluated over there; one is of a rule.
+    for (query, of_a_rule) in [("up", false), ("sum(last_over_time(up[5s]))", false), ("up", true)] {
         let (asking, mut client) = (Arc::clone(&cluster), client.clone());
         let query = tokio::spawn(async move {
             if of_a_rule {
-                let request = InstantRequest { query: "up".to_owned(), time_ms: 110_000 };
+                let request = InstantRequest { query: query.to_owned(), time_ms: 110_000 };
                 drop(client.instant(request).await);
             } else {
-                asking.fetch("query?query=up&time=110").await;
+                asking.fetch(&format!("query?query={query}&time=110")).await;
             }
         });
         // Both shards are asked.

@@ -385,6 +385,7 @@ impl Run<'_> {
             expr: &self.expr,
             plan: &self.plan,
             budget: &self.budget,
+            series_max: self.data.series_max(),
             fragment: self.fragment(),
         };
         let selected = select(self.data.as_ref(), &rest, &self.budget);

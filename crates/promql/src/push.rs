@@ -12,6 +12,7 @@
 
 pub(crate) mod fragment;
 mod mark;
+mod matched;
 mod report;
 mod runs;
 mod serve;
@@ -26,6 +27,7 @@ use storage::{Division, Evaluated, Evaluator, MemoryError, Queryable, StorageErr
 
 use self::fragment::Fragment;
 pub(crate) use self::mark::pushable;
+use self::matched::{Matched, matched};
 pub use self::report::{PushReport, PushedRun};
 use self::runs::{Cuts, Run};
 use crate::ast::{Expr, NodeId};
@@ -37,6 +39,8 @@ use crate::plan::{Plan, Task};
 /// How much may be cut where the caller runs, as pushed nodes times nodes of the query times seams; more would hold up
 /// an async thread.
 const INLINE_CUT_WORK_MAX: usize = 300;
+/// Before the seam, across it, after it.
+const PARTS_OF_DIVISION: usize = 3;
 
 /// One query on its way to the evaluators.
 pub(crate) struct Push<'a> {
@@ -44,6 +48,8 @@ pub(crate) struct Push<'a> {
     pub(crate) expr: &'a Arc<Expr>,
     pub(crate) plan: &'a Arc<Plan>,
     pub(crate) budget: &'a Arc<Budget>,
+    /// How many series a selector may match, all parts together.
+    pub(crate) series_max: usize,
     /// What all fragments have in common.
     pub(crate) fragment: Fragment,
 }
@@ -61,6 +67,8 @@ pub(crate) struct Answers {
 struct Answer {
     tasks: Vec<Task>,
     parts: Vec<Part>,
+    /// By node: how many series a selector matched.
+    selected: Vec<u64>,
     run: PushedRun,
 }
 
@@ -79,7 +87,7 @@ impl Push<'_> {
         let cuts = self.cuts(seams, nodes).await?;
         let mut asked = Vec::new();
         for division in &divisions {
-            let [before, across, after] = &cuts[&division.seam_ms];
+            let [before, across, after]: &[_; PARTS_OF_DIVISION] = &cuts[&division.seam_ms];
             asked.push(self.ask(Some(&division.before), &division.raw, before));
             asked.push(self.ask(None, &division.raw, across));
             asked.push(self.ask(Some(&division.after), &division.raw, after));
@@ -87,6 +95,16 @@ impl Push<'_> {
         let answers: Vec<Answer> = try_join_all(asked).await?;
         if answers.iter().flat_map(|answer| &answer.parts).any(|part| part.unmergeable) {
             return Ok(None);
+        }
+        let series_max = self.series_max as u64;
+        let divisions: Vec<Vec<&[u64]>> = answers.chunks(PARTS_OF_DIVISION).map(selected_by).collect();
+        match matched(&divisions) {
+            Matched { least, .. } if least > series_max => {
+                return Err(StorageError::too_many_series(self.series_max).into());
+            }
+            // Whether it is too many, only those see who see all.
+            Matched { most, .. } if most > series_max => return Ok(None),
+            _ => {}
         }
         let answers = gather(nodes, answers);
         // Only all parts together know the order that such sums depend on.
@@ -112,13 +130,13 @@ impl Push<'_> {
     ) -> Result<Answer, QueryError> {
         let start = Instant::now();
         let mut run = PushedRun { owner: PushedRun::HERE.to_owned(), ..PushedRun::default() };
-        let mut parts = Vec::new();
+        let (mut parts, mut selected) = (Vec::new(), Vec::new());
         if !tasks.is_empty() {
             let frames = match evaluator {
                 Some(evaluator) => self.frames(evaluator.as_ref(), plan, tasks).await?,
                 None => None,
             };
-            let read = frames.map(|frames| self.read(&frames, tasks, &mut run)).transpose()?.flatten();
+            let read = frames.map(|frames| self.read(&frames, tasks, plan, &mut run)).transpose()?.flatten();
             parts = match read {
                 Some(parts) => {
                     run.owner = evaluator.map_or(String::new(), |evaluator| evaluator.name());
@@ -126,10 +144,11 @@ impl Push<'_> {
                 }
                 None => vec![self.here(raw, plan, tasks).await?],
             };
+            selected = plan.select_of.iter().map(|select| series_of(&parts, *select)).collect();
         }
         run.seconds = start.elapsed().as_secs_f64();
         run.take(tasks, &parts);
-        Ok(Answer { tasks: tasks.clone(), parts, run })
+        Ok(Answer { tasks: tasks.clone(), parts, selected, run })
     }
 
     /// Asks an evaluator. `None` when somebody else has to do it.
@@ -152,11 +171,14 @@ impl Push<'_> {
         &self,
         answer: &Evaluated,
         tasks: &[Task],
+        plan: &Plan,
         run: &mut PushedRun,
     ) -> Result<Option<Vec<Part>>, QueryError> {
         run.bytes = answer.frames.iter().map(|frame| frame.len() as u64).sum();
         match decode(&answer.frames, self.expr, tasks, &self.budget.memory) {
-            Ok(parts) => Ok(Some(parts)),
+            Ok(parts) => {
+                Ok(parts.iter().all(|part| part.selected.len() == plan.selects.len()).then_some(parts))
+            }
             Err(FrameError::Memory(error)) => Err(error.into()),
             Err(_) => Ok(None),
         }
@@ -190,6 +212,19 @@ fn is_final(error: &StorageError) -> bool {
         )
 }
 
+/// Returns what the selectors of each part matched.
+fn selected_by(parts: &[Answer]) -> Vec<&[u64]> {
+    parts.iter().map(|part| &*part.selected).collect()
+}
+
+/// Returns how many series parts had for a select of their plan; none for a node that is no selector.
+fn series_of(parts: &[Part], select: usize) -> u64 {
+    parts
+        .iter()
+        .filter_map(|part| part.selected.get(select))
+        .fold(0, |sum, series| sum.saturating_add(*series))
+}
+
 /// Sorts the tables of all answers by node.
 fn gather(nodes: &[NodeId], answers: Vec<Answer>) -> Answers {
     let pushed = |node: &NodeId| Pushed { node: *node, pieces: Vec::new() };
@@ -198,7 +233,7 @@ fn gather(nodes: &[NodeId], answers: Vec<Answer>) -> Answers {
         parts: Vec::new(),
         report: PushReport::default(),
     };
-    for Answer { tasks, parts, run } in answers {
+    for Answer { tasks, parts, run, .. } in answers {
         if !tasks.is_empty() {
             gathered.report.runs.push(run);
         }

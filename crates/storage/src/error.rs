@@ -21,6 +21,13 @@ impl StorageError {
         Self { kind, message: message.into(), source: None }
     }
 
+    /// Makes the error of a selector that matches more series than allowed, wherever that was noticed.
+    pub fn too_many_series(series_max: usize) -> Self {
+        let message =
+            format!("a selector matches more series than the {series_max} that --query.max-series allows");
+        Self::new(ErrorKind::LimitExceeded, message)
+    }
+
     /// Makes an error that keeps what caused it.
     pub fn with_source(
         kind: ErrorKind,

@@ -109,6 +109,11 @@ pub trait Queryable: Send + Sync {
     /// Returns metadata, of one family or of all; a family may have several entries when targets disagree.
     async fn metadata(&self, family: Option<&str>) -> Result<Vec<MetricMetadata>, StorageError>;
 
+    /// Returns how many series a select may match at most; more are [`StorageError::too_many_series`].
+    fn series_max(&self) -> usize {
+        usize::MAX
+    }
+
     /// Returns who can evaluate parts of a query over this data, in an order that is always the same; none when nobody can.
     fn divisions(&self) -> Vec<Division> {
         Vec::new()

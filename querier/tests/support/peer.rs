@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use chunk::EncodedChunk;
 use futures::Stream;
-use model::{LabelSet, Matcher, MetricMetadata, TimeRange};
+use model::{ErrorKind, LabelSet, Matcher, MetricMetadata, TimeRange};
 use parking_lot::Mutex;
 use promql::{Engine, EngineConfig};
 use proto::convert::{matchers_from_wire, metadata_to_wire};
@@ -191,6 +191,8 @@ impl<T> Drop for Endless<T> {
 struct PartsOfRequest {
     parts: Vec<(Part, i64)>,
     external: Arc<External>,
+    series_max: u64,
+    endless: Option<UnboundedSender<&'static str>>,
 }
 
 #[async_trait]
@@ -200,6 +202,10 @@ impl Select for PartsOfRequest {
         request: &storage::SelectRequest,
         _: &QueryMemory,
     ) -> Result<SeriesSet, StorageError> {
+        if let Some(events) = self.endless.clone() {
+            let _evaluation = Endless::<()>::begin(events);
+            return std::future::pending().await;
+        }
         let (localized, range) = (self.external.localize(&request.matchers), request.range);
         let part = |(part, from_ms): &(Part, i64)| {
             let kept = part.series.iter().filter(|(labels, _)| matches(&localized, labels));
@@ -211,6 +217,11 @@ impl Select for PartsOfRequest {
         };
         let parts = self.parts.iter().map(part).collect();
         let series = merge_series(parts, &self.external, &request.matchers).await?;
+        if series.len() as u64 > self.series_max {
+            let text =
+                format!("the query matches {} series in blocks, more than {}", series.len(), self.series_max);
+            return Err(StorageError::new(ErrorKind::LimitExceeded, text));
+        }
         Ok(SeriesSet { series, warnings: Vec::new(), memory: None })
     }
 }
@@ -224,14 +235,12 @@ impl Store for Peer {
         &self,
         request: Request<EvaluateRequest>,
     ) -> Result<Response<Self::EvaluateStream>, Status> {
-        if let Some(events) = self.endless.lock().clone() {
-            return Ok(Response::new(Box::pin(Endless::begin(events))));
-        }
         let request = request.into_inner();
-        let parts = self.parts(request.scope)?;
+        let (parts, endless) = (self.parts(request.scope)?, self.endless.lock().clone());
         self.evaluations.fetch_add(1, Ordering::Relaxed);
         let external = Arc::new(External::new(&request.external_labels.into_iter().collect()));
-        let data = Arc::new(Selector(PartsOfRequest { parts, external }));
+        let series_max = request.series_limit;
+        let data = Arc::new(Selector(PartsOfRequest { parts, external, series_max, endless }));
         let engine = Engine::new(EngineConfig::default());
         let frames = engine.evaluate_fragment(data, &request.fragment).await;
         let frames = frames.map_err(|error| proto::error::status(error.kind(), error.to_string()))?;
@@ -256,7 +265,10 @@ impl Store for Peer {
             }
         }
         if selected.len() as u64 > request.series_limit {
-            return Err(Status::resource_exhausted("too many series"));
+            return Err(Status::resource_exhausted(format!(
+                "more than {} results in one head",
+                request.series_limit
+            )));
         }
         let frames: Vec<_> = selected
             .into_iter()

@@ -39,6 +39,8 @@ pub(crate) struct Part {
     /// One a task.
     pub(crate) tables: Vec<Table>,
     pub(crate) annotations: Annotations,
+    /// How many series each select of the part's plan had.
+    pub(crate) selected: Vec<u64>,
     /// Those of the storage.
     pub(crate) warnings: Vec<String>,
     pub(crate) stats: QueryStats,

@@ -95,9 +95,11 @@ impl Engine {
         budget: Arc<Budget>,
     ) -> Result<Part, QueryError> {
         let Selected { sets, warnings, series } = select(data.as_ref(), &plan, &budget).await?;
-        let config = Arc::clone(&self.config);
+        let (config, selected) =
+            (Arc::clone(&self.config), sets.iter().map(|set| set.series.len() as u64).collect());
         let mut part = on_thread(move || execute_part(&expr, &plan, &tasks, &sets, &config, &budget)).await?;
         part.warnings = warnings;
+        part.selected = selected;
         part.stats.series = series;
         Ok(part)
     }

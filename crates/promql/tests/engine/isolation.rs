@@ -10,6 +10,7 @@ use storage::{Queryable, SampleSource, Samples, Series, SeriesSet, StorageError}
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use crate::data::answers;
+use crate::pushed::elsewhere;
 
 /// Returns data whose series all share one source. It answers once.
 fn data(series: usize, source: impl SampleSource + 'static) -> Arc<dyn Queryable> {
@@ -74,14 +75,22 @@ impl Drop for Watched {
 
 #[tokio::test]
 async fn work_stops_when_the_caller_goes_away() {
+    work_stops(|data, _| data).await;
+}
+
+#[tokio::test]
+async fn a_peers_work_stops_when_the_caller_goes_away() {
+    work_stops(elsewhere).await;
+}
+
+async fn work_stops(arrange: impl Fn(Arc<dyn Queryable>, &Engine) -> Arc<dyn Queryable>) {
     const SERIES: usize = 200_000;
     let (events, mut happened) = unbounded_channel();
     let (reads, go_on) = (Arc::new(AtomicUsize::new(0)), Arc::new((Mutex::new(false), Condvar::new())));
     let source = Watched { reads: Arc::clone(&reads), events, go_on: Arc::clone(&go_on) };
-    let data = data(SERIES, source);
-    let query = tokio::spawn(async move {
-        Engine::new(EngineConfig::default()).instant(data, "m", 0, &QueryOptions::default()).await
-    });
+    let engine = Engine::new(EngineConfig::default());
+    let data = arrange(data(SERIES, source), &engine);
+    let query = tokio::spawn(async move { engine.instant(data, "m", 0, &QueryOptions::default()).await });
     assert_eq!(happened.recv().await, Some("reading"));
     query.abort();
     assert!(query.await.expect_err("aborted").is_cancelled());

@@ -179,6 +179,12 @@ pub(crate) fn divided(data: Arc<dyn Queryable>, engine: &Engine) -> Arc<dyn Quer
     Arc::new(Divided { data, engine: engine.clone(), divisions: divisions.into() })
 }
 
+/// Has all data evaluated by one peer.
+pub(crate) fn elsewhere(data: Arc<dyn Queryable>, engine: &Engine) -> Arc<dyn Queryable> {
+    let divisions = vec![(i64::MIN, [Manner::Answers; 2])];
+    Arc::new(Divided { data, engine: engine.clone(), divisions })
+}
+
 /// A query's times.
 #[derive(Clone, Copy, Debug)]
 struct Times {

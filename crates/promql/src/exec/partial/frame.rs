@@ -2,7 +2,7 @@
 //!
 //! A frame is a kind and a body. `ROWS`: the task, the number of cells and of rows; then the rows' labels, each with a
 //! flag for a name that is to go; then, row by row, which cells are there, these cells as eight bytes each, and the native
-//! histograms with their cells. `SUMS`: see [`super::sums`]. `END`, the last: annotations, warnings, statistics. Several evaluations may follow one another.
+//! histograms with their cells. `SUMS`: see [`super::sums`]. `END`, the last: statistics, warnings, annotations. Several evaluations may follow one another.
 //!
 //! Bytes of a peer are not trusted: what does not fit the tasks is an error.
 
@@ -113,6 +113,8 @@ fn end_frame(part: &Part) -> Bytes {
     let mut out = vec![END, u8::from(part.unmergeable)];
     push_unsigned(&mut out, part.stats.series);
     push_unsigned(&mut out, part.stats.samples_read);
+    push_unsigned(&mut out, part.selected.len() as u64);
+    part.selected.iter().for_each(|series| push_unsigned(&mut out, *series));
     push_unsigned(&mut out, part.warnings.len() as u64);
     part.warnings.iter().for_each(|warning| push_bytes(&mut out, warning.as_bytes()));
     let annotations: Vec<_> = part.annotations.iter().collect();
@@ -248,6 +250,7 @@ fn read_end(cursor: &mut Cursor<'_>, tables: Vec<Table>) -> Result<Part, ReadErr
     let unmergeable = cursor.byte()? != 0;
     let (series, samples_read) = (cursor.unsigned()?, cursor.unsigned()?);
     let stats = QueryStats { series, samples_read, ..QueryStats::default() };
+    let selected = (0..cursor.count(1)?).map(|_| cursor.unsigned()).collect::<Result<_, _>>()?;
     let mut warnings = Vec::new();
     for _ in 0..cursor.count(1)? {
         warnings.push(cursor.text()?.to_owned());
@@ -258,7 +261,7 @@ fn read_end(cursor: &mut Cursor<'_>, tables: Vec<Table>) -> Result<Part, ReadErr
         let span = Span { start: cursor.u32()?, end: cursor.u32()? };
         annotations.add(level, cursor.text()?.to_owned(), span);
     }
-    Ok(Part { tables, annotations, warnings, stats, unmergeable, memory: None })
+    Ok(Part { tables, annotations, selected, warnings, stats, unmergeable, memory: None })
 }
 
 #[cfg(test)]
@@ -300,6 +303,7 @@ mod tests {
         Part {
             tables: vec![Table { rows, sums: vec![sums] }],
             annotations,
+            selected: vec![2, 300],
             warnings,
             stats,
             unmergeable: true,
@@ -334,6 +338,7 @@ mod tests {
             };
             assert_eq!(notes(&got), notes(&sent));
             assert_eq!((got.warnings, got.stats, got.unmergeable), (sent.warnings.clone(), sent.stats, true));
+            assert_eq!(got.selected, sent.selected);
         }
         assert!(matches!(decode(&frames[..1], &expr, &tasks, &memory), Err(FrameError::Unfinished)));
         for frame in 0..frames.len() {
