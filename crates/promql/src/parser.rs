@@ -31,6 +31,10 @@ pub const NESTING_MAX: usize = 200;
 /// query may hold thousands.
 const PATTERN_BYTES_MAX: usize = 64 << 20;
 
+/// The most label names in one list, and matchers in one selector: as many labels as a series may have. Each is looked at for
+/// each series.
+const LIST_MAX: usize = 1024;
+
 /// Which parts of the language are open that a stock Prometheus keeps behind a gate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ParserOptions {

@@ -10,6 +10,7 @@ pub(super) mod extended;
 mod histogram;
 mod mixed;
 mod over_time;
+mod pace;
 mod regression;
 mod samples;
 mod start_time;
@@ -20,6 +21,7 @@ use std::sync::Mutex;
 use storage::Samples;
 
 use self::cursor::Cursor;
+use self::pace::Pace;
 pub(super) use self::samples::split;
 use self::samples::{Histograms, HistogramsSeen, cells_to_histograms};
 use super::vector::{ABSENT, Collisions, Row, SeriesMeta, Vector, is_absent};
@@ -28,10 +30,6 @@ use crate::ast::{NodeId, NodeKind, Span, ValueType};
 use crate::error::QueryError;
 use crate::function::{Function, FunctionKind};
 use crate::plan::{Grid, Reference};
-
-/// One series can keep a worker busy for long when its windows are long: it looks whether the query was stopped after so
-/// many samples, a few milliseconds of work.
-const CHECK_SAMPLES: usize = 1 << 18;
 
 /// The samples of one step: floats, histograms or both, but at least one.
 pub(super) struct Window<'a> {
@@ -87,23 +85,17 @@ impl RangeCall {
         self.check_factors(buffer, &histograms)?;
         if !histograms.is_empty() {
             let metric = self.source.metric_name(context, index);
-            self.fill_mixed(context, metric, buffer, histograms, row);
-            return Ok(());
+            return self.fill_mixed(context, metric, buffer, histograms, row);
         }
-        let (mut samples_since_check, mut running) = (0, Ok(()));
+        let mut pace = Pace::new(context.budget);
         each_window(buffer, &histograms, &self.reference, &self.grid, &self.scalars, |step, window| {
-            samples_since_check += window.values.len();
-            if samples_since_check >= CHECK_SAMPLES {
-                samples_since_check = 0;
-                running = context.budget.check();
-            }
-            if running.is_ok()
+            if pace.goes_on(window.values.len(), 0)
                 && let Some(value) = (self.compute)(window)
             {
                 row.values[step] = value;
             }
         });
-        running?;
+        pace.end()?;
         if matches!(self.kind, FunctionKind::Rate | FunctionKind::Increase)
             && start_time::overlap_within(
                 &buffer.timestamps,

@@ -1,7 +1,7 @@
 //! Aggregations, label lists, and the modifiers of binary operators.
 
 use super::token::{Keyword, TokenKind};
-use super::{Gate, Parser};
+use super::{Gate, LIST_MAX, Parser};
 use crate::ast::{Aggregate, AggregateOp, BinaryOp, Cardinality, Matching, NodeId, NodeKind, Span};
 use crate::error::ParseError;
 
@@ -56,6 +56,9 @@ impl Parser<'_> {
         }
         let mut labels = Vec::new();
         while !self.accept(TokenKind::RightParen)? {
+            if labels.len() == LIST_MAX {
+                return self.fail(self.token.span, format!("more than {LIST_MAX} label names in one list"));
+            }
             labels.push(self.grouping_label()?);
             if self.token.kind != TokenKind::RightParen && !self.accept(TokenKind::Comma)? {
                 return self.unexpected(CONTEXT, "\",\" or \")\"");

@@ -5,7 +5,7 @@ use model::{MatchOp, Matcher, RegexpError};
 
 use super::text;
 use super::token::{Token, TokenKind};
-use super::{PATTERN_BYTES_MAX, Parser};
+use super::{LIST_MAX, PATTERN_BYTES_MAX, Parser};
 use crate::ast::{BinaryOp, NodeId, NodeKind, Span, VectorSelector};
 use crate::error::ParseError;
 
@@ -45,6 +45,9 @@ impl Parser<'_> {
             let label = self.token;
             if !matches!(label.kind, TokenKind::Identifier | TokenKind::String) {
                 return self.unexpected(CONTEXT, "identifier or \"}\"");
+            }
+            if matchers.len() > LIST_MAX {
+                return self.fail(label.span, format!("more than {LIST_MAX} matchers in one selector"));
             }
             self.advance()?;
             matchers.push(self.matcher(label)?);

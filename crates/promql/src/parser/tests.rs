@@ -132,6 +132,18 @@ fn depth_is_bounded_and_chains_are_not() {
 }
 
 #[test]
+fn lists_that_every_series_is_held_against_are_bounded() {
+    let labels = |count| vec!["a"; count].join(",");
+    assert!(parse(&format!("sum by ({}) (up)", labels(LIST_MAX))).is_ok());
+    let error = parse(&format!("sum by ({}) (up)", labels(LIST_MAX + 1))).expect_err("too many");
+    assert!(error.message.contains("more than 1024 label names"), "{}", error.message);
+    let matchers = |count| vec!["a!=\"b\""; count].join(",");
+    assert!(parse(&format!("up{{{}}}", matchers(LIST_MAX))).is_ok());
+    let error = parse(&format!("up{{{}}}", matchers(LIST_MAX + 1))).expect_err("too many");
+    assert!(error.message.contains("more than 1024 matchers"), "{}", error.message);
+}
+
+#[test]
 fn selectors_for_match_parameters() {
     let texts = |text: &str| -> Vec<String> {
         parse_selector(text).expect(text).iter().map(ToString::to_string).collect()

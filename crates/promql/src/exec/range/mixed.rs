@@ -9,9 +9,11 @@ use storage::Samples;
 use super::super::Context;
 use super::super::note::{Note, Notes};
 use super::super::vector::Row;
+use super::pace::Pace;
 use super::samples::{Histograms, HistogramsSeen};
 use super::transitions::{self, Started};
 use super::{RangeCall, Window, each_window, histogram, start_time};
+use crate::error::QueryError;
 use crate::function::FunctionKind as K;
 
 /// The result of a function of a window.
@@ -81,17 +83,20 @@ impl RangeCall {
         floats: &Samples,
         mut histograms: Histograms,
         row: &mut Row,
-    ) {
-        let mut notes = Notes::default();
+    ) -> Result<(), QueryError> {
+        let (mut notes, mut pace) = (Notes::default(), Pace::new(context.budget));
         if self.reference.mode.is_some() {
-            self.fill_extended(floats, &histograms, row, &mut notes);
+            self.fill_extended(floats, &histograms, row, &mut notes, &mut pace);
             context.notes(self.matrix_span, notes, metric);
-            return;
+            return pace.end();
         }
         if matches!(self.kind, K::Rate | K::Increase) {
             histograms.find_resets();
         }
         each_window(floats, &histograms, &self.reference, &self.grid, &self.scalars, |step, window| {
+            if !pace.goes_on(window.values.len(), window.histograms.values.len()) {
+                return;
+            }
             let sample = if window.histograms.values.is_empty() {
                 (self.compute)(window).map(Sample::Float)
             } else {
@@ -103,6 +108,7 @@ impl RangeCall {
                 None => {}
             }
         });
+        pace.end()?;
         let span = match self.kind {
             K::QuantileOverTime => self.scalars[0].0,
             _ => self.matrix_span,
@@ -117,6 +123,7 @@ impl RangeCall {
         {
             self.warn_of_overlap(context, metric);
         }
+        Ok(())
     }
 
     /// Evaluates the function for a window that holds a histogram.

@@ -20,7 +20,7 @@ fn fit(window: &Window<'_>, intercept_ms: i64) -> Line {
     let (mut x_sum, mut y_sum) = (Kahan::default(), Kahan::default());
     let (mut xy_sum, mut xx_sum) = (Kahan::default(), Kahan::default());
     for (time, y) in window.times.iter().zip(values) {
-        let x = (time - intercept_ms) as f64 / 1000.0;
+        let x = time.saturating_sub(intercept_ms) as f64 / 1000.0;
         x_sum.add(x);
         y_sum.add(*y);
         xy_sum.add(x * y);

@@ -8,6 +8,7 @@ use storage::Samples;
 
 use super::super::cursor::Cursor;
 use super::super::mixed::Point;
+use super::super::pace::Pace;
 use super::super::samples::{Histograms, HistogramsSeen};
 use super::super::transitions::{self, Started};
 use super::super::{RangeCall, window_of};
@@ -33,10 +34,15 @@ impl RangeCall {
         histograms: &Histograms,
         row: &mut Row,
         notes: &mut Notes,
+        pace: &mut Pace<'_>,
     ) {
         let mut of_floats = Cursor::new(&floats.timestamps, &self.reference);
         let mut of_histograms = Cursor::new(&histograms.times, &self.reference);
         for step in 0..self.grid.steps {
+            // A window may hold all of them.
+            if !pace.goes_on(floats.floats.len(), histograms.values.len()) {
+                return;
+            }
             let step_ms = self.grid.time(step);
             let end_ms = self.reference.window_end(step_ms);
             let ends = Ends { start_ms: end_ms.saturating_sub(self.reference.range_ms), end_ms };
