@@ -39,6 +39,11 @@ impl SeriesHandle {
         self.0.place.lock().filter(|(known, _)| *known == shard).map(|(_, reference)| reference)
     }
 
+    /// Returns the shard that told its reference last, and the reference.
+    pub(crate) fn known_place(&self) -> Option<(ShardId, SeriesRef)> {
+        *self.0.place.lock()
+    }
+
     /// Remembers, or forgets, the reference.
     pub(crate) fn place(&self, place: Option<(ShardId, SeriesRef)>) {
         *self.0.place.lock() = place;

@@ -16,6 +16,7 @@ mod follow;
 mod handle;
 mod lane;
 mod membership;
+mod places;
 mod writer;
 
 pub use control_client::ControlClient;

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use batch::{BatchBuilder, BatchOutcome, RefusalKind};
 use cluster::ControlState;
 use futures::future::{BoxFuture, join_all};
-use model::{ErrorKind, LabelSet, MetricMetadata, ShardId, Slot};
+use model::{ErrorKind, LabelSet, MetricMetadata, SeriesRef, ShardId, Slot};
 use parking_lot::Mutex;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use crate::handle::{HandleSample, SeriesHandle, WideValue};
 use crate::lane::Lane;
 use crate::membership::Session;
+use crate::places::{Fingerprint, FingerprintKey, PlaceCache};
 
 /// How many samples one batch carries at the most. A histogram counts as one more for each of its numbers.
 const BATCH_SAMPLES_MAX: usize = 20_000;
@@ -31,8 +32,6 @@ const BATCH_SAMPLES_MAX: usize = 20_000;
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
 /// The pause before asking again while no leader is known.
 const ELECTION_PAUSE: Duration = Duration::from_millis(50);
-/// How many handles of pushed series are remembered; the older half is forgotten first.
-const HANDLES_MAX: usize = 2_000_000;
 
 /// Limits of a writer.
 #[derive(Clone, Copy, Debug)]
@@ -86,7 +85,9 @@ pub struct Writer {
     pending_drives: Mutex<Option<mpsc::UnboundedReceiver<BoxFuture<'static, ()>>>>,
     leaders: Mutex<HashMap<ShardId, String>>,
     in_flight: Semaphore,
-    handles: Mutex<HandleCache>,
+    /// Of pushed series; a scraper keeps handles of its own.
+    places: Mutex<PlaceCache>,
+    fingerprints: FingerprintKey,
 }
 
 /// The part of an append that goes to one shard.
@@ -111,7 +112,8 @@ impl Writer {
             drives,
             pending_drives: Mutex::new(Some(pending)),
             leaders: Mutex::default(),
-            handles: Mutex::default(),
+            places: Mutex::default(),
+            fingerprints: FingerprintKey::default(),
         })
     }
 
@@ -129,11 +131,6 @@ impl Writer {
                 () = shutdown.cancelled() => return,
             }
         }
-    }
-
-    /// Returns the handle of a label set, the same one for equal sets as long as it is remembered.
-    pub fn handle(&self, labels: LabelSet) -> SeriesHandle {
-        self.handles.lock().get(labels)
     }
 
     /// Appends samples of known series, durably. Samples of one series must be in time order.
@@ -348,22 +345,57 @@ impl Appender for Writer {
     async fn append(&self, request: WriteRequest) -> Result<AppendOutcome, StorageError> {
         let count = |series: &SeriesWrite| series.samples.len() + series.histograms.len();
         let mut samples = Vec::with_capacity(request.series.iter().map(count).sum());
-        {
-            let mut handles = self.handles.lock();
-            for series in request.series {
-                let handle = handles.get(series.labels);
-                let before = samples.len();
-                let float = |(time_ms, value)| HandleSample::float(handle.clone(), time_ms, value);
-                samples.extend(series.samples.into_iter().map(float));
-                let histogram = |(time_ms, histogram)| HandleSample {
-                    wide: Some(Box::new(WideValue { start_ms: 0, histogram: Some(histogram) })),
-                    ..HandleSample::float(handle.clone(), time_ms, 0.0)
-                };
-                samples.extend(series.histograms.into_iter().map(histogram));
-                set_starts(&mut samples[before..], &series.starts);
-            }
+        let mut pushed = Vec::with_capacity(request.series.len());
+        for series in request.series {
+            let handle = SeriesHandle::new(series.labels);
+            let before = samples.len();
+            let float = |(time_ms, value)| HandleSample::float(handle.clone(), time_ms, value);
+            samples.extend(series.samples.into_iter().map(float));
+            let histogram = |(time_ms, histogram)| HandleSample {
+                wide: Some(Box::new(WideValue { start_ms: 0, histogram: Some(histogram) })),
+                ..HandleSample::float(handle.clone(), time_ms, 0.0)
+            };
+            samples.extend(series.histograms.into_iter().map(histogram));
+            set_starts(&mut samples[before..], &series.starts);
+            pushed.push(Pushed { fingerprint: self.fingerprints.of(&handle), handle, known: None });
         }
-        self.append_samples(&samples, &request.metadata).await
+        self.recall(&mut pushed);
+        let outcome = self.append_samples(&samples, &request.metadata).await;
+        self.remember(&pushed);
+        outcome
+    }
+}
+
+/// A series of one push.
+struct Pushed {
+    fingerprint: Fingerprint,
+    handle: SeriesHandle,
+    /// Its place as it was remembered.
+    known: Option<(ShardId, SeriesRef)>,
+}
+
+impl Writer {
+    /// Tells handles the places that are remembered of their series.
+    fn recall(&self, pushed: &mut [Pushed]) {
+        let mut places = self.places.lock();
+        for series in pushed {
+            series.known = places.get(series.fingerprint);
+            series.handle.place(series.known);
+        }
+    }
+
+    /// Remembers places that were learned. One that was forgotten meanwhile is left: its shard refuses it, and tells the next.
+    fn remember(&self, pushed: &[Pushed]) {
+        let learned = pushed.iter().filter_map(|series| {
+            let (shard, reference) = series.handle.known_place()?;
+            (Some((shard, reference)) != series.known).then_some((series.fingerprint, shard, reference))
+        });
+        let learned: Vec<_> = learned.collect();
+        if learned.is_empty() {
+            return;
+        }
+        let mut places = self.places.lock();
+        learned.into_iter().for_each(|(series, shard, reference)| places.insert(series, shard, reference));
     }
 }
 
@@ -448,26 +480,5 @@ fn summarize(outcome: &BatchOutcome, samples: &[&HandleSample]) -> AppendOutcome
         too_new: outcome.too_new,
         over_limit: outcome.over_limit,
         first_refusal: refusal,
-    }
-}
-
-/// Two generations of handles: a hit in the older one moves up, a full younger one becomes the older one.
-#[derive(Default)]
-struct HandleCache {
-    young: HashMap<LabelSet, SeriesHandle>,
-    old: HashMap<LabelSet, SeriesHandle>,
-}
-
-impl HandleCache {
-    fn get(&mut self, labels: LabelSet) -> SeriesHandle {
-        if let Some(handle) = self.young.get(&labels) {
-            return handle.clone();
-        }
-        if self.young.len() >= HANDLES_MAX / 2 {
-            self.old = std::mem::take(&mut self.young);
-        }
-        let handle = self.old.remove(&labels).unwrap_or_else(|| SeriesHandle::new(labels.clone()));
-        self.young.insert(labels, handle.clone());
-        handle
     }
 }
