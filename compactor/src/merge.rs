@@ -144,7 +144,7 @@ impl Merger {
         let Membership { node, epoch: member_epoch } = membership;
         let command = Command::ClaimJob { order: order.clone(), node, member_epoch };
         match self.session.propose(&command).await {
-            Ok(Response::Claimed { job, epoch, outputs }) => {
+            Ok(Response::Claimed { job, epoch, outputs, .. }) => {
                 let output = *outputs.first().ok_or(CompactorError::Claim)?;
                 debug!(%job, %epoch, %output, inputs = order.inputs.len(), "claimed a merge");
                 Ok(Some(Claim { job, epoch, output, order }))

@@ -163,7 +163,7 @@ mod tests {
         let (node, member_epoch) = join(state, "worker");
         let order = JobOrder { outputs: ranges.len() as u32, ..order };
         let claimed = state.apply(Command::ClaimJob { order: order.clone(), node, member_epoch });
-        let Response::Claimed { job, epoch, outputs } = claimed else { panic!("{claimed:?}") };
+        let Response::Claimed { job, epoch, outputs, .. } = claimed else { panic!("{claimed:?}") };
         let metas = outputs.iter().zip(ranges).map(|(id, (start_ms, end_ms))| {
             let shard = state.catalogue.get(order.inputs[0]).expect("an input").meta.shard;
             BlockMeta { id: *id, shard, level: order.level, ..block(0, *start_ms, *end_ms) }

@@ -1,13 +1,15 @@
 //! The committed set of blocks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use model::{BlockId, BlockMeta, Epoch, NodeId, ShardId, TimeRange};
 use serde::{Deserialize, Serialize};
 
+use crate::delete::{DeleteId, DeleteRequest};
 use crate::job::{BadBlock, Job, JobId, JobOrder};
 
+mod deletes;
 mod jobs;
 
 /// Whether a block may be read.
@@ -35,6 +37,16 @@ pub struct BlockEntry {
     /// Why no job merges it, when it turned out to be damaged. Queries still ask for it, and say by name what is missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub set_aside: Option<String>,
+    /// Deletes of some of its samples: readers leave those out. With how many samples that are at the most, where that is
+    /// known.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub deletes: BTreeMap<DeleteId, Option<u64>>,
+}
+
+impl BlockEntry {
+    fn active(meta: BlockMeta) -> Self {
+        Self { meta, state: BlockState::Active, set_aside: None, deletes: BTreeMap::new() }
+    }
 }
 
 /// All blocks, and how far each shard was published.
@@ -49,6 +61,12 @@ pub struct Catalogue {
     /// Names of which objects may exist and which never became blocks, with when that was noticed (ms).
     #[serde(default)]
     orphans: BTreeMap<BlockId, Option<i64>>,
+    /// Deletes that some block is subject to, or will be.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    deletes: BTreeMap<DeleteId, DeleteRequest>,
+    /// Deletes that have left, the latest last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    finished_deletes: Vec<DeleteId>,
 }
 
 impl Catalogue {
@@ -105,8 +123,9 @@ impl Catalogue {
             ));
         }
         self.published_until_ms.insert(meta.shard, meta.range.end.0);
-        self.blocks
-            .insert(meta.id, Arc::new(BlockEntry { meta, state: BlockState::Active, set_aside: None }));
+        let id = meta.id;
+        self.blocks.insert(id, Arc::new(BlockEntry::active(meta)));
+        self.note_published(id);
         Ok(true)
     }
 
@@ -134,6 +153,7 @@ impl Catalogue {
         self.orphans.retain(|id, noticed| noticed.is_none() || !ids.contains(id));
         let gone = |entry: &BlockEntry| ids.contains(&entry.meta.id) && entry.state != BlockState::Active;
         self.blocks.retain(|_, entry| !gone(entry));
+        self.prune_deletes();
         before - self.blocks.len() - self.orphans.len()
     }
 }

@@ -6,6 +6,7 @@
 use model::{BlockId, BlockMeta, Epoch, NodeId};
 use serde::{Deserialize, Serialize};
 
+use crate::delete::{Assessment, DeleteOrder, JobDelete, ShardDelete};
 use crate::job::{BadBlock, JobId, JobOrder};
 use crate::member::Role;
 use crate::shard_map::ShardMap;
@@ -136,6 +137,26 @@ pub enum Command {
         /// Which, and its epoch.
         fence: Fence,
     },
+    /// Deletes samples that the heads of all shards have masked already, from the blocks cut before that. Again, it changes
+    /// nothing.
+    RequestDelete {
+        /// What is deleted.
+        order: DeleteOrder,
+        /// Where each shard's log took it.
+        shards: Vec<ShardDelete>,
+        /// The proposer's wall clock, ms.
+        at_ms: i64,
+    },
+    /// Tells how many samples of blocks are deleted; facts of blocks that never change, so that anyone may tell them.
+    AssessDeletes {
+        /// What was found.
+        found: Vec<Assessment>,
+    },
+    /// Has blocks rewritten for all deletes that there are.
+    CleanDeletes {
+        /// The proposer's wall clock, ms.
+        at_ms: i64,
+    },
 }
 
 /// What a command's apply said.
@@ -164,6 +185,9 @@ pub enum Response {
         epoch: Epoch,
         /// Names for what it writes.
         outputs: Vec<BlockId>,
+        /// What it has to leave out.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        deletes: Vec<JobDelete>,
     },
     /// Not done.
     Refused(StateError),

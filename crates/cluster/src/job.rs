@@ -9,13 +9,14 @@
 //!
 //! Not here: which blocks to merge (the compactor's planner), and the work itself.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use model::{BlockId, BlockRange, Epoch};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
+use crate::delete::DeleteId;
 use crate::lease::Lease;
 
 /// How many blocks one job reads at the most; a job is part of every snapshot of the control state.
@@ -89,6 +90,9 @@ pub struct Job {
     pub outputs: Vec<BlockId>,
     /// Who does it; ends with the holder's membership.
     pub lease: Lease,
+    /// What it leaves out of each input: deletes that had come before the claim.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub deletes: BTreeMap<BlockId, BTreeSet<DeleteId>>,
 }
 
 impl Job {

@@ -11,12 +11,14 @@
 //! 4. A block's meta never changes; a block leaves by tombstone first, by purge later.
 //! 5. A block is in one job at most. A job replaces its inputs by its outputs in one command or not at all, so the active
 //!    blocks of a version hold every sample once.
+//! 6. A block, a tombstoned one too, has a note of each delete that concerns a sample of it.
 //!
-//! Read in this order: [`command`], [`member`], [`shard_map`], [`catalogue`], [`job`], [`lease`], [`state`], then the pure
+//! Read in this order: [`command`], [`member`], [`shard_map`], [`catalogue`], [`job`], [`delete`], [`lease`], [`state`], then the pure
 //! planners [`placement`] and [`rendezvous`].
 
 pub mod catalogue;
 pub mod command;
+pub mod delete;
 pub mod job;
 pub mod lease;
 pub mod member;
@@ -27,6 +29,7 @@ pub mod state;
 
 pub use catalogue::{BlockEntry, BlockState, Catalogue};
 pub use command::{Command, Fence, Response};
+pub use delete::{Assessment, DeleteId, DeleteOrder, DeleteRequest, JobDelete, MatcherText, ShardDelete};
 pub use job::{BadBlock, Job, JobId, JobOrder};
 pub use lease::Lease;
 pub use member::{Member, Role};

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::catalogue::Catalogue;
 use crate::command::{Command, Fence, FirstIngester, Response};
+use crate::delete::{DeleteOrder, ShardDelete};
 use crate::job::{JobId, JobOrder};
 use crate::lease::Lease;
 use crate::member::{Member, Role};
@@ -172,6 +173,15 @@ impl ControlState {
                 self.leases.remove(&fence.lease);
                 Ok(Response::Done)
             }
+            Command::RequestDelete { order, shards, at_ms } => self.request_delete(order, &shards, at_ms),
+            Command::AssessDeletes { found } => {
+                Arc::make_mut(&mut self.catalogue).assess_deletes(&found);
+                Ok(Response::Done)
+            }
+            Command::CleanDeletes { .. } => {
+                Arc::make_mut(&mut self.catalogue).clean_deletes();
+                Ok(Response::Done)
+            }
         }
     }
 
@@ -256,7 +266,21 @@ impl ControlState {
             Arc::make_mut(&mut self.catalogue).open_job(job, order, lease);
         }
         let claimed = self.catalogue.job(job).expect("it was there or has been opened");
-        Ok(Response::Claimed { job, epoch: claimed.lease.epoch, outputs: claimed.outputs.clone() })
+        let deletes = self.catalogue.job_deletes(claimed);
+        Ok(Response::Claimed { job, epoch: claimed.lease.epoch, outputs: claimed.outputs.clone(), deletes })
+    }
+
+    fn request_delete(
+        &mut self,
+        order: DeleteOrder,
+        shards: &[ShardDelete],
+        at_ms: i64,
+    ) -> Result<Response, StateError> {
+        if let Some(missing) = self.shard_ids().find(|id| shards.iter().all(|taken| taken.shard != *id)) {
+            return Err(StateError::Conflict(format!("the delete was not taken by shard {missing}")));
+        }
+        Arc::make_mut(&mut self.catalogue).request_delete(order, shards, at_ms)?;
+        Ok(Response::Done)
     }
 
     fn check_membership(&self, node: NodeId, epoch: Epoch) -> Result<(), StateError> {

@@ -73,7 +73,7 @@ fn claim(state: &mut ControlState, who: (NodeId, Epoch), order: &JobOrder) -> Re
 
 fn claimed(response: Response) -> (JobId, Epoch, Vec<BlockId>) {
     match response {
-        Response::Claimed { job, epoch, outputs } => (job, epoch, outputs),
+        Response::Claimed { job, epoch, outputs, .. } => (job, epoch, outputs),
         other => panic!("expected a job, got {other:?}"),
     }
 }
@@ -322,7 +322,7 @@ impl World {
         let mut inputs: Vec<BlockMeta> = inputs.into_iter().skip(from).take(count).collect();
         inputs.sort_by_key(|meta| meta.id);
         let order = JobOrder { inputs: inputs.iter().map(|meta| meta.id).collect(), level: 1, outputs: 2 };
-        if let Response::Claimed { job, epoch, outputs } = claim(&mut self.state, member, &order) {
+        if let Response::Claimed { job, epoch, outputs, .. } = claim(&mut self.state, member, &order) {
             self.workers[who].held = Some((job, epoch, outputs, inputs));
         }
     }

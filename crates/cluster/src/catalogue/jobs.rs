@@ -65,7 +65,8 @@ impl Catalogue {
         let newest = inputs.iter().map(|input| input.range).max_by_key(|range| range.end);
         let range = newest.expect("an order without inputs is refused");
         let outputs = (0..order.outputs).map(|output| id.mint(range, lease.epoch, output)).collect();
-        self.jobs.insert(id, Job { order, outputs, lease });
+        let deletes = self.deletes_of_inputs(&order);
+        self.jobs.insert(id, Job { order, outputs, lease, deletes });
     }
 
     /// Replaces a job's inputs by its outputs. Again, it changes nothing.
@@ -86,14 +87,20 @@ impl Catalogue {
         }
         let job = self.held(id, epoch)?;
         self.check_outputs(job, &outputs).map_err(StateError::Conflict)?;
+        let since = self.deletes_since(job).map_err(StateError::Conflict)?;
         let job = self.jobs.remove(&id).expect("it is held");
         self.tombstone(&job.order.inputs, at_ms, &format!("merged by job {id}"));
         let unused = job.outputs.into_iter().filter(|id| outputs.iter().all(|output| output.id != *id));
         self.orphans.extend(unused.map(|id| (id, None)));
         for meta in outputs {
-            let entry = BlockEntry { meta, state: BlockState::Active, set_aside: None };
+            let range_of = |id: &DeleteId| self.deletes.get(id).map(|request| request.order.range());
+            let concerning =
+                since.iter().filter(|id| range_of(id).is_some_and(|range| meta.range.overlaps(&range)));
+            let deletes = concerning.map(|id| (*id, None)).collect();
+            let entry = BlockEntry { deletes, ..BlockEntry::active(meta) };
             self.blocks.insert(entry.meta.id, Arc::new(entry));
         }
+        self.prune_deletes();
         Ok(())
     }
 
