@@ -76,6 +76,7 @@ mod tests {
             samples: 1,
             external_labels: BTreeMap::new(),
             parents: Vec::new(),
+            resolution_ms: 0,
             series_object: object("series.parquet"),
             chunks_object: object("chunks.parquet"),
         }
@@ -204,7 +205,7 @@ mod tests {
     fn orphans_are_noted_and_deleted_later() {
         let mut state = catalogue(&[(1, 0, 100, None)]);
         let (node, member_epoch) = join(&mut state, "worker");
-        let order = cluster::JobOrder { inputs: ids(&[1]), level: 1, outputs: 2 };
+        let order = cluster::JobOrder { inputs: ids(&[1]), level: 1, outputs: 2, downsample: None };
         let claimed = state.apply(Command::ClaimJob { order, node, member_epoch });
         let Response::Claimed { mut outputs, .. } = claimed else { panic!("{claimed:?}") };
         outputs.sort_unstable();

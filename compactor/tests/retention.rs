@@ -78,6 +78,7 @@ impl Bench {
             samples: 1,
             external_labels: BTreeMap::new(),
             parents: Vec::new(),
+            resolution_ms: 0,
             series_object: object("series.parquet"),
             chunks_object: object("chunks.parquet"),
         };

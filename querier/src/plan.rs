@@ -108,6 +108,7 @@ mod tests {
                 samples: 1,
                 external_labels: BTreeMap::new(),
                 parents: Vec::new(),
+                resolution_ms: 0,
                 series_object: object.clone(),
                 chunks_object: object,
             };

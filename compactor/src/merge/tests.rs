@@ -102,6 +102,7 @@ impl Bench {
             level: 0,
             cut_index: window as u64,
             parents: Vec::new(),
+            resolution_ms: 0,
             external_labels: BTreeMap::new(),
             metadata: Vec::new(),
         };

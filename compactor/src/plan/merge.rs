@@ -36,14 +36,15 @@ pub struct MergeRules {
 pub fn merges(catalogue: &Catalogue, rules: MergeRules) -> Vec<JobOrder> {
     let busy: BTreeSet<BlockId> =
         catalogue.jobs().flat_map(|(_, job)| job.order.inputs.iter().copied()).collect();
-    let mut shards: BTreeMap<ShardId, Vec<&BlockMeta>> = BTreeMap::new();
+    // Slots are merged with slots of the same length only.
+    let mut kinds: BTreeMap<(ShardId, i64), Vec<&BlockMeta>> = BTreeMap::new();
     let is_free =
         |entry: &&std::sync::Arc<BlockEntry>| entry.state == BlockState::Active && entry.set_aside.is_none();
     for entry in catalogue.iter().filter(is_free) {
-        shards.entry(entry.meta.shard).or_default().push(&entry.meta);
+        kinds.entry((entry.meta.shard, entry.meta.resolution_ms)).or_default().push(&entry.meta);
     }
     let mut found = Vec::new();
-    for (shard, blocks) in shards {
+    for ((shard, _), blocks) in kinds {
         let until_ms = catalogue.published_until_ms(shard);
         found.extend(Planner { rules, until_ms, taken: busy.clone(), blocks }.plan());
     }
@@ -57,7 +58,7 @@ struct Merge {
     start_ms: i64,
 }
 
-/// The blocks of one shard.
+/// The blocks of one shard and resolution.
 struct Planner<'a> {
     rules: MergeRules,
     /// The end of what the shard published.
@@ -114,7 +115,7 @@ impl<'a> Planner<'a> {
         inputs.sort_unstable();
         self.taken.extend(&inputs);
         let start_ms = blocks[0].range.start.0;
-        Some(Merge { order: JobOrder { inputs, level, outputs: 1 }, overlap, start_ms })
+        Some(Merge { order: JobOrder { inputs, level, outputs: 1, downsample: None }, overlap, start_ms })
     }
 }
 
@@ -255,7 +256,8 @@ mod tests {
     fn a_window_with_a_block_in_a_job_waits() {
         let mut state = shard_1(0..8);
         let (node, member_epoch) = join(&mut state, "worker");
-        let order = JobOrder { inputs: vec![BlockId(1001), BlockId(1002)], level: 1, outputs: 1 };
+        let order =
+            JobOrder { inputs: vec![BlockId(1001), BlockId(1002)], level: 1, outputs: 1, downsample: None };
         state.apply(Command::ClaimJob { order, node, member_epoch });
         check(&state, RULES, &[(1, &[1004, 1005, 1006, 1007])]);
         state.apply(Command::Expire { node, epoch: member_epoch });
@@ -282,7 +284,7 @@ mod tests {
         let mut state = shard_1(0..9);
         // Two outputs that overlap stand for blocks that were imported.
         let inputs = (1004..1008).map(BlockId).collect();
-        run(&mut state, JobOrder { inputs, level: 2, outputs: 2 }, &[(40, 70), (60, 80)]);
+        run(&mut state, JobOrder { inputs, level: 2, outputs: 2, downsample: None }, &[(40, 70), (60, 80)]);
         let mut imported: Vec<u128> =
             state.catalogue.active().filter(|meta| meta.level == 2).map(|meta| meta.id.0).collect();
         imported.sort_unstable();

@@ -51,6 +51,7 @@ async fn make(dir: &Path, store: &dyn ObjectStore, series: usize, blocks: usize)
             level: 0,
             cut_index: window as u64,
             parents: Vec::new(),
+            resolution_ms: 0,
             external_labels: Default::default(),
             metadata: Vec::new(),
         };

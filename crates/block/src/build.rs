@@ -38,6 +38,8 @@ pub struct BlockSpec {
     pub cut_index: u64,
     /// The blocks it is merged from; none when it is cut from a head.
     pub parents: Vec<BlockId>,
+    /// The length of a slot when it is downsampled, ms; 0 for raw samples, the only ones that [`build`] takes.
+    pub resolution_ms: i64,
     /// The cluster's identity; recorded, not put on the series.
     pub external_labels: BTreeMap<String, String>,
     /// What metric families say of themselves; stored sorted, each entry once.
@@ -146,6 +148,7 @@ pub(crate) fn identity<'a>(
         level: spec.level,
         cut_index: spec.cut_index,
         parents: &spec.parents,
+        resolution_ms: spec.resolution_ms,
         external_labels: &spec.external_labels,
         windows,
         stats: Stats { series: facts.len() as u64, samples },
@@ -178,6 +181,7 @@ pub(crate) fn seal(
         samples: identity.stats.samples,
         external_labels: spec.external_labels.clone(),
         parents: spec.parents.clone(),
+        resolution_ms: spec.resolution_ms,
         series_object: ObjectMeta {
             key: series_key,
             size_bytes: series_bytes.len() as u64,

@@ -51,6 +51,7 @@ pub(crate) const KV_MINT: &str = "norn.mint";
 pub(crate) const KV_MAXT: &str = "norn.maxt";
 pub(crate) const KV_CUT_INDEX: &str = "norn.cut_index";
 pub(crate) const KV_PARENTS: &str = "norn.parents";
+pub(crate) const KV_RESOLUTION: &str = "norn.resolution_ms";
 pub(crate) const KV_EXTERNAL_LABELS: &str = "norn.ext_labels";
 pub(crate) const KV_WINDOWS: &str = "norn.windows";
 pub(crate) const KV_STATS: &str = "norn.stats";
@@ -118,6 +119,8 @@ pub(crate) struct Identity<'a> {
     pub(crate) level: u8,
     pub(crate) cut_index: u64,
     pub(crate) parents: &'a [BlockId],
+    /// 0 for raw samples.
+    pub(crate) resolution_ms: i64,
     pub(crate) external_labels: &'a BTreeMap<String, String>,
     /// Bounds of the windows, see [`windows_of`].
     pub(crate) windows: &'a [i64],
@@ -130,6 +133,7 @@ impl Identity<'_> {
     pub(crate) fn key_values(&self) -> Vec<KeyValue> {
         let range = self.range;
         let parents = (!self.parents.is_empty()).then(|| (KV_PARENTS, json(&self.parents)));
+        let resolution = (self.resolution_ms > 0).then(|| (KV_RESOLUTION, self.resolution_ms.to_string()));
         let entries = [
             (KV_FORMAT, FORMAT_VERSION.to_owned()),
             (KV_BLOCK, self.id.to_string()),
@@ -143,7 +147,12 @@ impl Identity<'_> {
             (KV_STATS, json(&self.stats)),
             (KV_ROWS_XXH3, format!("{:032x}", self.rows_xxh3)),
         ];
-        entries.into_iter().chain(parents).map(|(key, value)| key_value(key, value)).collect()
+        entries
+            .into_iter()
+            .chain(parents)
+            .chain(resolution)
+            .map(|(key, value)| key_value(key, value))
+            .collect()
     }
 }
 

@@ -128,6 +128,7 @@ fn spec(id: BlockId, level: u8, inputs: &[BlockReader]) -> Result<BlockSpec, Blo
         level,
         cut_index: metas().map(|meta| meta.cut_index).max().unwrap_or(first.cut_index),
         parents: metas().map(|meta| meta.id).collect(),
+        resolution_ms: first.resolution_ms,
         external_labels: first.external_labels.clone(),
         metadata: inputs.iter().flat_map(|input| input.metadata(None)).collect(),
     })
@@ -304,6 +305,7 @@ mod tests {
             level: 0,
             cut_index: 1,
             parents: Vec::new(),
+            resolution_ms: 0,
             external_labels: Default::default(),
             metadata: Vec::new(),
         };

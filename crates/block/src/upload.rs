@@ -198,6 +198,7 @@ mod tests {
             level: 0,
             cut_index: 1,
             parents: Vec::new(),
+            resolution_ms: 0,
             external_labels: BTreeMap::new(),
             metadata: Vec::new(),
         };

@@ -1,9 +1,9 @@
-//! Jobs: blocks that one compactor at a time replaces by others.
+//! Jobs: blocks that one compactor at a time replaces by others, or makes coarser ones of.
 //!
 //! Life cycle:
 //! 1. a claim names the inputs; the state mints the outputs' ids and an epoch, so every object that may ever be written is
 //!    known before it is, and no two attempts write the same object;
-//! 2. a commit makes the outputs active and the inputs tombstoned in one command, or
+//! 2. a commit makes the outputs active and the inputs tombstoned in one command (a downsampling leaves its inputs), or
 //! 3. an abort, also by the end of the holder's membership, frees the inputs; the outputs' ids become orphans, whose
 //!    objects garbage collection deletes.
 //!
@@ -30,7 +30,7 @@ pub const ORPHANS_MAX: usize = 100_000;
 /// A block's name holds the end of its range above this bit.
 const TIME_SHIFT: u32 = 80;
 
-/// Names a job after what it does: the same inputs to the same level.
+/// Names a job after what it does: the same inputs to the same level and resolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct JobId(pub u64);
 
@@ -43,7 +43,13 @@ impl fmt::Display for JobId {
 impl JobId {
     pub(crate) fn of(order: &JobOrder) -> Self {
         let inputs: String = order.inputs.iter().map(|id| format!(" {id}")).collect();
-        Self(xxh3_64(format!("merge {} {}{inputs}", order.level, order.outputs).as_bytes()))
+        let does = match order.downsample {
+            None => "merge".to_owned(),
+            Some(Downsampling { resolution_ms, window }) => {
+                format!("downsample {resolution_ms} {} {}", window.start, window.end)
+            }
+        };
+        Self(xxh3_64(format!("{does} {} {}{inputs}", order.level, order.outputs).as_bytes()))
     }
 
     /// Names one output of one attempt. Epochs are given once, so no other attempt has this name.
@@ -54,7 +60,7 @@ impl JobId {
     }
 }
 
-/// What is to be merged.
+/// What is to be merged or downsampled.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobOrder {
     /// Active blocks of one shard, ascending, each once.
@@ -63,6 +69,29 @@ pub struct JobOrder {
     pub level: u8,
     /// How many blocks come out at the most.
     pub outputs: u32,
+    /// What is made of the inputs beside them, when they are not to be replaced: their samples at a coarser resolution.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub downsample: Option<Downsampling>,
+}
+
+/// A downsampling: the inputs stay as they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Downsampling {
+    /// The resolution of the output, ms; a multiple of that of the inputs.
+    pub resolution_ms: i64,
+    /// What of the inputs is read, and the range of the output; both ends are multiples of the resolution.
+    pub window: BlockRange,
+}
+
+impl Downsampling {
+    fn check(&self) -> Result<(), String> {
+        let Self { resolution_ms, window } = *self;
+        let is_aligned = |time_ms: i64| time_ms.rem_euclid(resolution_ms) == 0;
+        if resolution_ms <= 0 || !is_aligned(window.start.0) || !is_aligned(window.end.0) {
+            return Err(format!("{} to {} are no slots of {resolution_ms} ms", window.start, window.end));
+        }
+        Ok(())
+    }
 }
 
 impl JobOrder {
@@ -77,7 +106,7 @@ impl JobOrder {
         if self.outputs == 0 || self.outputs as usize > JOB_OUTPUTS_MAX {
             return Err(format!("a job has {} outputs; 1 to {JOB_OUTPUTS_MAX} are allowed", self.outputs));
         }
-        Ok(())
+        self.downsample.map_or(Ok(()), |downsample| downsample.check())
     }
 }
 

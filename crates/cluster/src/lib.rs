@@ -30,7 +30,7 @@ pub mod state;
 pub use catalogue::{BlockEntry, BlockState, Catalogue};
 pub use command::{Command, Fence, Response};
 pub use delete::{Assessment, DeleteId, DeleteOrder, DeleteRequest, JobDelete, MatcherText, ShardDelete};
-pub use job::{BadBlock, Job, JobId, JobOrder};
+pub use job::{BadBlock, Downsampling, Job, JobId, JobOrder};
 pub use lease::Lease;
 pub use member::{Member, Role};
 pub use shard_map::{Shard, ShardMap};

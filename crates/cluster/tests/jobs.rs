@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use cluster::{
-    BadBlock, BlockState, ClusterSettings, Command, ControlState, Fence, JobId, JobOrder, Response, Role,
-    StateError, job,
+    BadBlock, BlockState, ClusterSettings, Command, ControlState, Downsampling, Fence, JobId, JobOrder,
+    Response, Role, StateError, job,
 };
 use model::{BlockId, BlockMeta, BlockRange, Epoch, NodeId, ObjectMeta, ShardId, TimeRange};
 use proptest::prelude::*;
@@ -53,6 +53,7 @@ fn block(id: u128, shard: u32, windows: std::ops::Range<i64>, level: u8) -> Bloc
         samples: (windows.end - windows.start) as u64,
         external_labels: BTreeMap::new(),
         parents: Vec::new(),
+        resolution_ms: 0,
         series_object: object.clone(),
         chunks_object: object,
     }
@@ -64,7 +65,7 @@ fn publish(state: &mut ControlState, id: u128, shard: u32, window: i64) {
 }
 
 fn order(inputs: &[u128], outputs: u32) -> JobOrder {
-    JobOrder { inputs: inputs.iter().copied().map(BlockId).collect(), level: 1, outputs }
+    JobOrder { inputs: inputs.iter().copied().map(BlockId).collect(), level: 1, outputs, downsample: None }
 }
 
 fn claim(state: &mut ControlState, who: (NodeId, Epoch), order: &JobOrder) -> Response {
@@ -321,7 +322,12 @@ impl World {
         inputs.sort_by_key(|meta| meta.range);
         let mut inputs: Vec<BlockMeta> = inputs.into_iter().skip(from).take(count).collect();
         inputs.sort_by_key(|meta| meta.id);
-        let order = JobOrder { inputs: inputs.iter().map(|meta| meta.id).collect(), level: 1, outputs: 2 };
+        let order = JobOrder {
+            inputs: inputs.iter().map(|meta| meta.id).collect(),
+            level: 1,
+            outputs: 2,
+            downsample: None,
+        };
         if let Response::Claimed { job, epoch, outputs, .. } = claim(&mut self.state, member, &order) {
             self.workers[who].held = Some((job, epoch, outputs, inputs));
         }
@@ -400,6 +406,49 @@ impl World {
             windows.filter(|w| range.start.0 <= start(w) && start(w) <= range.end.0).collect();
         shown.sort_unstable();
         shown
+    }
+}
+
+/// An order that makes slots of windows of the shard's first two blocks.
+fn slots(inputs: &[u128], windows: std::ops::Range<i64>) -> JobOrder {
+    let window = BlockRange::new(windows.start * WINDOW_MS, windows.end * WINDOW_MS);
+    JobOrder { downsample: Some(Downsampling { resolution_ms: WINDOW_MS, window }), ..order(inputs, 1) }
+}
+
+#[test]
+fn a_downsampling_leaves_its_inputs_and_is_done_once() {
+    let (mut state, a, b) = bench();
+    let both = slots(&[1, 2], 0..2);
+    let (job, epoch, outputs) = claimed(claim(&mut state, a, &both));
+    assert_ne!(job, claimed(claim(&mut bench().0, a, &order(&[1, 2], 1))).0);
+    let output = BlockMeta { resolution_ms: WINDOW_MS, ..block(outputs[0].0, 1, 0..2, 1) };
+    let commit = |meta: &BlockMeta| Command::CommitJob { job, epoch, outputs: vec![meta.clone()], at_ms: 9 };
+    let raw = BlockMeta { resolution_ms: 0, ..output.clone() };
+    let wide = BlockMeta { range: BlockRange::new(0, 3 * WINDOW_MS), ..output.clone() };
+    for wrong in [raw, wide] {
+        assert!(is_conflict(&state.apply(commit(&wrong))));
+    }
+    assert_eq!(state.apply(commit(&output)), Response::Done);
+    assert_eq!(state.apply(commit(&output)), Response::Done);
+    assert_eq!(active(&state), [1, 2, 3, output.id.0]);
+    // Whoever planned before that is told.
+    assert!(is_conflict(&claim(&mut state, b, &both)));
+    assert!(is_conflict(&claim(&mut state, b, &slots(&[2], 1..2))));
+    assert!(is_conflict(&claim(&mut state, b, &order(&[1, output.id.0], 1))));
+    let decoded = ControlState::decode(&state.encode()).expect("own encoding");
+    assert_eq!(decoded, state);
+}
+
+#[test]
+fn slots_are_aligned_and_coarser_than_what_they_are_made_of() {
+    let (mut state, a, _) = bench();
+    let of = |resolution_ms, start_ms, end_ms| {
+        let window = BlockRange::new(start_ms, end_ms);
+        JobOrder { downsample: Some(Downsampling { resolution_ms, window }), ..order(&[1], 1) }
+    };
+    for (resolution_ms, start_ms, end_ms) in [(0, 0, WINDOW_MS), (-1, 0, 1), (7, 0, WINDOW_MS), (10, 5, 20)] {
+        let wrong = of(resolution_ms, start_ms, end_ms);
+        assert!(is_conflict(&claim(&mut state, a, &wrong)), "{wrong:?}");
     }
 }
 

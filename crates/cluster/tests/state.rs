@@ -62,6 +62,7 @@ fn block(id: u128, shard: u32, start_ms: i64) -> BlockMeta {
         samples: 1,
         external_labels: BTreeMap::new(),
         parents: Vec::new(),
+        resolution_ms: 0,
         series_object: object.clone(),
         chunks_object: object,
     }

@@ -41,8 +41,15 @@ pub struct BlockMeta {
     /// The blocks it was merged from; none when it was cut from a head.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parents: Vec<BlockId>,
+    /// The distance of its samples, ms, when it is downsampled: it holds aggregates of slots of so many. 0 for raw samples.
+    #[serde(default, skip_serializing_if = "is_raw")]
+    pub resolution_ms: i64,
     /// `series.parquet`.
     pub series_object: ObjectMeta,
     /// `chunks.parquet`.
     pub chunks_object: ObjectMeta,
+}
+
+fn is_raw(resolution_ms: &i64) -> bool {
+    *resolution_ms == 0
 }

@@ -68,6 +68,7 @@ fn block_of(hour: i64, metric: &str, pods: usize) -> BuiltBlock {
         level: 0,
         cut_index: 1,
         parents: Vec::new(),
+        resolution_ms: 0,
         external_labels: BTreeMap::new(),
         metadata: vec![MetricMetadata {
             family: metric.to_owned(),

@@ -152,6 +152,7 @@ impl Cutter {
             level: 0,
             cut_index: window.cut_index,
             parents: Vec::new(),
+            resolution_ms: 0,
             external_labels: self.settings.external_labels.clone(),
             metadata: head.metadata(None),
         };

@@ -27,6 +27,7 @@ pub(crate) fn spec(range: BlockRange) -> BlockSpec {
         level: 0,
         cut_index: 99,
         parents: Vec::new(),
+        resolution_ms: 0,
         external_labels: BTreeMap::from([("cluster".to_owned(), "eu".to_owned())]),
         metadata: vec![
             MetricMetadata {

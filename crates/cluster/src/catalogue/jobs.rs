@@ -1,7 +1,7 @@
 //! Jobs and orphans of the catalogue: claiming, committing, giving up.
 
 use super::*;
-use crate::job::{JOBS_MAX, ORPHANS_MAX};
+use crate::job::{Downsampling, JOBS_MAX, ORPHANS_MAX};
 use crate::lease::Lease;
 use crate::state::StateError;
 
@@ -38,10 +38,7 @@ impl Catalogue {
         }
         order.check().map_err(StateError::Conflict)?;
         let inputs = self.inputs(order)?;
-        if let Some(other) = inputs.iter().find(|input| input.shard != inputs[0].shard) {
-            let text = format!("block {} is of shard {}, others are not", other.id, other.shard);
-            return Err(StateError::Conflict(text));
-        }
+        self.check_inputs(order, &inputs).map_err(StateError::Conflict)?;
         let aside = |id: &&BlockId| self.get(**id).is_some_and(|entry| entry.set_aside.is_some());
         if let Some(id) = order.inputs.iter().find(aside) {
             return Err(StateError::Conflict(format!("block {id} is set aside")));
@@ -69,7 +66,7 @@ impl Catalogue {
         self.jobs.insert(id, Job { order, outputs, lease, deletes });
     }
 
-    /// Replaces a job's inputs by its outputs. Again, it changes nothing.
+    /// Replaces a job's inputs by its outputs, or adds the outputs of a downsampling. Again, it changes nothing.
     ///
     /// # Errors
     /// [`StateError::Fenced`] when the job has ended or is another's by now; [`StateError::Conflict`] when an input is no
@@ -89,7 +86,9 @@ impl Catalogue {
         self.check_outputs(job, &outputs).map_err(StateError::Conflict)?;
         let since = self.deletes_since(job).map_err(StateError::Conflict)?;
         let job = self.jobs.remove(&id).expect("it is held");
-        self.tombstone(&job.order.inputs, at_ms, &format!("merged by job {id}"));
+        if job.order.downsample.is_none() {
+            self.tombstone(&job.order.inputs, at_ms, &format!("merged by job {id}"));
+        }
         let unused = job.outputs.into_iter().filter(|id| outputs.iter().all(|output| output.id != *id));
         self.orphans.extend(unused.map(|id| (id, None)));
         for meta in outputs {
@@ -146,6 +145,33 @@ impl Catalogue {
         order.inputs.iter().map(active).collect()
     }
 
+    /// Tells why an order cannot be done with its inputs, if anything stands against it: they are of one shard and resolution,
+    /// and no slot is made twice.
+    fn check_inputs(&self, order: &JobOrder, inputs: &[&BlockMeta]) -> Result<(), String> {
+        let first = inputs[0];
+        if let Some(other) = inputs.iter().find(|input| input.shard != first.shard) {
+            return Err(format!("block {} is of shard {}, others are not", other.id, other.shard));
+        }
+        if let Some(other) = inputs.iter().find(|input| input.resolution_ms != first.resolution_ms) {
+            let (a, b) = (other.resolution_ms, first.resolution_ms);
+            return Err(format!("block {} has a resolution of {a} ms, others {b} ms", other.id));
+        }
+        let Some(Downsampling { resolution_ms, window }) = order.downsample else { return Ok(()) };
+        let of = first.resolution_ms;
+        if resolution_ms <= of || of > 0 && resolution_ms % of != 0 {
+            return Err(format!("slots of {resolution_ms} ms cannot be made of those of {of} ms"));
+        }
+        let is_there = |meta: &&BlockMeta| {
+            meta.shard == first.shard
+                && meta.resolution_ms == resolution_ms
+                && meta.range.overlaps(&window.closed())
+        };
+        match self.active().find(is_there) {
+            Some(there) => Err(format!("block {} has slots of the same window", there.id)),
+            None => Ok(()),
+        }
+    }
+
     /// Tells what shows that blocks are not what a job makes of its inputs, if anything does.
     fn check_outputs(&self, job: &Job, outputs: &[BlockMeta]) -> Result<(), String> {
         let inputs = self.inputs(&job.order).map_err(|error| error.to_string())?;
@@ -154,10 +180,18 @@ impl Catalogue {
         }
         let start = inputs.iter().map(|input| input.range.start).min();
         let end = inputs.iter().map(|input| input.range.end).max();
+        let (start, end, resolution_ms) = match job.order.downsample {
+            Some(Downsampling { window, resolution_ms }) => {
+                (Some(window.start), Some(window.end), resolution_ms)
+            }
+            None => (start, end, inputs[0].resolution_ms),
+        };
         for output in outputs {
             let within = start <= Some(output.range.start) && Some(output.range.end) <= end;
-            if !within || output.shard != inputs[0].shard || output.level != job.order.level {
-                return Err(format!("block {} has another range, shard or level than its job", output.id));
+            let fits = output.level == job.order.level && output.resolution_ms == resolution_ms;
+            if !within || output.shard != inputs[0].shard || !fits {
+                let id = output.id;
+                return Err(format!("block {id} has another range, shard, level or resolution than its job"));
             }
         }
         let read = inputs.iter().map(|input| input.samples).fold(0, u64::saturating_add);
