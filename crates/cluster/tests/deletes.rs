@@ -26,6 +26,7 @@ fn meta(id: u128, shard: u32, windows: std::ops::Range<i64>, cut_index: u64) -> 
         samples: 100,
         external_labels: BTreeMap::new(),
         parents: Vec::new(),
+        resolution_ms: 0,
         series_object: object.clone(),
         chunks_object: object,
     }
@@ -104,7 +105,7 @@ impl Bench {
 
     fn claim(&mut self, inputs: &[u128]) -> (JobId, Epoch, BlockId, Vec<JobDelete>) {
         let inputs = inputs.iter().copied().map(BlockId).collect();
-        let order = JobOrder { inputs, level: 1, outputs: 1 };
+        let order = JobOrder { inputs, level: 1, outputs: 1, downsample: None };
         let claim = Command::ClaimJob { order, node: self.worker.0, member_epoch: self.worker.1 };
         match self.state.apply(claim) {
             Response::Claimed { job, epoch, outputs, deletes } => (job, epoch, outputs[0], deletes),
