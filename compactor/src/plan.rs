@@ -77,6 +77,7 @@ mod tests {
             external_labels: BTreeMap::new(),
             parents: Vec::new(),
             resolution_ms: 0,
+            sort_range: model::SortRange::ALL,
             series_object: object("series.parquet"),
             chunks_object: object("chunks.parquet"),
         }

@@ -79,6 +79,7 @@ impl Bench {
             external_labels: BTreeMap::new(),
             parents: Vec::new(),
             resolution_ms: 0,
+            sort_range: model::SortRange::ALL,
             series_object: object("series.parquet"),
             chunks_object: object("chunks.parquet"),
         };
@@ -138,7 +139,7 @@ async fn old_blocks_are_tombstoned_and_keep_their_objects_for_the_delay() {
     bench.publish(3, Duration::ZERO);
     let context = bench.start("c-0", bench.config(Some(HOUR))).await;
     let state = bench.control.wait(|state| blocks(state) == [(1, false), (2, true), (3, true)]).await;
-    let BlockState::Tombstoned { reason, at_ms } = &state.catalogue.get(BlockId(1)).unwrap().state else {
+    let BlockState::Tombstoned { reason, at_ms, .. } = &state.catalogue.get(BlockId(1)).unwrap().state else {
         panic!("block 1 is tombstoned")
     };
     assert_eq!(reason, "older than the retention of 1h");

@@ -109,6 +109,7 @@ mod tests {
                 external_labels: BTreeMap::new(),
                 parents: Vec::new(),
                 resolution_ms: 0,
+                sort_range: model::SortRange::ALL,
                 series_object: object.clone(),
                 chunks_object: object,
             };

@@ -30,12 +30,13 @@ pub(crate) struct Views {
 
 impl ViewSource for Views {
     fn view(&self, completeness: Completeness) -> Arc<dyn Queryable> {
-        let state = self.fleet.session.state();
+        let (state, pin) = self.fleet.session.pin();
         let external = external_of(&state);
         Arc::new(View {
             fleet: Arc::clone(&self.fleet),
             series_max: self.series_max,
             state,
+            _pin: Arc::new(pin),
             external: Arc::new(external),
             partial: completeness == Completeness::Partial,
             shards: None,
@@ -54,6 +55,8 @@ pub(crate) struct View {
     pub(crate) fleet: Arc<Fleet>,
     pub(crate) series_max: usize,
     pub(crate) state: Arc<ControlState>,
+    /// Keeps the blocks of this version from being deleted.
+    pub(crate) _pin: Arc<session::Pin>,
     pub(crate) external: Arc<External>,
     pub(crate) partial: bool,
     /// Only these, when not all.

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use cluster::{ClusterSettings, Command, ControlState, Response as Answer, Role};
@@ -36,12 +37,15 @@ const LEASE: Duration = Duration::from_millis(500);
 #[derive(Clone)]
 pub struct MemControl {
     state: Arc<watch::Sender<Arc<ControlState>>>,
+    /// The oldest version that members are told somebody reads from.
+    read_from: Arc<AtomicU64>,
 }
 
 impl MemControl {
     /// Founds a cluster and answers at [`CONTROL_ADDRESS`] through `connector`.
     pub fn start(connector: &Connector) -> Self {
-        let control = Self { state: Arc::new(watch::Sender::new(Arc::default())) };
+        let state = Arc::new(watch::Sender::new(Arc::default()));
+        let control = Self { state, read_from: Arc::new(AtomicU64::new(u64::MAX)) };
         let settings = ClusterSettings {
             name: CLUSTER.to_owned(),
             uuid: "00000000000000000000000000000001".to_owned(),
@@ -61,6 +65,11 @@ impl MemControl {
         let mut answer = Answer::Done;
         self.state.send_modify(|state| answer = Arc::make_mut(state).apply(command));
         answer
+    }
+
+    /// Tells members from their next heartbeat on that a query reads from this version of the state; `None` when none does.
+    pub fn pin(&self, version: Option<u64>) {
+        self.read_from.store(version.unwrap_or(u64::MAX), Ordering::SeqCst);
     }
 
     /// Returns the present state.
@@ -126,9 +135,11 @@ impl Control for MemControl {
         &self,
         request: Request<HeartbeatRequest>,
     ) -> Result<Response<HeartbeatResponse>, Status> {
-        let HeartbeatRequest { node, epoch } = request.into_inner();
-        if self.state().is_current(NodeId(node), Epoch(epoch)) {
-            Ok(Response::new(HeartbeatResponse {}))
+        let HeartbeatRequest { node, epoch, .. } = request.into_inner();
+        let state = self.state();
+        if state.is_current(NodeId(node), Epoch(epoch)) {
+            let oldest_version = self.read_from.load(Ordering::SeqCst).min(state.version);
+            Ok(Response::new(HeartbeatResponse { oldest_version }))
         } else {
             Err(status(ErrorKind::NotFound, "the membership has ended"))
         }

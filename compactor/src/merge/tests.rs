@@ -103,6 +103,7 @@ impl Bench {
             cut_index: window as u64,
             parents: Vec::new(),
             resolution_ms: 0,
+            sort_range: model::SortRange::ALL,
             external_labels: BTreeMap::new(),
             metadata: Vec::new(),
         };

@@ -52,6 +52,7 @@ async fn make(dir: &Path, store: &dyn ObjectStore, series: usize, blocks: usize)
             cut_index: window as u64,
             parents: Vec::new(),
             resolution_ms: 0,
+            sort_range: model::SortRange::ALL,
             external_labels: Default::default(),
             metadata: Vec::new(),
         };

@@ -12,7 +12,8 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use chunk::ChunkError;
 use model::{
-    BlockId, BlockMeta, BlockRange, LabelSet, MetricMetadata, ObjectMeta, Samples, ShardId, TimeRange,
+    BlockId, BlockMeta, BlockRange, LabelSet, MetricMetadata, ObjectMeta, Samples, ShardId, SortRange,
+    TimeRange,
 };
 use xxhash_rust::xxh3::Xxh3;
 
@@ -40,6 +41,8 @@ pub struct BlockSpec {
     pub parents: Vec<BlockId>,
     /// The length of a slot when it is downsampled, ms; 0 for raw samples, the only ones that [`build`] takes.
     pub resolution_ms: i64,
+    /// Which part of the shard's series it may hold: all of them, unless a merge was split.
+    pub sort_range: SortRange,
     /// The cluster's identity; recorded, not put on the series.
     pub external_labels: BTreeMap<String, String>,
     /// What metric families say of themselves; stored sorted, each entry once.
@@ -149,6 +152,7 @@ pub(crate) fn identity<'a>(
         cut_index: spec.cut_index,
         parents: &spec.parents,
         resolution_ms: spec.resolution_ms,
+        sort_range: &spec.sort_range,
         external_labels: &spec.external_labels,
         windows,
         stats: Stats { series: facts.len() as u64, samples },
@@ -182,6 +186,7 @@ pub(crate) fn seal(
         external_labels: spec.external_labels.clone(),
         parents: spec.parents.clone(),
         resolution_ms: spec.resolution_ms,
+        sort_range: spec.sort_range.clone(),
         series_object: ObjectMeta {
             key: series_key,
             size_bytes: series_bytes.len() as u64,

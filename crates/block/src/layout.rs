@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use model::{BlockId, BlockRange, ShardId};
+use model::{BlockId, BlockRange, ShardId, SortRange};
 use parquet::file::metadata::KeyValue;
 use serde::{Deserialize, Serialize};
 
@@ -52,6 +52,7 @@ pub(crate) const KV_MAXT: &str = "norn.maxt";
 pub(crate) const KV_CUT_INDEX: &str = "norn.cut_index";
 pub(crate) const KV_PARENTS: &str = "norn.parents";
 pub(crate) const KV_RESOLUTION: &str = "norn.resolution_ms";
+pub(crate) const KV_SORT_RANGE: &str = "norn.sort_range";
 pub(crate) const KV_EXTERNAL_LABELS: &str = "norn.ext_labels";
 pub(crate) const KV_WINDOWS: &str = "norn.windows";
 pub(crate) const KV_STATS: &str = "norn.stats";
@@ -121,6 +122,7 @@ pub(crate) struct Identity<'a> {
     pub(crate) parents: &'a [BlockId],
     /// 0 for raw samples.
     pub(crate) resolution_ms: i64,
+    pub(crate) sort_range: &'a SortRange,
     pub(crate) external_labels: &'a BTreeMap<String, String>,
     /// Bounds of the windows, see [`windows_of`].
     pub(crate) windows: &'a [i64],
@@ -134,6 +136,7 @@ impl Identity<'_> {
         let range = self.range;
         let parents = (!self.parents.is_empty()).then(|| (KV_PARENTS, json(&self.parents)));
         let resolution = (self.resolution_ms > 0).then(|| (KV_RESOLUTION, self.resolution_ms.to_string()));
+        let part = (!self.sort_range.is_all()).then(|| (KV_SORT_RANGE, json(self.sort_range)));
         let entries = [
             (KV_FORMAT, FORMAT_VERSION.to_owned()),
             (KV_BLOCK, self.id.to_string()),
@@ -151,6 +154,7 @@ impl Identity<'_> {
             .into_iter()
             .chain(parents)
             .chain(resolution)
+            .chain(part)
             .map(|(key, value)| key_value(key, value))
             .collect()
     }

@@ -121,6 +121,8 @@ fn spec(id: BlockId, level: u8, inputs: &[BlockReader]) -> Result<BlockSpec, Blo
     }
     let start = metas().map(|meta| meta.range.start).min().unwrap_or(first.range.start);
     let end = metas().map(|meta| meta.range.end).max().unwrap_or(first.range.end);
+    let sort_range = metas().map(|meta| meta.sort_range.clone()).reduce(|all, range| all.hull(&range));
+    let sort_range = sort_range.unwrap_or_default();
     Ok(BlockSpec {
         id,
         shard: first.shard,
@@ -129,6 +131,7 @@ fn spec(id: BlockId, level: u8, inputs: &[BlockReader]) -> Result<BlockSpec, Blo
         cut_index: metas().map(|meta| meta.cut_index).max().unwrap_or(first.cut_index),
         parents: metas().map(|meta| meta.id).collect(),
         resolution_ms: first.resolution_ms,
+        sort_range,
         external_labels: first.external_labels.clone(),
         metadata: inputs.iter().flat_map(|input| input.metadata(None)).collect(),
     })
@@ -306,6 +309,7 @@ mod tests {
             cut_index: 1,
             parents: Vec::new(),
             resolution_ms: 0,
+            sort_range: model::SortRange::ALL,
             external_labels: Default::default(),
             metadata: Vec::new(),
         };

@@ -199,6 +199,7 @@ mod tests {
             cut_index: 1,
             parents: Vec::new(),
             resolution_ms: 0,
+            sort_range: model::SortRange::ALL,
             external_labels: BTreeMap::new(),
             metadata: Vec::new(),
         };

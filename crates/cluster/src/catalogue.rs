@@ -24,6 +24,10 @@ pub enum BlockState {
         at_ms: i64,
         /// Why, for people.
         reason: String,
+        /// The version of the control state that was the first without the block. A query that began with an earlier one
+        /// may still read it.
+        #[serde(default)]
+        version: u64,
     },
 }
 
@@ -130,7 +134,8 @@ impl Catalogue {
     }
 
     /// Marks active blocks and unmarked orphans; returns how many there were. Unknown and marked ones are passed over.
-    pub(crate) fn tombstone(&mut self, ids: &[BlockId], at_ms: i64, reason: &str) -> usize {
+    /// `version` is the state's from this command on.
+    pub(crate) fn tombstone(&mut self, ids: &[BlockId], at_ms: i64, reason: &str, version: u64) -> usize {
         let mark = |id: &BlockId| {
             if let Some(noticed) = self.orphans.get_mut(id).filter(|noticed| noticed.is_none()) {
                 *noticed = Some(at_ms);
@@ -140,10 +145,19 @@ impl Catalogue {
             else {
                 return false;
             };
-            Arc::make_mut(entry).state = BlockState::Tombstoned { at_ms, reason: reason.to_owned() };
+            Arc::make_mut(entry).state = BlockState::Tombstoned { at_ms, reason: reason.to_owned(), version };
             true
         };
         ids.iter().map(mark).filter(|marked| *marked).count()
+    }
+
+    /// Lets jobs merge blocks again that were set aside; unknown ones and others are passed over.
+    pub(crate) fn take_back(&mut self, ids: &[BlockId]) {
+        for id in ids {
+            if let Some(entry) = self.blocks.get_mut(id).filter(|entry| entry.set_aside.is_some()) {
+                Arc::make_mut(entry).set_aside = None;
+            }
+        }
     }
 
     /// Forgets tombstoned blocks and marked orphans whose objects are gone; returns how many there were. Others are passed

@@ -157,6 +157,13 @@ pub enum Command {
         /// The proposer's wall clock, ms.
         at_ms: i64,
     },
+    /// Lets jobs merge blocks again that were set aside as damaged and whose objects were found whole since.
+    TakeBackBlocks {
+        /// Which.
+        ids: Vec<BlockId>,
+        /// Under which lease.
+        fence: Fence,
+    },
 }
 
 /// What a command's apply said.

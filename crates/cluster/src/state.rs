@@ -150,7 +150,12 @@ impl ControlState {
             }
             Command::TombstoneBlocks { ids, at_ms, reason, fence } => {
                 self.check(&fence)?;
-                Arc::make_mut(&mut self.catalogue).tombstone(&ids, at_ms, &reason);
+                Arc::make_mut(&mut self.catalogue).tombstone(&ids, at_ms, &reason, self.version);
+                Ok(Response::Done)
+            }
+            Command::TakeBackBlocks { ids, fence } => {
+                self.check(&fence)?;
+                Arc::make_mut(&mut self.catalogue).take_back(&ids);
                 Ok(Response::Done)
             }
             Command::PurgeBlocks { ids, fence } => {
@@ -160,7 +165,7 @@ impl ControlState {
             }
             Command::ClaimJob { order, node, member_epoch } => self.claim(order, node, member_epoch),
             Command::CommitJob { job, epoch, outputs, at_ms } => {
-                Arc::make_mut(&mut self.catalogue).commit_job(job, epoch, outputs, at_ms)?;
+                Arc::make_mut(&mut self.catalogue).commit_job(job, epoch, outputs, at_ms, self.version)?;
                 Ok(Response::Done)
             }
             Command::AbortJob { job, epoch, bad } => {

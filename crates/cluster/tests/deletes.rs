@@ -26,6 +26,7 @@ fn meta(id: u128, shard: u32, windows: std::ops::Range<i64>, cut_index: u64) -> 
         samples: 100,
         external_labels: BTreeMap::new(),
         parents: Vec::new(),
+        sort_range: model::SortRange::ALL,
         resolution_ms: 0,
         series_object: object.clone(),
         chunks_object: object,

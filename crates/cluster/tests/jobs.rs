@@ -6,7 +6,9 @@ use cluster::{
     BadBlock, BlockState, ClusterSettings, Command, ControlState, Downsampling, Fence, JobId, JobOrder,
     Response, Role, StateError, job,
 };
-use model::{BlockId, BlockMeta, BlockRange, Epoch, NodeId, ObjectMeta, ShardId, TimeRange};
+use model::{
+    BlockId, BlockMeta, BlockRange, Epoch, NodeId, ObjectMeta, ShardId, SortKey, SortRange, TimeRange,
+};
 use proptest::prelude::*;
 
 const WINDOW_MS: i64 = 1000;
@@ -54,6 +56,7 @@ fn block(id: u128, shard: u32, windows: std::ops::Range<i64>, level: u8) -> Bloc
         external_labels: BTreeMap::new(),
         parents: Vec::new(),
         resolution_ms: 0,
+        sort_range: model::SortRange::ALL,
         series_object: object.clone(),
         chunks_object: object,
     }
@@ -121,7 +124,7 @@ fn a_job_replaces_its_inputs_at_once() {
     assert_eq!(active(&state), [3, outputs[0].0]);
     for id in [1, 2] {
         let entry = state.catalogue.get(BlockId(id)).expect("still served to queries that began earlier");
-        let BlockState::Tombstoned { at_ms, reason } = &entry.state else { panic!("{id} is tombstoned") };
+        let BlockState::Tombstoned { at_ms, reason, .. } = &entry.state else { panic!("{id} is tombstoned") };
         assert_eq!((*at_ms, reason.as_str()), (77, format!("merged by job {job}").as_str()));
     }
     assert_eq!(orphans(&state), [(outputs[1], None)], "a name that was not used");
@@ -473,4 +476,50 @@ proptest! {
             prop_assert!(world.state.catalogue.published_until_ms(ShardId(1)) >= world.windows * WINDOW_MS || world.windows == 0);
         }
     }
+}
+
+#[test]
+fn a_merge_may_be_split_by_series_within_what_its_inputs_hold() {
+    let (mut state, a, _) = bench();
+    let (job, epoch, outputs) = claimed(claim(&mut state, a, &order(&[1, 2], 2)));
+    let cut = Some(SortKey { metric: "m".to_owned(), hash: 7 });
+    let part = |id: BlockId, start: &Option<SortKey>, end: &Option<SortKey>| {
+        let sort_range = SortRange { start: start.clone(), end: end.clone() };
+        BlockMeta { sort_range, ..block(id.0, 1, 0..2, 1) }
+    };
+    let low = BlockMeta { samples: 1, ..part(outputs[0], &None, &cut) };
+    let high = BlockMeta { samples: 1, ..part(outputs[1], &cut, &None) };
+    let commit = Command::CommitJob { job, epoch, outputs: vec![low.clone(), high.clone()], at_ms: 1 };
+    assert_eq!(state.apply(commit), Response::Done);
+    let again = ControlState::decode(&state.encode()).expect("its own encoding");
+    assert_eq!(again, state);
+    // Of the lower half alone, nothing comes that reaches above it.
+    let only_low = JobOrder { inputs: vec![low.id], level: 2, ..order(&[1], 1) };
+    let (job, epoch, outputs) = claimed(claim(&mut state, a, &only_low));
+    for (sort_range, is_fine) in [(SortRange::ALL, false), (high.sort_range, false), (low.sort_range, true)] {
+        let output = BlockMeta { samples: 1, level: 2, sort_range, ..part(outputs[0], &None, &None) };
+        let answer = state.apply(Command::CommitJob { job, epoch, outputs: vec![output], at_ms: 2 });
+        assert_eq!(answer == Response::Done, is_fine, "{answer:?}");
+    }
+}
+
+#[test]
+fn a_block_that_was_set_aside_is_taken_back_under_the_lease() {
+    let (mut state, a, _) = bench();
+    let order = order(&[1, 2], 1);
+    let (job, epoch, _) = claimed(claim(&mut state, a, &order));
+    let bad = vec![BadBlock { id: BlockId(1), reason: "damaged".to_owned() }];
+    assert_eq!(state.apply(Command::AbortJob { job, epoch, bad }), Response::Done);
+    assert!(is_conflict(&claim(&mut state, a, &order)));
+    let leased = state.apply(Command::AcquireLease { lease: "gc".to_owned(), node: a.0, member_epoch: a.1 });
+    let Response::Leased { epoch } = leased else { panic!("{leased:?}") };
+    let take_back = |epoch| {
+        let fence = Fence { lease: "gc".to_owned(), epoch };
+        Command::TakeBackBlocks { ids: vec![BlockId(1), BlockId(2), BlockId(99)], fence }
+    };
+    assert!(is_fenced(&state.apply(take_back(Epoch(0)))));
+    assert_eq!(state.catalogue.active_set_aside().count(), 1);
+    assert_eq!(state.apply(take_back(epoch)), Response::Done);
+    assert_eq!(state.catalogue.active_set_aside().count(), 0);
+    claimed(claim(&mut state, a, &order));
 }

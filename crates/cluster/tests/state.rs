@@ -63,6 +63,7 @@ fn block(id: u128, shard: u32, start_ms: i64) -> BlockMeta {
         external_labels: BTreeMap::new(),
         parents: Vec::new(),
         resolution_ms: 0,
+        sort_range: model::SortRange::ALL,
         series_object: object.clone(),
         chunks_object: object,
     }
@@ -151,7 +152,8 @@ fn a_block_leaves_by_tombstone_then_purge() {
         fence: fence.clone(),
     });
     let entry = state.catalogue.get(BlockId(1)).expect("still known");
-    assert_eq!(entry.state, BlockState::Tombstoned { at_ms: 9, reason: "retention".to_owned() });
+    let (reason, version) = ("retention".to_owned(), state.version);
+    assert_eq!(entry.state, BlockState::Tombstoned { at_ms: 9, reason, version });
     state.apply(Command::PurgeBlocks { ids, fence });
     assert!(state.catalogue.get(BlockId(1)).is_none());
     assert!(

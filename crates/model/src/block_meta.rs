@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{BlockId, BlockRange, ShardId};
+use crate::{BlockId, BlockRange, ShardId, SortRange};
 
 /// One object of a block.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +44,9 @@ pub struct BlockMeta {
     /// The distance of its samples, ms, when it is downsampled: it holds aggregates of slots of so many. 0 for raw samples.
     #[serde(default, skip_serializing_if = "is_raw")]
     pub resolution_ms: i64,
+    /// Which part of the shard's series it may hold; no series lies outside.
+    #[serde(default, skip_serializing_if = "SortRange::is_all")]
+    pub sort_range: SortRange,
     /// `series.parquet`.
     pub series_object: ObjectMeta,
     /// `chunks.parquet`.

@@ -8,7 +8,7 @@ use model::ErrorKind;
 use parking_lot::Mutex;
 use proto::connect::{Channel, Connector};
 use proto::control::control_client::ControlClient as Generated;
-use proto::control::{HeartbeatRequest, JoinRequest, JoinResponse, ProposeRequest};
+use proto::control::{HeartbeatRequest, HeartbeatResponse, JoinRequest, JoinResponse, ProposeRequest};
 use proto::error::{kind_of_status, leader_address};
 use tonic::{Code, Status};
 
@@ -60,9 +60,10 @@ impl ControlClient {
         &self,
         state: &ControlState,
         request: HeartbeatRequest,
-    ) -> Result<(), SessionError> {
-        let call =
-            |mut client: Generated<Channel>| async move { client.heartbeat(request).await.map(|_| ()) };
+    ) -> Result<HeartbeatResponse, SessionError> {
+        let call = |mut client: Generated<Channel>| async move {
+            client.heartbeat(request).await.map(tonic::Response::into_inner)
+        };
         self.on_leader(state, call).await
     }
 

@@ -16,6 +16,7 @@ mod follow;
 mod handle;
 mod lane;
 mod membership;
+mod pins;
 mod places;
 mod writer;
 
@@ -23,4 +24,5 @@ pub use control_client::ControlClient;
 pub use error::SessionError;
 pub use handle::{HandleSample, SeriesHandle, WideValue};
 pub use membership::{Membership, Session, SessionConfig};
+pub use pins::Pin;
 pub use writer::{Writer, WriterConfig, WriterMetrics};

@@ -1,6 +1,7 @@
 //! The membership: joining, the lease, and the copy of the control state.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use cluster::{Command, ControlState, Response, Role};
@@ -15,6 +16,7 @@ use tracing::{debug, info, warn};
 use crate::SessionError;
 use crate::control_client::ControlClient;
 use crate::follow::follow;
+use crate::pins::{Pin, Pins};
 
 /// Heartbeats a lease: three may be lost before the holder must stop.
 const HEARTBEATS_A_LEASE: u32 = 5;
@@ -63,6 +65,9 @@ pub struct Session {
     state: watch::Sender<Arc<ControlState>>,
     held: Mutex<Option<(Membership, Instant)>>,
     joined: watch::Sender<bool>,
+    pins: Arc<Pins>,
+    /// What the control leader last said of all members; 0 when it did not.
+    oldest_of_all: AtomicU64,
 }
 
 impl Session {
@@ -77,6 +82,8 @@ impl Session {
             state,
             held: Mutex::new(None),
             joined: watch::Sender::new(false),
+            pins: Arc::default(),
+            oldest_of_all: AtomicU64::new(0),
         })
     }
 
@@ -110,6 +117,21 @@ impl Session {
     /// Returns the latest known control state; version 0 before the first contact.
     pub fn state(&self) -> Arc<ControlState> {
         self.state.borrow().clone()
+    }
+
+    /// Returns the latest known control state for a query to read from: until the pin is dropped, the cluster deletes no block
+    /// that this version names, as long as this process's membership stands.
+    pub fn pin(&self) -> (Arc<ControlState>, Pin) {
+        self.pins.pin(|| {
+            let state = self.state();
+            (state.version, state)
+        })
+    }
+
+    /// Returns the oldest version of the control state that any live member may still read from, as of the last heartbeat;
+    /// `None` while that is not known.
+    pub fn oldest_version_read(&self) -> Option<u64> {
+        Some(self.oldest_of_all.load(Ordering::Relaxed)).filter(|version| *version > 0)
     }
 
     /// Returns a receiver that wakes at each new control state.
@@ -213,9 +235,14 @@ impl Session {
             ticks.tick().await;
             let Some((membership, _)) = *self.held.lock() else { return };
             let sent = Instant::now();
-            let request = HeartbeatRequest { node: membership.node.0, epoch: membership.epoch.0 };
+            let oldest_version = Some(self.pins.oldest(|| self.state().version));
+            let request =
+                HeartbeatRequest { node: membership.node.0, epoch: membership.epoch.0, oldest_version };
             match self.client.heartbeat(&self.state(), request).await {
-                Ok(()) => *self.held.lock() = Some((membership, sent + lease.mul_f64(LEASE_USE))),
+                Ok(answer) => {
+                    self.oldest_of_all.store(answer.oldest_version, Ordering::Relaxed);
+                    *self.held.lock() = Some((membership, sent + lease.mul_f64(LEASE_USE)));
+                }
                 Err(error) if error.kind() == ErrorKind::NotFound => {
                     *self.held.lock() = None;
                     return;

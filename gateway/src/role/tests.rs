@@ -69,6 +69,7 @@ fn block_of(hour: i64, metric: &str, pods: usize) -> BuiltBlock {
         cut_index: 1,
         parents: Vec::new(),
         resolution_ms: 0,
+        sort_range: model::SortRange::ALL,
         external_labels: BTreeMap::new(),
         metadata: vec![MetricMetadata {
             family: metric.to_owned(),

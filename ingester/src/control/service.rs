@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use super::feed::Feed;
-use super::leases::LeaseTable;
+use super::leases::{LeaseTable, Reads};
 use crate::data_dir::hex;
 use crate::shard::Shards;
 use crate::transport::Addresses;
@@ -82,7 +82,7 @@ impl Control for ControlService {
         };
         match self.propose_command(&command).await?.1 {
             Answer::Joined { node, epoch } => {
-                self.leases.renew(node, epoch, Instant::now());
+                self.leases.renew(node, epoch, Reads::Unknown, Instant::now());
                 let lease_ms = self.lease.as_millis() as u64;
                 Ok(Response::new(JoinResponse { node: node.0, epoch: epoch.0, lease_ms }))
             }
@@ -99,18 +99,20 @@ impl Control for ControlService {
         &self,
         request: Request<HeartbeatRequest>,
     ) -> Result<Response<HeartbeatResponse>, Status> {
-        let HeartbeatRequest { node, epoch } = request.into_inner();
+        let HeartbeatRequest { node, epoch, oldest_version } = request.into_inner();
         let (node, epoch) = (NodeId(node), Epoch(epoch));
         // A leader that was deposed must not keep a membership alive that its successor ends.
         self.group.read_barrier().await.map_err(|e| self.refuse(&e))?;
-        if !self.feed.state().is_current(node, epoch) {
+        let state = self.feed.state();
+        if !state.is_current(node, epoch) {
             return Err(status(
                 ErrorKind::NotFound,
                 format!("membership of node {node} with epoch {epoch} has ended"),
             ));
         }
-        self.leases.renew(node, epoch, Instant::now());
-        Ok(Response::new(HeartbeatResponse {}))
+        self.leases.renew(node, epoch, oldest_version.map_or(Reads::Unsaid, Reads::From), Instant::now());
+        let oldest_version = self.leases.oldest_version(&state).unwrap_or_default();
+        Ok(Response::new(HeartbeatResponse { oldest_version }))
     }
 
     type WatchStream = Pin<Box<dyn Stream<Item = Result<WatchEvent, Status>> + Send>>;

@@ -153,6 +153,7 @@ impl Cutter {
             cut_index: window.cut_index,
             parents: Vec::new(),
             resolution_ms: 0,
+            sort_range: model::SortRange::ALL,
             external_labels: self.settings.external_labels.clone(),
             metadata: head.metadata(None),
         };

@@ -134,6 +134,7 @@ pub(crate) fn block(id: u128, shard: u32, start_ms: i64, end_ms: i64) -> Command
             external_labels: BTreeMap::new(),
             parents: Vec::new(),
             resolution_ms: 0,
+            sort_range: model::SortRange::ALL,
             series_object: object.clone(),
             chunks_object: object,
         }),

@@ -28,6 +28,7 @@ pub(crate) fn spec(range: BlockRange) -> BlockSpec {
         cut_index: 99,
         parents: Vec::new(),
         resolution_ms: 0,
+        sort_range: model::SortRange::ALL,
         external_labels: BTreeMap::from([("cluster".to_owned(), "eu".to_owned())]),
         metadata: vec![
             MetricMetadata {

@@ -67,6 +67,7 @@ impl Catalogue {
     }
 
     /// Replaces a job's inputs by its outputs, or adds the outputs of a downsampling. Again, it changes nothing.
+    /// `version` is the state's from this command on.
     ///
     /// # Errors
     /// [`StateError::Fenced`] when the job has ended or is another's by now; [`StateError::Conflict`] when an input is no
@@ -77,6 +78,7 @@ impl Catalogue {
         epoch: Epoch,
         outputs: Vec<BlockMeta>,
         at_ms: i64,
+        version: u64,
     ) -> Result<(), StateError> {
         let is_known = |output: &BlockMeta| self.get(output.id).is_some_and(|entry| entry.meta == *output);
         if !self.jobs.contains_key(&id) && !outputs.is_empty() && outputs.iter().all(is_known) {
@@ -87,7 +89,7 @@ impl Catalogue {
         let since = self.deletes_since(job).map_err(StateError::Conflict)?;
         let job = self.jobs.remove(&id).expect("it is held");
         if job.order.downsample.is_none() {
-            self.tombstone(&job.order.inputs, at_ms, &format!("merged by job {id}"));
+            self.tombstone(&job.order.inputs, at_ms, &format!("merged by job {id}"), version);
         }
         let unused = job.outputs.into_iter().filter(|id| outputs.iter().all(|output| output.id != *id));
         self.orphans.extend(unused.map(|id| (id, None)));
@@ -186,8 +188,12 @@ impl Catalogue {
             }
             None => (start, end, inputs[0].resolution_ms),
         };
+        let sort_ranges = inputs.iter().map(|input| input.sort_range.clone());
+        let series = sort_ranges.reduce(|all, range| all.hull(&range)).unwrap_or_default();
         for output in outputs {
-            let within = start <= Some(output.range.start) && Some(output.range.end) <= end;
+            let within = start <= Some(output.range.start)
+                && Some(output.range.end) <= end
+                && series.hull(&output.sort_range) == series;
             let fits = output.level == job.order.level && output.resolution_ms == resolution_ms;
             if !within || output.shard != inputs[0].shard || !fits {
                 let id = output.id;

@@ -59,7 +59,7 @@ impl Control for FakeControl {
     async fn heartbeat(&self, _: Request<HeartbeatRequest>) -> Result<Response<HeartbeatResponse>, Status> {
         match self.heartbeats_fail.load(Ordering::SeqCst) {
             true => Err(Status::unavailable("no leader")),
-            false => Ok(Response::new(HeartbeatResponse {})),
+            false => Ok(Response::new(HeartbeatResponse::default())),
         }
     }
 
