@@ -1,13 +1,14 @@
 //! The blocks that are open: their index in memory, bounded by bytes, the least recently used closed first.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::Arc;
 
 use block::{BlockError, BlockReader, RangeReader};
 use model::{BlockId, BlockMeta, ErrorKind};
 use parking_lot::Mutex;
 
-use crate::cache::CachedReader;
+use crate::cache::{CacheDir, CachedReader, EntryKey};
 use crate::joined::Joined;
 use crate::lru::Lru;
 use crate::metrics::{BlockMetrics, ResultLabel};
@@ -59,6 +60,25 @@ impl Blocks {
         Ok(opened)
     }
 
+    /// Puts what opening a block takes into the cache on disk, without opening it. Nothing happens without such a cache.
+    ///
+    /// # Errors
+    /// Those of [`RangeReader::read`].
+    pub(crate) async fn fetch(&self, meta: &BlockMeta) -> Result<(), BlockError> {
+        let Some(dir) = self.reader.dir() else { return Ok(()) };
+        for (key, range) in opening_reads(meta) {
+            if !dir.contains(&EntryKey::new(key, range.clone())) {
+                self.reader.read(key, range).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the cache on disk, if there is one.
+    pub(crate) fn cache_dir(&self) -> Option<&Arc<CacheDir>> {
+        self.reader.dir()
+    }
+
     /// Passes a result on. When bytes of the block were damaged, that is logged once, and the next read asks the object
     /// store again instead of the cache.
     pub(crate) async fn note<T>(
@@ -84,4 +104,11 @@ impl Blocks {
         self.metrics.damaged.set(self.damaged.lock().len() as i64);
         result
     }
+}
+
+/// Returns what [`BlockReader::open`] reads of a block: one object whole, and the end of the other.
+pub(crate) fn opening_reads(meta: &BlockMeta) -> [(&str, Range<u64>); 2] {
+    let (series, chunks) = (&meta.series_object, &meta.chunks_object);
+    let tail_start = chunks.size_bytes.saturating_sub(chunks.tail_bytes);
+    [(&series.key, 0..series.size_bytes), (&chunks.key, tail_start..chunks.size_bytes)]
 }

@@ -5,10 +5,14 @@ use std::path::PathBuf;
 /// The gateway's limits. Start from [`GatewayConfig::default`] and set what the operator said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GatewayConfig {
-    /// Where bytes of blocks are cached; `None` for no cache.
+    /// Where bytes of blocks are cached; `None` for no cache on disk.
     pub cache_dir: Option<PathBuf>,
-    /// How large the cache may grow.
+    /// How large the cache on disk may grow.
     pub cache_size_bytes: u64,
+    /// How much memory pages of blocks may take; 0 for none.
+    pub cache_memory_bytes: u64,
+    /// How many gateways own the blocks of a shard, where there are as many.
+    pub replicas: usize,
     /// How much memory opened blocks may take; the block in use stays open even if it alone is larger.
     pub open_blocks_bytes_max: u64,
     /// How many selects run, or stream their answer, at the same time; others wait.
@@ -24,6 +28,8 @@ impl Default for GatewayConfig {
         Self {
             cache_dir: None,
             cache_size_bytes: 10 << 30,
+            cache_memory_bytes: 256 << 20,
+            replicas: 2,
             open_blocks_bytes_max: 1 << 30,
             selects_in_flight_max: 16,
             select_bytes_max: 512 << 20,

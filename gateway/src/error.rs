@@ -9,7 +9,7 @@ pub enum GatewayError {
         /// Which limit.
         key: &'static str,
     },
-    /// The worker that reads the cache directory died.
+    /// The worker that opens or reads the cache directory died.
     #[error("reading the cache directory ended")]
-    CacheScan(#[source] tokio::task::JoinError),
+    Cache(#[source] tokio::task::JoinError),
 }

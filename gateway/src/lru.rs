@@ -50,6 +50,45 @@ impl<K: Clone + Eq + Hash, V> Lru<K, V> {
         gone
     }
 
+    /// Adds entries behind all that are there, the newest of them first, while there is room; returns the keys of those
+    /// for which there is none. What is there already stays as it is.
+    pub(crate) fn insert_oldest(&mut self, newest_first: Vec<(K, V, u64)>) -> Vec<K> {
+        // The clock counts up from here; uses of an earlier time get numbers below all others.
+        let mut used = self.order.first_key_value().map_or(self.clock + 1, |(used, _)| *used);
+        if used <= newest_first.len() as u64 {
+            self.shift(newest_first.len() as u64);
+            used += newest_first.len() as u64;
+        }
+        let mut gone = Vec::new();
+        for (key, value, weight) in newest_first {
+            if self.slots.contains_key(&key) {
+                continue;
+            }
+            if self.weight + weight > self.weight_max {
+                gone.push(key);
+                continue;
+            }
+            used -= 1;
+            self.weight += weight;
+            self.order.insert(used, key.clone());
+            self.slots.insert(key, Slot { value, weight, used });
+        }
+        gone
+    }
+
+    /// Makes room for numbers below all that are in use.
+    fn shift(&mut self, by: u64) {
+        self.clock += by;
+        self.slots.values_mut().for_each(|slot| slot.used += by);
+        self.order =
+            std::mem::take(&mut self.order).into_iter().map(|(used, key)| (used + by, key)).collect();
+    }
+
+    /// Tells whether a value is there, without counting this as a use of it.
+    pub(crate) fn contains(&self, key: &K) -> bool {
+        self.slots.contains_key(key)
+    }
+
     /// Takes a value out.
     pub(crate) fn remove(&mut self, key: &K) -> Option<V> {
         let slot = self.slots.remove(key)?;
@@ -91,5 +130,16 @@ mod tests {
         assert_eq!(lru.insert("d", 5, 1), [("huge", 4)]);
         assert_eq!(lru.remove(&"d"), Some(5));
         assert_eq!((lru.len(), lru.weight(), lru.get(&"d")), (0, 0, None));
+    }
+
+    #[test]
+    fn entries_of_an_earlier_time_go_before_all_others() {
+        let mut lru = Lru::new(10);
+        lru.insert("new", 1, 4);
+        let gone = lru.insert_oldest(vec![("b", 2, 3), ("new", 9, 1), ("c", 3, 5), ("d", 4, 2)]);
+        assert_eq!((gone, lru.weight(), lru.get(&"new")), (vec!["c"], 9, Some(&1)));
+        assert_eq!(lru.insert("e", 5, 2), [("d", 4)]);
+        assert_eq!(lru.insert("f", 6, 2), [("b", 2)]);
+        assert!(lru.contains(&"new"));
     }
 }

@@ -23,15 +23,40 @@ pub(crate) struct MethodLabel {
     pub(crate) result: &'static str,
 }
 
-/// Counters of the disk cache.
-#[derive(Clone, Debug, Default)]
+/// Counters of the cache.
+#[derive(Clone, Debug)]
 pub(crate) struct CacheMetrics {
-    /// `hit`, `miss` or `corrupt`.
-    pub(crate) reads: Family<ResultLabel, Counter>,
+    reads: Family<ResultLabel, Counter>,
+    /// What became of reads, a page each or what opening a block takes.
+    pub(crate) memory_hits: Counter,
+    pub(crate) disk_hits: Counter,
+    pub(crate) misses: Counter,
+    /// Entries on disk that did not check; each is a miss too.
+    pub(crate) corrupt: Counter,
     pub(crate) write_failures: Counter,
     pub(crate) evictions: Counter,
     pub(crate) entries: Gauge,
     pub(crate) bytes: Gauge,
+    pub(crate) memory_bytes: Gauge,
+}
+
+impl Default for CacheMetrics {
+    fn default() -> Self {
+        let reads = Family::<ResultLabel, Counter>::default();
+        let of = |result| reads.get_or_create(&ResultLabel { result }).clone();
+        Self {
+            memory_hits: of("memory"),
+            disk_hits: of("disk"),
+            misses: of("miss"),
+            corrupt: of("corrupt"),
+            reads,
+            write_failures: Counter::default(),
+            evictions: Counter::default(),
+            entries: Gauge::default(),
+            bytes: Gauge::default(),
+            memory_bytes: Gauge::default(),
+        }
+    }
 }
 
 /// Counters of reads from the object store.
@@ -76,16 +101,24 @@ impl GatewayMetrics {
     pub(crate) fn register(&self, registry: &mut Registry, config: &crate::GatewayConfig) {
         let own = registry.sub_registry_with_prefix("norn_gateway");
         let Self { cache, store, blocks, .. } = self;
-        own.register("cache_reads", "Reads that asked the cache, by result", cache.reads.clone());
+        own.register(
+            "cache_reads",
+            "Reads that asked the cache, by where they were answered",
+            cache.reads.clone(),
+        );
         own.register(
             "cache_write_failures",
             "Entries that could not be written",
             cache.write_failures.clone(),
         );
         own.register("cache_evictions", "Entries removed to make room", cache.evictions.clone());
-        own.register("cache_entries", "Entries in the cache", cache.entries.clone());
-        own.register("cache_bytes", "Bytes in the cache", cache.bytes.clone());
-        own.register("cache_limit_bytes", "Bytes the cache may grow to", fixed(config.cache_size_bytes));
+        own.register("cache_entries", "Entries of the cache on disk", cache.entries.clone());
+        own.register("cache_bytes", "Bytes of the cache on disk", cache.bytes.clone());
+        let limit = fixed(config.cache_size_bytes);
+        own.register("cache_limit_bytes", "Bytes the cache on disk may grow to", limit);
+        own.register("cache_memory_bytes", "Bytes of pages in memory", cache.memory_bytes.clone());
+        let limit = fixed(config.cache_memory_bytes);
+        own.register("cache_memory_limit_bytes", "Bytes that pages may take in memory", limit);
         own.register("store_reads", "Reads from the object store, by result", store.reads.clone());
         own.register("store_read_bytes", "Bytes read from the object store", store.bytes.clone());
         own.register("store_read_seconds", "Duration of reads from the object store", store.seconds.clone());

@@ -15,10 +15,10 @@ use tokio::sync::{Semaphore, watch};
 use tonic::service::Routes;
 
 use crate::blocks::Blocks;
-use crate::cache::{CacheDir, CachedReader};
+use crate::cache::{CacheDir, CachedReader, PageMemory};
 use crate::metered::Metered;
 use crate::metrics::{CacheMetrics, GatewayMetrics};
-use crate::prefetch::{OwnNode, Prefetch};
+use crate::prefetch::Prefetch;
 use crate::store_service::StoreService;
 use crate::{GatewayConfig, GatewayError};
 
@@ -26,11 +26,12 @@ use crate::{GatewayConfig, GatewayError};
 pub struct Gateway {
     context: Context,
     service: StoreService,
-    own_node: OwnNode,
+    name: String,
+    replicas: usize,
 }
 
 impl Gateway {
-    /// Takes over what an earlier run cached. The session need not have joined yet. `engine` evaluates parts of queries over
+    /// Opens the cache. The session need not have joined yet. `engine` evaluates parts of queries over
     /// blocks, within its own limits.
     ///
     /// A cache directory that cannot be used is logged, and the gateway works without it.
@@ -45,26 +46,31 @@ impl Gateway {
         engine: Engine,
     ) -> Result<Self, GatewayError> {
         let catalogue = session.watch();
-        let own_node = Arc::new(move || session.membership().map(|membership| membership.node));
-        Self::over(config, context, catalogue, own_node, objects, engine).await
+        let name = session.config().name.clone();
+        Self::over(config, context, catalogue, name, objects, engine).await
     }
 
     async fn over(
         config: GatewayConfig,
         context: &Context,
         catalogue: watch::Receiver<Arc<ControlState>>,
-        own_node: OwnNode,
+        name: String,
         objects: Arc<dyn ObjectStore>,
         engine: Engine,
     ) -> Result<Self, GatewayError> {
-        if config.selects_in_flight_max == 0 {
-            return Err(GatewayError::ZeroLimit { key: "selects_in_flight_max" });
+        for (key, limit) in
+            [("selects_in_flight_max", config.selects_in_flight_max), ("replicas", config.replicas)]
+        {
+            if limit == 0 {
+                return Err(GatewayError::ZeroLimit { key });
+            }
         }
         let metrics = GatewayMetrics::default();
         context.metrics().register(|registry| metrics.register(registry, &config));
         let cache = open_cache(&config, metrics.cache.clone()).await?;
         let store = Metered { inner: ObjectStoreReader::new(objects), metrics: metrics.store.clone() };
-        let reader = CachedReader::new(Arc::new(store), cache, metrics.cache.clone());
+        let pages = PageMemory::new(config.cache_memory_bytes);
+        let reader = CachedReader::new(Arc::new(store), pages, cache, metrics.cache.clone());
         let blocks = Blocks::new(Arc::new(reader), config.open_blocks_bytes_max, metrics.blocks.clone());
         let service = StoreService {
             catalogue,
@@ -75,7 +81,7 @@ impl Gateway {
             metrics,
             engine,
         };
-        Ok(Self { context: context.clone(), service, own_node })
+        Ok(Self { context: context.clone(), service, name, replicas: config.replicas })
     }
 
     /// Returns the gRPC service.
@@ -88,24 +94,28 @@ impl Gateway {
         Router::new()
     }
 
-    /// Spawns the worker that opens new blocks ahead.
+    /// Spawns the worker that takes over what an earlier run cached, and brings blocks here ahead of queries.
     pub fn start(&self) {
         let prefetch = Prefetch {
             catalogue: self.service.catalogue.clone(),
             blocks: Arc::clone(&self.service.blocks),
-            own_node: Arc::clone(&self.own_node),
+            name: self.name.clone(),
+            replicas: self.replicas,
         };
         self.context.spawn("block prefetch", prefetch.run(self.context.shutdown()));
     }
 }
 
-async fn open_cache(config: &GatewayConfig, metrics: CacheMetrics) -> Result<Option<CacheDir>, GatewayError> {
+async fn open_cache(
+    config: &GatewayConfig,
+    metrics: CacheMetrics,
+) -> Result<Option<Arc<CacheDir>>, GatewayError> {
     let Some(dir) = config.cache_dir.clone() else { return Ok(None) };
     let (path, size) = (dir.clone(), config.cache_size_bytes);
     let failures = metrics.write_failures.clone();
     let opened = tokio::task::spawn_blocking(move || CacheDir::open(&path, size, metrics)).await;
-    match opened.map_err(GatewayError::CacheScan)? {
-        Ok(cache) => Ok(Some(cache)),
+    match opened.map_err(GatewayError::Cache)? {
+        Ok(cache) => Ok(Some(Arc::new(cache))),
         Err(error) => {
             failures.inc();
             tracing::warn!(path = %dir.display(), %error, "the cache directory cannot be used, blocks are read without it");

@@ -34,6 +34,6 @@ pub use config::{Credentials, ObjectStoreConfig, S3Config, open_store};
 pub use error::BlockError;
 pub use layout::object_keys;
 pub use merge::{MergedBlock, merge};
-pub use range::{ObjectStoreReader, RangeReader};
-pub use reader::{BlockReader, BlockSeries, SelectLimits};
+pub use range::{ObjectStoreReader, RangeReader, coalesce, read_exact, slice};
+pub use reader::{BlockReader, BlockSeries, ReadPlan, SelectLimits};
 pub use upload::{delete, delete_orphan, upload, upload_merged};

@@ -7,13 +7,12 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use object_store::{ObjectStore, ObjectStoreExt, path::Path};
 
-use crate::chunks::Page;
 use crate::error::BlockError;
 use crate::upload::with_retries;
 
-/// Two pages with at most so many unneeded bytes between them are read together: bytes are cheaper than requests.
+/// Two parts with at most so many unneeded bytes between them are read together: bytes are cheaper than requests.
 const GAP_BYTES_MAX: u64 = 256 << 10;
-/// No single read is longer, so that reads of one query run in parallel.
+/// No single read is longer, unless one part is: reads of one query run in parallel.
 const READ_BYTES_MAX: u64 = 8 << 20;
 
 /// Where a block's bytes come from: the object store itself, or a cache in front of it.
@@ -24,6 +23,27 @@ pub trait RangeReader: Send + Sync {
     /// # Errors
     /// Kind `NotFound` when there is no such object, `Unavailable` when the store does not answer.
     async fn read(&self, key: &str, range: Range<u64>) -> Result<Bytes, BlockError>;
+
+    /// Reads parts of the object `key`, which ascend and do not overlap, and returns the bytes of each. The caller has
+    /// put together what is worth one request; a cache keeps each part by itself and asks only for those it lacks.
+    /// Cancel-safe.
+    ///
+    /// # Errors
+    /// As [`RangeReader::read`]; `Corrupt` when the object ends before a part does.
+    async fn read_parts(&self, key: &str, parts: &[Range<u64>]) -> Result<Vec<Bytes>, BlockError> {
+        let (Some(first), Some(last)) = (parts.first(), parts.last()) else { return Ok(Vec::new()) };
+        let whole = first.start..last.end;
+        let bytes = read_exact(self, key, whole.clone()).await?;
+        Ok(parts.iter().map(|part| slice(&bytes, &whole, part)).collect())
+    }
+}
+
+/// Returns a part of the bytes of a range that holds it; shares them.
+///
+/// # Panics
+/// When the part lies outside of the range.
+pub fn slice(bytes: &Bytes, range: &Range<u64>, part: &Range<u64>) -> Bytes {
+    bytes.slice((part.start - range.start) as usize..(part.end - range.start) as usize)
 }
 
 /// Reads straight from the object store; transient failures are tried again a few times.
@@ -51,8 +71,11 @@ impl RangeReader for ObjectStoreReader {
 }
 
 /// Reads a range and insists on its length.
-pub(crate) async fn read_exact(
-    reader: &dyn RangeReader,
+///
+/// # Errors
+/// As [`RangeReader::read`]; `Corrupt` when the object ends before the range does.
+pub async fn read_exact<R: RangeReader + ?Sized>(
+    reader: &R,
     key: &str,
     range: Range<u64>,
 ) -> Result<Bytes, BlockError> {
@@ -65,43 +88,40 @@ pub(crate) async fn read_exact(
     Ok(bytes)
 }
 
-/// One read with the pages that are wanted of it, each with those of its rows that are wanted.
-#[derive(Debug, PartialEq)]
-pub(crate) struct Fetch {
-    pub(crate) bytes: Range<u64>,
-    pub(crate) pages: Vec<(Page, Vec<u32>)>,
-}
-
-/// Merges pages, which come in file order, into reads.
-pub(crate) fn coalesce<'a>(pages: impl IntoIterator<Item = (&'a Page, Vec<u32>)>) -> Vec<Fetch> {
-    let mut fetches: Vec<Fetch> = Vec::new();
-    for (page, rows) in pages {
-        let entry = (page.clone(), rows);
-        match fetches.last_mut() {
-            Some(fetch)
-                if page.bytes.start.saturating_sub(fetch.bytes.end) <= GAP_BYTES_MAX
-                    && page.bytes.end - fetch.bytes.start <= READ_BYTES_MAX =>
+/// Puts parts of an object, which ascend, into groups that are worth one request each: no gap within a group exceeds
+/// 256 KiB, and no group 8 MiB but for one part that does so alone. Returns each group as a range of positions.
+pub fn coalesce(parts: impl IntoIterator<Item = Range<u64>>) -> Vec<Range<usize>> {
+    let mut groups: Vec<Range<usize>> = Vec::new();
+    let mut open = 0..0;
+    for (position, part) in parts.into_iter().enumerate() {
+        match groups.last_mut() {
+            Some(group)
+                if part.start.saturating_sub(open.end) <= GAP_BYTES_MAX
+                    && part.end - open.start <= READ_BYTES_MAX =>
             {
-                fetch.bytes.end = page.bytes.end;
-                fetch.pages.push(entry);
+                open.end = part.end;
+                group.end = position + 1;
             }
-            _ => fetches.push(Fetch { bytes: page.bytes.clone(), pages: vec![entry] }),
+            _ => {
+                open = part;
+                groups.push(position..position + 1);
+            }
         }
     }
-    fetches
+    groups
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn reads(pages: &[Range<u64>]) -> Vec<Range<u64>> {
-        let pages: Vec<Page> = pages.iter().map(|bytes| Page::at(bytes.clone())).collect();
-        coalesce(pages.iter().map(|page| (page, vec![0]))).into_iter().map(|fetch| fetch.bytes).collect()
+    fn reads(parts: &[Range<u64>]) -> Vec<Range<u64>> {
+        let groups = coalesce(parts.iter().cloned());
+        groups.into_iter().map(|group| parts[group.start].start..parts[group.end - 1].end).collect()
     }
 
     #[test]
-    fn pages_within_the_gap_are_read_together() {
+    fn parts_within_the_gap_are_read_together() {
         assert_eq!(reads(&[]), []);
         assert_eq!(reads(&[4..10, 10..20, 1 << 30..2 << 30]), [4..20, 1 << 30..2 << 30]);
         assert_eq!(reads(&[0..10, 10 + GAP_BYTES_MAX..20 + GAP_BYTES_MAX]).len(), 1);
@@ -109,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn no_read_grows_beyond_the_limit_but_for_one_large_page() {
+    fn no_read_grows_beyond_the_limit_but_for_one_large_part() {
         let mib = 1 << 20;
         let pages: Vec<Range<u64>> = (0..20).map(|i| i * mib..(i + 1) * mib).collect();
         assert_eq!(reads(&pages), [0..8 * mib, 8 * mib..16 * mib, 16 * mib..20 * mib]);

@@ -5,6 +5,7 @@
 //! runs on the runtime's blocking threads.
 
 use std::collections::BinaryHeap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use chunk::EncodedChunk;
@@ -15,7 +16,7 @@ use roaring::RoaringBitmap;
 use crate::chunks::{Page, PageTable, decode_value};
 use crate::error::BlockError;
 use crate::layout;
-use crate::range::{Fetch, RangeReader, coalesce, read_exact};
+use crate::range::{RangeReader, coalesce, read_exact};
 use crate::series::SeriesFile;
 
 /// How many reads of one select run at the same time.
@@ -121,29 +122,51 @@ impl BlockReader {
     /// Returns what [`BlockReader::select`] does, within limits. Cancel-safe.
     ///
     /// # Errors
-    /// Kind `LimitExceeded` beyond a limit, before anything is read; `Corrupt` with column and rows; those of
-    /// [`RangeReader::read`].
+    /// Those of [`BlockReader::plan`] and [`BlockReader::read`].
     pub async fn select_within(
         &self,
         matchers: &[Matcher],
         range: TimeRange,
         limits: SelectLimits,
     ) -> Result<Vec<BlockSeries>, BlockError> {
+        let plan = self.plan(matchers, range, limits).await?;
+        self.read(plan).await
+    }
+
+    /// Finds the series that satisfy all matchers, and what of the store must be read for them; reads nothing.
+    ///
+    /// # Errors
+    /// Kind `LimitExceeded` beyond a limit; `Corrupt` when the index is damaged.
+    pub async fn plan(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+        limits: SelectLimits,
+    ) -> Result<ReadPlan, BlockError> {
         let (block, matchers) = (Arc::clone(&self.block), matchers.to_vec());
-        let key = &self.block.meta.chunks_object.key;
-        let plan = on_blocking_thread(key, move || block.plan(&matchers, &range, limits)).await?;
-        let fetches = stream::iter(plan.fetches).map(|fetch| self.fetch(fetch, range));
+        let key = &self.block.meta.series_object.key;
+        on_blocking_thread(key, move || block.plan(&matchers, range, limits)).await
+    }
+
+    /// Reads what this block planned: the series that have a chunk that shares a millisecond with the plan's range,
+    /// sorted by labels. Cancel-safe.
+    ///
+    /// # Errors
+    /// `Corrupt` with column and rows; those of [`RangeReader::read`].
+    pub async fn read(&self, plan: ReadPlan) -> Result<Vec<BlockSeries>, BlockError> {
+        let ReadPlan { labels, fetches, range } = plan;
+        let fetches = stream::iter(fetches).map(|fetch| self.fetch(fetch, range));
         let parts: Vec<Vec<(u32, Vec<EncodedChunk>)>> =
             fetches.buffer_unordered(READS_IN_FLIGHT_MAX).try_collect().await?;
         let sort = move || {
             // Windows cover the block's range, so every row that was selected was read in one of them at least.
-            let rows = plan.labels.into_iter().zip(by_row(parts));
+            let rows = labels.into_iter().zip(by_row(parts));
             let series = rows.map(|(labels, (_, chunks))| BlockSeries { labels, chunks });
             let mut series: Vec<BlockSeries> = series.filter(|series| !series.chunks.is_empty()).collect();
             series.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
             Ok(series)
         };
-        on_blocking_thread(key, sort).await
+        on_blocking_thread(&self.block.meta.chunks_object.key, sort).await
     }
 
     /// Returns all chunks of some rows, which ascend, in the order of rows. Cancel-safe.
@@ -151,7 +174,7 @@ impl BlockReader {
         &self,
         rows: Vec<u32>,
     ) -> Result<Vec<(u32, Vec<EncodedChunk>)>, BlockError> {
-        let fetches = coalesce(self.block.pages.pages_of(rows, &TimeRange::ALL));
+        let fetches = fetches(self.block.pages.pages_of(rows, &TimeRange::ALL));
         let fetches = stream::iter(fetches).map(|fetch| self.fetch(fetch, TimeRange::ALL));
         Ok(by_row(fetches.buffer_unordered(READS_IN_FLIGHT_MAX).try_collect().await?))
     }
@@ -171,13 +194,12 @@ impl BlockReader {
     ) -> Result<Vec<(u32, Vec<EncodedChunk>)>, BlockError> {
         let block = Arc::clone(&self.block);
         let key = &self.block.meta.chunks_object.key;
-        let bytes = read_exact(&*self.reader, key, fetch.bytes.clone()).await?;
+        let ranges: Vec<Range<u64>> = fetch.iter().map(|(page, _)| page.bytes.clone()).collect();
+        let parts = self.reader.read_parts(key, &ranges).await?;
         on_blocking_thread(key, move || {
             let mut rows = Vec::new();
-            for (page, wanted) in &fetch.pages {
-                let start = (page.bytes.start - fetch.bytes.start) as usize;
-                let end = (page.bytes.end - fetch.bytes.start) as usize;
-                block.read_page(page, wanted, bytes.slice(start..end), &range, &mut rows)?;
+            for ((page, wanted), bytes) in fetch.iter().zip(parts) {
+                block.read_page(page, wanted, bytes, &range, &mut rows)?;
             }
             Ok(rows)
         })
@@ -272,32 +294,63 @@ fn by_row(parts: Vec<Vec<(u32, Vec<EncodedChunk>)>>) -> Vec<(u32, Vec<EncodedChu
     rows
 }
 
+/// Pages that are read together, each with those of its rows that are wanted.
+type Fetch = Vec<(Page, Vec<u32>)>;
+
+/// Divides pages, which come in file order, into reads.
+fn fetches(pages: Vec<(&Page, Vec<u32>)>) -> Vec<Fetch> {
+    let groups = coalesce(pages.iter().map(|(page, _)| page.bytes.clone()));
+    let mut pages = pages.into_iter().map(|(page, rows)| (page.clone(), rows));
+    groups.into_iter().map(|group| pages.by_ref().take(group.len()).collect()).collect()
+}
+
 /// What a select will read.
-struct Plan {
+#[derive(Debug)]
+pub struct ReadPlan {
     /// Labels of the selected rows, in row order.
     labels: Vec<LabelSet>,
     fetches: Vec<Fetch>,
+    range: TimeRange,
+}
+
+impl ReadPlan {
+    /// Returns how many series will be read, at most.
+    pub fn series(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Returns how many bytes will be read from the store or a cache; samples take one to about eight times of the bytes
+    /// of their pages once these are unpacked.
+    pub fn read_bytes(&self) -> u64 {
+        self.fetches.iter().map(|fetch| read_bytes(fetch)).sum()
+    }
+}
+
+/// Returns how many bytes one read takes, gaps included.
+fn read_bytes(fetch: &[(Page, Vec<u32>)]) -> u64 {
+    let ends = fetch.first().zip(fetch.last());
+    ends.map_or(0, |((first, _), (last, _))| last.bytes.end - first.bytes.start)
 }
 
 impl OpenBlock {
     fn plan(
         &self,
         matchers: &[Matcher],
-        range: &TimeRange,
+        range: TimeRange,
         limits: SelectLimits,
-    ) -> Result<Plan, BlockError> {
-        let rows = self.rows(matchers, range)?;
+    ) -> Result<ReadPlan, BlockError> {
+        let rows = self.rows(matchers, &range)?;
         let block = self.meta.id;
         if rows.len() > limits.series as u64 {
             return Err(BlockError::SeriesLimit { block, limit: limits.series });
         }
-        let fetches = coalesce(self.pages.pages_of(&rows, range));
-        let bytes = fetches.iter().map(|fetch| fetch.bytes.end - fetch.bytes.start).sum();
+        let fetches = fetches(self.pages.pages_of(&rows, &range));
+        let bytes = fetches.iter().map(|fetch| read_bytes(fetch)).sum();
         if bytes > limits.bytes {
             return Err(BlockError::BytesLimit { block, bytes, limit: limits.bytes });
         }
         let labels = rows.iter().map(|row| self.labels(row)).collect::<Result<_, _>>()?;
-        Ok(Plan { labels, fetches })
+        Ok(ReadPlan { labels, fetches, range })
     }
 
     fn rows_of_any(

@@ -1,23 +1,26 @@
 //! The directory that holds the entries. All of it blocks: call it from a blocking thread.
 //!
-//! Life cycle: [`CacheDir::open`] finds the entries of an earlier run, oldest use first, and removes files that were not
-//! finished. The process that opens a directory must be its only user.
+//! Life cycle: [`CacheDir::open`] makes the directory; [`CacheDir::take_over`] finds the entries of an earlier run, oldest use
+//! first, and removes files that were not finished: that takes seconds for a full cache, and until then those entries are
+//! as if they were not there. The process that opens a directory must be its only user.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 
 use super::entry::{EntryKey, EntryName, object_hash};
 use crate::lru::Lru;
-use crate::metrics::{CacheMetrics, ResultLabel};
+use crate::metrics::CacheMetrics;
 
 /// Files that are being written end so.
 const UNFINISHED_SUFFIX: &str = ".tmp";
+/// The time of an entry's last use is written to disk when what stands there is older than this.
+const USE_TIME_PRECISION: Duration = Duration::from_secs(600);
 
 /// Entries on disk, bounded by their bytes.
 pub(crate) struct CacheDir {
@@ -28,35 +31,83 @@ pub(crate) struct CacheDir {
     /// Whether the last use of the disk failed, so that a broken disk is logged once.
     is_failing: AtomicBool,
     next_unfinished: AtomicU64,
+    /// What is not finished and older than this is of an earlier run.
+    opened: SystemTime,
 }
 
 impl CacheDir {
-    /// Opens a directory, makes it when it does not exist, and takes over what is in it.
+    /// Opens a directory, and makes it when it does not exist.
     ///
     /// # Errors
-    /// Those of the file system, when it cannot be made or listed.
+    /// Those of the file system, when it cannot be made.
     pub(crate) fn open(root: &Path, size_bytes_max: u64, metrics: CacheMetrics) -> io::Result<Self> {
         fs::create_dir_all(root)?;
-        let mut found = Vec::new();
-        for folder in fs::read_dir(root)? {
-            let folder = folder?;
-            if folder.file_type()?.is_dir() {
-                collect(&folder.path(), &mut found)?;
-            }
-        }
-        found.sort_unstable_by_key(|(used, ..)| *used);
-        let cache = Self {
+        Ok(Self {
             root: root.to_owned(),
             size_bytes_max,
             index: Mutex::new(Lru::new(size_bytes_max)),
             metrics,
             is_failing: AtomicBool::new(false),
             next_unfinished: AtomicU64::new(0),
-        };
-        for (_, name, size) in found {
-            cache.insert(name, size);
+            opened: SystemTime::now(),
+        })
+    }
+
+    /// Takes over what an earlier run left; entries that were written meanwhile stay the newest.
+    pub(crate) fn take_over(&self) {
+        match self.find() {
+            Ok(found) => {
+                let gone = self.index.lock().insert_oldest(found);
+                self.metrics.evictions.inc_by(gone.len() as u64);
+                gone.into_iter().for_each(|name| self.remove_file(name));
+            }
+            Err(error) => self.failed("listing", &error),
         }
-        Ok(cache)
+        self.update_gauges();
+    }
+
+    /// Returns all entries, newest use first.
+    fn find(&self) -> io::Result<Vec<(EntryName, (), u64)>> {
+        let mut found = Vec::new();
+        for folder in fs::read_dir(&self.root)? {
+            let folder = folder?;
+            if folder.file_type()?.is_dir() {
+                self.collect(&folder.path(), &mut found)?;
+            }
+        }
+        found.sort_unstable_by_key(|(used, ..)| std::cmp::Reverse(*used));
+        Ok(found.into_iter().map(|(_, name, size)| (name, (), size)).collect())
+    }
+
+    /// Collects the entries of one folder and removes unfinished files of an earlier run; other files are left alone.
+    fn collect(&self, folder: &Path, found: &mut Vec<(SystemTime, EntryName, u64)>) -> io::Result<()> {
+        for file in fs::read_dir(folder)? {
+            let file = file?;
+            let Some(text) = file.file_name().to_str().map(str::to_owned) else { continue };
+            let facts = match file.metadata() {
+                // Evicted or finished since it was listed.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                facts => facts?,
+            };
+            if text.ends_with(UNFINISHED_SUFFIX) {
+                if facts.modified()? < self.opened {
+                    fs::remove_file(file.path())?;
+                }
+            } else if let Some(name) = EntryName::parse(&text) {
+                found.push((facts.modified()?, name, facts.len()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns how many bytes entries may take.
+    pub(crate) fn size_bytes_max(&self) -> u64 {
+        self.size_bytes_max
+    }
+
+    /// Tells whether an entry is there, without using it.
+    pub(crate) fn contains(&self, key: &EntryKey) -> bool {
+        self.index.lock().contains(&key.name())
     }
 
     /// Returns the bytes of an entry that is there and whole; a damaged one is removed.
@@ -64,8 +115,8 @@ impl CacheDir {
         let name = key.name();
         self.index.lock().get(&name)?;
         let path = self.path(name);
-        let file = match fs::read(&path) {
-            Ok(file) => Bytes::from(file),
+        let file = match read(&path) {
+            Ok(file) => file,
             Err(error) => {
                 self.remove(name);
                 if error.kind() != io::ErrorKind::NotFound {
@@ -77,11 +128,8 @@ impl CacheDir {
         let payload = key.payload(&file);
         if payload.is_none() {
             tracing::warn!(path = %path.display(), object = %key.object, "cache entry is damaged, it is fetched anew");
-            self.metrics.reads.get_or_create(&ResultLabel { result: "corrupt" }).inc();
+            self.metrics.corrupt.inc();
             self.remove(name);
-        } else if let Ok(file) = File::open(&path) {
-            // Only for the order after a restart; that it may fail does not matter.
-            let _ = file.set_modified(SystemTime::now());
         }
         payload
     }
@@ -175,17 +223,16 @@ impl CacheDir {
     }
 }
 
-/// Collects the entries of one folder and removes unfinished files; other files are left alone.
-fn collect(folder: &Path, found: &mut Vec<(SystemTime, EntryName, u64)>) -> io::Result<()> {
-    for file in fs::read_dir(folder)? {
-        let file = file?;
-        let Some(text) = file.file_name().to_str().map(str::to_owned) else { continue };
-        if text.ends_with(UNFINISHED_SUFFIX) {
-            fs::remove_file(file.path())?;
-        } else if let Some(name) = EntryName::parse(&text) {
-            let facts = file.metadata()?;
-            found.push((facts.modified()?, name, facts.len()));
-        }
+/// Reads a file, and notes on disk that it was used.
+fn read(path: &Path) -> io::Result<Bytes> {
+    let mut file = File::open(path)?;
+    let facts = file.metadata()?;
+    let mut bytes = Vec::with_capacity(facts.len() as usize + 1);
+    file.read_to_end(&mut bytes)?;
+    let now = SystemTime::now();
+    if now.duration_since(facts.modified()?).is_ok_and(|age| age > USE_TIME_PRECISION) {
+        // Only for the order after a restart; that it may fail does not matter.
+        let _ = file.set_modified(now);
     }
-    Ok(())
+    Ok(bytes.into())
 }

@@ -82,6 +82,12 @@ impl EntryName {
         (format!("{:02x}", object_hash >> 56), format!("{object_hash:016x}-{start}-{end}"))
     }
 
+    /// Returns a number that stands for the name; two names share one once in 2^64.
+    pub(crate) fn fingerprint(self) -> u64 {
+        let numbers = [self.object_hash, self.start, self.end].map(u64::to_le_bytes);
+        xxh3_64(numbers.as_flattened())
+    }
+
     /// Reads a file's name; `None` when it is not one of ours.
     pub(crate) fn parse(file: &str) -> Option<Self> {
         let (hash, range) = file.split_once('-')?;

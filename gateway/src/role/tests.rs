@@ -10,6 +10,7 @@ use model::{
 };
 use object_store::memory::InMemory;
 use object_store::{ObjectStoreExt, path::Path as ObjectPath};
+use prometheus_client::metrics::counter::Counter;
 use proto::connect::{Channel, Connector};
 use proto::store::scope::Of;
 use proto::store::store_client::StoreClient;
@@ -33,10 +34,8 @@ struct Bench {
     client: StoreClient<Channel>,
 }
 
-/// The gateways of these tests are always the first to join.
-fn own_node() -> OwnNode {
-    Arc::new(|| Some(NodeId(1)))
-}
+/// The name of the gateway that is tested.
+const OWN: &str = "own";
 
 fn engine() -> Engine {
     Engine::new(promql::EngineConfig::default())
@@ -101,9 +100,11 @@ impl Bench {
     async fn over(config: GatewayConfig, objects: Arc<InMemory>, state: Arc<ControlState>) -> Self {
         let (catalogue, receiver) = watch::channel(state);
         let store: Arc<dyn ObjectStore> = Arc::clone(&objects) as _;
-        let gateway = Gateway::over(config, &Context::new("gateway"), receiver, own_node(), store, engine())
-            .await
-            .expect("valid");
+        let gateway =
+            Gateway::over(config, &Context::new("gateway"), receiver, OWN.to_owned(), store, engine())
+                .await
+                .expect("valid");
+        gateway.service.blocks.cache_dir().iter().for_each(|cache| cache.take_over());
         let connector = Connector::default();
         connector.serve_in_process("gateway:1", gateway.grpc_routes());
         let client = StoreClient::new(connector.channel("gateway:1").expect("an address"));
@@ -195,8 +196,10 @@ impl Bench {
         self.metrics.store.reads.get_or_create(&ResultLabel { result: "ok" }).get()
     }
 
-    fn cache_reads(&self, result: &'static str) -> u64 {
-        self.metrics.cache.reads.get_or_create(&ResultLabel { result }).get()
+    /// How many reads memory and disk answered, and how many neither did.
+    fn cache_reads(&self) -> [u64; 3] {
+        let CacheMetrics { memory_hits, disk_hits, misses, .. } = &self.metrics.cache;
+        [memory_hits, disk_hits, misses].map(Counter::get)
     }
 }
 
@@ -347,7 +350,8 @@ async fn limits_are_named() {
     let config = GatewayConfig { selects_in_flight_max: 0, ..Default::default() };
     let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
     let receiver = watch::channel(Arc::default()).1;
-    let built = Gateway::over(config, &Context::new("gateway"), receiver, own_node(), store, engine()).await;
+    let built =
+        Gateway::over(config, &Context::new("gateway"), receiver, OWN.to_owned(), store, engine()).await;
     assert!(matches!(built.err(), Some(GatewayError::ZeroLimit { key: "selects_in_flight_max" })));
 }
 
@@ -359,16 +363,23 @@ async fn the_cache_survives_a_restart_and_heals_when_damaged() {
     bench.publish(&built).await;
     let (expected, _) = bench.select(select_all(&[&built.meta])).await.expect("healthy");
     assert_eq!(expected.len(), 50);
-    assert_eq!((bench.store_reads(), bench.cache_reads("miss")), (3, 3));
-    let (again, _) = bench.select(select_all(&[&built.meta])).await.expect("healthy");
-    assert!(again == expected);
-    assert_eq!((bench.store_reads(), bench.cache_reads("hit")), (3, 1));
+    let [0, 0, missed] = bench.cache_reads() else { panic!("{:?}", bench.cache_reads()) };
+    let pages = missed - 2;
+    assert!(pages > 1, "{pages} pages");
+    assert_eq!(bench.store_reads(), 3, "the pages lie together");
+    assert_eq!(files(dir.path()).len(), 2, "pages are not kept before their second use");
+    for more in [1, 2] {
+        let (again, _) = bench.select(select_all(&[&built.meta])).await.expect("healthy");
+        assert!(again == expected);
+        assert_eq!((bench.store_reads(), bench.cache_reads()), (3, [more * pages, 0, missed]));
+        assert_eq!(files(dir.path()).len() as u64, missed);
+    }
 
     let restarted = bench.restarted(with_cache(dir.path())).await;
-    assert_eq!(restarted.metrics.cache.entries.get(), 3);
+    assert_eq!(restarted.metrics.cache.entries.get() as u64, missed);
     let (again, _) = restarted.select(select_all(&[&built.meta])).await.expect("healthy");
     assert!(again == expected);
-    assert_eq!((restarted.store_reads(), restarted.cache_reads("hit")), (0, 3));
+    assert_eq!((restarted.store_reads(), restarted.cache_reads()), (0, [0, missed, 0]));
 
     for file in files(dir.path()) {
         let mut bytes = std::fs::read(&file).expect("readable");
@@ -379,7 +390,32 @@ async fn the_cache_survives_a_restart_and_heals_when_damaged() {
     let healed = bench.restarted(with_cache(dir.path())).await;
     let (again, _) = healed.select(select_all(&[&built.meta])).await.expect("fetched anew");
     assert!(again == expected);
-    assert_eq!((healed.store_reads(), healed.cache_reads("corrupt"), healed.cache_reads("miss")), (3, 3, 3));
+    assert_eq!((healed.store_reads(), healed.cache_reads()), (3, [0, 0, missed]));
+    assert_eq!(healed.metrics.cache.corrupt.get(), missed);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn only_pages_that_are_missing_are_read() {
+    let bench = Bench::new(GatewayConfig::default()).await;
+    let built = block_of(4, "a", 200);
+    bench.publish(&built).await;
+    let request = |pods: &str| {
+        let pod = Matcher { op: 2, name: "pod".into(), value: pods.into() };
+        SelectRequest { matchers: vec![pod], ..select_all(&[&built.meta]) }
+    };
+    let (some, _) = bench.select(request("pod-0[89].")).await.expect("healthy");
+    let read = || bench.metrics.store.bytes.get();
+    let (opened_and_some, reads) = (read(), bench.store_reads());
+    assert_eq!((some.len(), reads), (20, 3));
+    let (all, _) = bench.select(request(".+")).await.expect("healthy");
+    assert_eq!((all.len(), bench.store_reads()), (200, reads + 1), "what is missing lies together");
+    let (again, _) = bench.select(request("pod-0[89].")).await.expect("healthy");
+    assert!(
+        again == some && all.len() == 200 && some.iter().all(|(labels, samples)| all[labels] == *samples)
+    );
+    assert_eq!(bench.store_reads(), reads + 1);
+    let both = built.meta.series_object.size_bytes + built.meta.chunks_object.size_bytes;
+    assert!(read() <= both + (256 << 10), "{} of {both}, at first {opened_and_some}", read());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
@@ -389,16 +425,26 @@ async fn the_cache_stays_within_its_bytes() {
     let size_of =
         |built: &BuiltBlock| built.meta.series_object.size_bytes + built.meta.chunks_object.size_bytes;
     let limit = size_of(&built[0]) * 2;
-    let config = GatewayConfig { cache_size_bytes: limit, ..with_cache(dir.path()) };
+    let config =
+        GatewayConfig { cache_size_bytes: limit, cache_memory_bytes: limit, ..with_cache(dir.path()) };
     let bench = Bench::new(config).await;
     for built in &built {
         bench.publish(built).await;
-        assert_eq!(bench.select(select_all(&[&built.meta])).await.expect("healthy").0.len(), 20);
+        for _ in 0..2 {
+            assert_eq!(bench.select(select_all(&[&built.meta])).await.expect("healthy").0.len(), 20);
+        }
     }
-    let on_disk: u64 = files(dir.path()).iter().map(|file| file.metadata().expect("there").len()).sum();
-    assert_eq!(on_disk, bench.metrics.cache.bytes.get() as u64);
-    assert!(on_disk <= limit && on_disk > limit / 4, "{on_disk} of {limit}");
+    let on_disk = || files(dir.path()).iter().map(|file| file.metadata().expect("there").len()).sum::<u64>();
+    assert_eq!(on_disk(), bench.metrics.cache.bytes.get() as u64);
+    assert!(on_disk() <= limit && on_disk() > limit / 4, "{} of {limit}", on_disk());
     assert!(bench.metrics.cache.evictions.get() > 0);
+    let in_memory = bench.metrics.cache.memory_bytes.get() as u64;
+    assert!(in_memory <= limit && in_memory > limit / 4, "{in_memory} of {limit}");
+
+    let config = GatewayConfig { cache_size_bytes: limit / 4, ..with_cache(dir.path()) };
+    let smaller = bench.restarted(config).await;
+    assert_eq!(on_disk(), smaller.metrics.cache.bytes.get() as u64);
+    assert!(on_disk() <= limit / 4, "{} of {limit}", on_disk());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
@@ -417,9 +463,12 @@ async fn a_cache_that_cannot_be_used_costs_only_speed() {
     let bench = bench.restarted(with_cache(&cache)).await;
     std::fs::remove_dir_all(&cache).expect("there");
     std::fs::write(&cache, "in the way").expect("writable");
-    assert_eq!(bench.select(select_all(&[&built.meta])).await.expect("served without it").0.len(), 5);
-    assert_eq!(bench.metrics.cache.write_failures.get(), 3);
+    for _ in 0..2 {
+        assert_eq!(bench.select(select_all(&[&built.meta])).await.expect("served without it").0.len(), 5);
+    }
+    assert_eq!(bench.metrics.cache.write_failures.get(), 3, "both reads of opening, and the page");
     assert_eq!(bench.metrics.cache.entries.get(), 0);
+    assert!(bench.metrics.cache.memory_bytes.get() > 0, "memory goes on");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
@@ -473,9 +522,9 @@ async fn equal_queries_at_the_same_time_read_once() {
 
 #[tokio::test]
 async fn blocks_published_while_it_runs_are_opened_ahead_by_their_owner() {
-    let bench = Bench::new(GatewayConfig::default()).await;
+    let bench = Bench::new(GatewayConfig { replicas: 1, ..GatewayConfig::default() }).await;
     bench.found();
-    assert_eq!(bench.join(Role::Gateway, "own").0, NodeId(1));
+    assert_eq!(bench.join(Role::Gateway, OWN).0, NodeId(1));
     assert_eq!(bench.join(Role::Gateway, "other").0, NodeId(2));
     let built: Vec<BuiltBlock> = (4..24).map(|hour| block_of(hour, "a", 1)).collect();
     let (before, after) = built.split_at(4);
@@ -499,4 +548,31 @@ async fn blocks_published_while_it_runs_are_opened_ahead_by_their_owner() {
     }
     assert_eq!(opened(), expected);
     assert_eq!(bench.gateway.context.stop(std::time::Duration::from_secs(60)).await, [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn what_was_published_before_is_fetched_within_a_part_of_the_cache_newest_first() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let built: Vec<BuiltBlock> = (4..24).map(|hour| block_of(hour, "a", 1)).collect();
+    let bytes_of =
+        |built: &BuiltBlock| built.meta.series_object.size_bytes + built.meta.chunks_object.tail_bytes;
+    // Half of the cache is for seven of them.
+    let config = GatewayConfig {
+        cache_size_bytes: built[13..].iter().map(bytes_of).sum::<u64>() * 2,
+        ..with_cache(dir.path())
+    };
+    let bench = Bench::new(config).await;
+    bench.found();
+    bench.join(Role::Gateway, OWN);
+    for built in &built {
+        bench.publish(built).await;
+    }
+    bench.gateway.start();
+    while bench.store_reads() < 14 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(bench.gateway.context.stop(std::time::Duration::from_secs(60)).await, [""; 0]);
+    assert_eq!((bench.store_reads(), bench.metrics.blocks.open.get()), (14, 0));
+    assert_eq!(bench.select(select_all(&[&built[13].meta])).await.expect("healthy").0.len(), 1);
+    assert_eq!((bench.store_reads(), bench.cache_reads()[1]), (15, 2), "only its page is read");
 }

@@ -29,14 +29,6 @@ pub(crate) struct Page {
     crc32c: u32,
 }
 
-#[cfg(test)]
-impl Page {
-    /// Makes a page of one row at the given bytes.
-    pub(crate) fn at(bytes: Range<u64>) -> Self {
-        Self { window: 0, rows: 0..1, bytes, crc32c: 0 }
-    }
-}
-
 /// All pages of one `chunks.parquet`.
 pub(crate) struct PageTable {
     key: String,
