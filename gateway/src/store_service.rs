@@ -17,8 +17,9 @@ use proto::error::status;
 use proto::store::scope::Of;
 use proto::store::store_server::Store;
 use proto::store::{
-    EvaluateFrame, EvaluateRequest, LabelsRequest, MetadataRequest, MetadataResponse, Scope, SelectFrame,
-    SelectRequest, SeriesResponse, StringsResponse,
+    CardinalityRequest, CardinalityResponse, EvaluateFrame, EvaluateRequest, ExemplarsRequest,
+    ExemplarsResponse, LabelsRequest, MetadataRequest, MetadataResponse, Scope, SelectFrame, SelectRequest,
+    SeriesResponse, StringsResponse,
 };
 use selection::{External, Selector};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -295,5 +296,16 @@ impl Store for StoreService {
             Ok(MetadataResponse { metadata: entries.iter().map(metadata_to_wire).collect() })
         });
         self.count("metadata", response)
+    }
+
+    async fn cardinality(
+        &self,
+        _: Request<CardinalityRequest>,
+    ) -> Result<Response<CardinalityResponse>, Status> {
+        self.count("cardinality", Err(status(ErrorKind::Invalid, "a gateway has no heads")))
+    }
+
+    async fn exemplars(&self, _: Request<ExemplarsRequest>) -> Result<Response<ExemplarsResponse>, Status> {
+        self.count("exemplars", Err(status(ErrorKind::Invalid, "a gateway has no exemplars")))
     }
 }

@@ -7,14 +7,15 @@ use futures::Stream;
 use head::{Head, HeadError, HeadSeries, Selection};
 use model::{ErrorKind, Matcher, ShardId, TimeRange};
 use promql::Engine;
-use proto::convert::{matchers_from_wire, metadata_to_wire};
+use proto::convert::{cardinality_to_wire, matchers_from_wire, metadata_to_wire};
 use proto::error::{not_leader, status};
 use proto::frame::FrameBuilder;
 use proto::store::scope::Of;
 use proto::store::store_server::Store;
 use proto::store::{
-    EvaluateFrame, EvaluateRequest, LabelsRequest, MetadataRequest, MetadataResponse, Scope, SelectFrame,
-    SelectRequest, SeriesResponse, ShardScope, StringsResponse,
+    CardinalityRequest, CardinalityResponse, EvaluateFrame, EvaluateRequest, ExemplarsRequest,
+    ExemplarsResponse, LabelsRequest, MetadataRequest, MetadataResponse, Scope, SelectFrame, SelectRequest,
+    SeriesResponse, ShardScope, StringsResponse,
 };
 use selection::{External, Selector};
 use tokio::sync::mpsc;
@@ -32,6 +33,9 @@ const FRAME_BYTES: usize = 1 << 20;
 const FRAMES_MAX: usize = 4;
 /// The most series one select returns when the caller names no limit.
 const SERIES_MAX: usize = 5_000_000;
+
+/// The most entries of each list of a head's cardinality.
+const CARDINALITY_ENTRIES_MAX: usize = 10_000;
 
 /// Answers queriers.
 pub(crate) struct StoreService {
@@ -193,6 +197,26 @@ impl Store for StoreService {
         let family = (!request.family.is_empty()).then_some(request.family.as_str());
         let metadata = head.metadata(family).iter().map(metadata_to_wire).collect();
         Ok(Response::new(MetadataResponse { metadata }))
+    }
+
+    async fn cardinality(
+        &self,
+        request: Request<CardinalityRequest>,
+    ) -> Result<Response<CardinalityResponse>, Status> {
+        let request = request.into_inner();
+        let (head, _) = self.head(request.scope).await?;
+        let entries_max = (request.entries_max as usize).min(CARDINALITY_ENTRIES_MAX);
+        // It is about what the head holds now, whatever blocks hold.
+        let cardinality = on_head(head, i64::MAX, move |head| Ok(head.cardinality(entries_max))).await?;
+        Ok(Response::new(cardinality_to_wire(cardinality)))
+    }
+
+    async fn exemplars(
+        &self,
+        request: Request<ExemplarsRequest>,
+    ) -> Result<Response<ExemplarsResponse>, Status> {
+        self.head(request.into_inner().scope).await?;
+        Ok(Response::new(ExemplarsResponse::default()))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Conversions between wire and model.
 
-use model::{ErrorKind, MatchOp, Matcher, MetricMetadata, MetricType};
+use model::cardinality::{Distinct, LabelCount, NameCount};
+use model::{Cardinality, ErrorKind, MatchOp, Matcher, MetricMetadata, MetricType, TimeRange};
 use tonic::Status;
 
 use crate::error::status;
@@ -58,5 +59,48 @@ pub fn metadata_from_wire(metadata: store::Metadata) -> MetricMetadata {
         family: metadata.family,
         help: metadata.help,
         unit: metadata.unit,
+    }
+}
+
+/// Returns the wire form of a spread.
+pub fn cardinality_to_wire(cardinality: Cardinality) -> store::CardinalityResponse {
+    let counts = |counts: Vec<NameCount>| {
+        counts.into_iter().map(|count| store::NameCount { name: count.name, series: count.series }).collect()
+    };
+    let label = |label: LabelCount| store::LabelCount {
+        values: label.values.count(),
+        hashes: label.values.hashes().to_vec(),
+        name: label.name,
+        value_bytes: label.value_bytes,
+    };
+    store::CardinalityResponse {
+        series: cardinality.series,
+        chunks: cardinality.chunks,
+        has_samples: cardinality.range.is_some(),
+        start_ms: cardinality.range.map_or(0, |range| range.start.0),
+        end_ms: cardinality.range.map_or(0, |range| range.end.0),
+        metrics: counts(cardinality.metrics),
+        labels: cardinality.labels.into_iter().map(label).collect(),
+        pairs: counts(cardinality.pairs),
+    }
+}
+
+/// Reads a spread from the wire.
+pub fn cardinality_from_wire(wire: store::CardinalityResponse) -> Cardinality {
+    let counts = |counts: Vec<store::NameCount>| {
+        counts.into_iter().map(|count| NameCount { name: count.name, series: count.series }).collect()
+    };
+    let label = |label: store::LabelCount| LabelCount {
+        name: label.name,
+        values: Distinct::new(label.values, label.hashes),
+        value_bytes: label.value_bytes,
+    };
+    Cardinality {
+        series: wire.series,
+        chunks: wire.chunks,
+        range: wire.has_samples.then(|| TimeRange::new(wire.start_ms, wire.end_ms)),
+        metrics: counts(wire.metrics),
+        labels: wire.labels.into_iter().map(label).collect(),
+        pairs: counts(wire.pairs),
     }
 }

@@ -16,6 +16,7 @@
 mod config;
 mod error;
 mod fleet;
+mod heads;
 mod instant;
 mod merge;
 mod metrics;

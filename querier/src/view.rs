@@ -6,7 +6,7 @@ use std::sync::Arc;
 use api::{Completeness, TRUNCATED, ViewSource};
 use async_trait::async_trait;
 use cluster::ControlState;
-use model::{ErrorKind, LabelSet, MatchOp, Matcher, MetricMetadata, ShardId, TimeRange};
+use model::{Cardinality, ErrorKind, LabelSet, MatchOp, Matcher, MetricMetadata, ShardId, TimeRange};
 use proto::connect::Channel;
 use proto::convert::{matchers_to_wire, metadata_from_wire};
 use proto::store::store_client::StoreClient;
@@ -19,8 +19,8 @@ use storage::{
 use crate::fleet::{Answers, CallError, Fleet};
 use crate::merge::{merge_values, truncate};
 use crate::plan::{Plan, metadata_plan, plan};
-use crate::push;
 use crate::select::{Selected, in_time, labels_from_wire, select};
+use crate::{heads, push};
 
 /// Pins the control state as it is when a query asks for a view.
 pub(crate) struct Views {
@@ -221,6 +221,10 @@ impl Queryable for View {
             return Err(StorageError::too_many_series(series_max));
         }
         Ok(SeriesSet { series, warnings, memory: Some(Arc::new(held)) })
+    }
+
+    async fn cardinality(&self, entries_max: usize) -> Result<Cardinality, StorageError> {
+        heads::cardinality(self, entries_max).await
     }
 
     fn series_max(&self) -> usize {

@@ -94,6 +94,8 @@ async fn label_queries_are_the_union_of_all_parts() {
         "up": [{"type": "gauge", "help": "", "unit": ""}],
     });
     assert_eq!(cluster.data("metadata").await, metadata);
+    let status = cluster.data("status/tsdb").await;
+    assert_eq!(status["headStats"]["numSeries"], json!(2), "heads only: {status}");
 }
 
 #[tokio::test]

@@ -26,6 +26,7 @@ mod rules;
 mod status;
 mod syntax;
 mod targets;
+mod tsdb;
 mod write;
 
 pub use error::ApiError;

@@ -11,7 +11,7 @@ use crate::queries::Queries;
 use crate::rules::RulesSource;
 use crate::status::ProcessStatus;
 use crate::targets::TargetsSource;
-use crate::{active, explain, features, labels, query, rules, status, syntax, targets};
+use crate::{active, explain, features, labels, query, rules, status, syntax, targets, tsdb};
 
 /// Whether a result may lack what does not answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,6 +101,7 @@ pub fn query_routes(api: QueryApi) -> Router {
         .route("/api/v1/status/runtimeinfo", route(&served, status::runtime_info))
         .route("/api/v1/status/flags", route(&served, status::flags))
         .route("/api/v1/status/config", route(&served, status::config))
+        .route("/api/v1/status/tsdb", route(&served, tsdb::tsdb))
         .route("/api/v1/status/active_queries", route(&served, active::list))
         .route("/api/v1/status/active_queries/{id}/cancel", post_route(&served, active::cancel))
         .layer(axum::middleware::from_fn(cross_origin))

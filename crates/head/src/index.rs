@@ -191,6 +191,11 @@ impl Index {
         &self.names[id as usize].pairs
     }
 
+    /// Returns a label name.
+    pub(crate) fn name_text(&self, id: u32) -> &str {
+        &self.names[id as usize].text
+    }
+
     /// Returns the name id of a pair.
     pub(crate) fn name_of_pair(&self, pair: u32) -> u32 {
         self.pairs[pair as usize].name_id

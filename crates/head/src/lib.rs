@@ -16,6 +16,7 @@
 //! Read in this order: `state` (the rules), `series` with `chunk_log` and `late`, `slots`, `index` with `postings` and
 //! `matching`, `label_table`, `selection`, `read`, `window`, `snapshot`.
 
+mod cardinality;
 mod chunk_log;
 mod error;
 mod head;

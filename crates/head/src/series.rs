@@ -80,6 +80,14 @@ impl Series {
         self.sealed.samples() + self.open.len() as u64 + late
     }
 
+    /// Returns how many chunks it has. Linear in their number.
+    pub(crate) fn chunks(&self) -> u64 {
+        let late = self.late.as_ref();
+        let late =
+            late.map_or(0, |late| late.log().entries().count() + usize::from(!late.waiting().is_empty()));
+        (self.sealed.entries().count() + usize::from(!self.open.is_empty()) + late) as u64
+    }
+
     /// Appends a sample later than the newest.
     pub(crate) fn append(&mut self, time_ms: i64, start_ms: i64, value: SampleValue, scratch: &mut Scratch) {
         // The marker of a float behind a histogram is that of a histogram, as with Prometheus, and joins its chunk.

@@ -5,7 +5,9 @@
 //! Read in this order: [`labels`], [`matcher`], [`regexp`], [`time`], [`sample`], [`samples`], [`histogram`], [`ids`]. [`varint`] is what stored bytes are made of.
 
 pub mod block_meta;
+pub mod cardinality;
 pub mod error;
+pub mod exemplar;
 pub mod float;
 pub mod histogram;
 pub mod ids;
@@ -21,7 +23,9 @@ mod unicode;
 pub mod varint;
 
 pub use block_meta::{BlockMeta, ObjectMeta};
+pub use cardinality::Cardinality;
 pub use error::ErrorKind;
+pub use exemplar::{Exemplar, SeriesExemplars};
 pub use histogram::FloatHistogram;
 pub use ids::{BlockId, Epoch, NodeId, SeriesRef, ShardId, Slot};
 pub use labels::{LabelSet, LabelSetBuilder};

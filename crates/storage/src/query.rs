@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use model::{LabelSet, Matcher, MetricMetadata, Samples, TimeRange};
+use model::{Cardinality, LabelSet, Matcher, MetricMetadata, Samples, SeriesExemplars, TimeRange};
 
 use crate::{Division, QueryMemory, Reservation, StorageError};
 
@@ -108,6 +108,18 @@ pub trait Queryable: Send + Sync {
 
     /// Returns metadata, of one family or of all; a family may have several entries when targets disagree.
     async fn metadata(&self, family: Option<&str>) -> Result<Vec<MetricMetadata>, StorageError>;
+
+    /// Returns how the series of the recent, mutable part are spread over names and values, at most `entries_max` metrics and
+    /// pairs; nothing where no such part is.
+    async fn cardinality(&self, _entries_max: usize) -> Result<Cardinality, StorageError> {
+        Ok(Cardinality::default())
+    }
+
+    /// Returns the exemplars within the request's range of series that match one of its selectors, sorted by labels; none
+    /// where none are kept. The request's limit does not count.
+    async fn exemplars(&self, _request: &LabelRequest) -> Result<Vec<SeriesExemplars>, StorageError> {
+        Ok(Vec::new())
+    }
 
     /// Returns how many series a select may match at most; more are [`StorageError::too_many_series`].
     fn series_max(&self) -> usize {

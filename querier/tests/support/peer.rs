@@ -19,8 +19,9 @@ use proto::frame::FrameBuilder;
 use proto::store::scope::Of;
 use proto::store::store_server::Store;
 use proto::store::{
-    EvaluateFrame, EvaluateRequest, LabelsRequest, MetadataRequest, MetadataResponse, Scope, SelectFrame,
-    SelectRequest, SeriesResponse, ShardScope, StringsResponse,
+    CardinalityRequest, CardinalityResponse, EvaluateFrame, EvaluateRequest, ExemplarsRequest,
+    ExemplarsResponse, LabelsRequest, MetadataRequest, MetadataResponse, Scope, SelectFrame, SelectRequest,
+    SeriesResponse, ShardScope, StringsResponse,
 };
 use selection::{External, PartSeries, Select, Selector, merge_series};
 use storage::{QueryMemory, SeriesSet, StorageError};
@@ -321,5 +322,22 @@ impl Store for Peer {
         let entries = parts.iter().flat_map(|(part, _)| &part.metadata);
         let entries = entries.filter(|entry| request.family.is_empty() || request.family == entry.family);
         Ok(Response::new(MetadataResponse { metadata: entries.map(metadata_to_wire).collect() }))
+    }
+
+    async fn cardinality(
+        &self,
+        request: Request<CardinalityRequest>,
+    ) -> Result<Response<CardinalityResponse>, Status> {
+        let parts = self.parts(request.into_inner().scope)?;
+        let series = parts.iter().map(|(part, _)| part.series.len() as u64).sum();
+        Ok(Response::new(CardinalityResponse { series, ..CardinalityResponse::default() }))
+    }
+
+    async fn exemplars(
+        &self,
+        request: Request<ExemplarsRequest>,
+    ) -> Result<Response<ExemplarsResponse>, Status> {
+        self.parts(request.into_inner().scope)?;
+        Ok(Response::new(ExemplarsResponse::default()))
     }
 }

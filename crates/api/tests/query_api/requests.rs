@@ -93,6 +93,27 @@ async fn label_queries_have_prometheus_s_shapes() {
 }
 
 #[tokio::test]
+async fn cardinality_has_prometheus_s_shape() {
+    let head =
+        r#"{"headStats":{"numSeries":4,"numLabelPairs":5,"chunkCount":8,"minTime":0,"maxTime":1000000},"#;
+    let rest = concat!(
+        r#""labelValueCountByLabelName":[{"name":"job","value":3},{"name":"__name__","value":2}],"#,
+        r#""memoryInBytesByLabelName":[{"name":"__name__","value":25},{"name":"job","value":4}],"#,
+        r#""seriesCountByLabelValuePair":[{"name":"__name__=up","value":3}]}"#
+    );
+    let metrics =
+        r#""seriesCountByMetricName":[{"name":"up","value":3},{"name":"http_requests_total","value":1}],"#;
+    check("status/tsdb", &format!("{head}{metrics}{rest}")).await;
+    let one = concat!(
+        r#""seriesCountByMetricName":[{"name":"up","value":3}],"#,
+        r#""labelValueCountByLabelName":[{"name":"job","value":3}],"#,
+        r#""memoryInBytesByLabelName":[{"name":"__name__","value":25}],"#,
+        r#""seriesCountByLabelValuePair":[{"name":"__name__=up","value":3}]}"#
+    );
+    check("status/tsdb?limit=1", &format!("{head}{one}")).await;
+}
+
+#[tokio::test]
 async fn status_targets_and_rules_have_prometheus_s_shapes() {
     let target = concat!(
         r#"{"discoveredLabels":{"__address__":"h:1"},"labels":{"instance":"h:1"},"scrapePool":"node","#,
@@ -174,6 +195,9 @@ async fn wrong_parameters_are_named() {
             r#"invalid parameter "match[]": match[] must contain at least one non-empty matcher"#,
         ),
         ("metadata?limit=x", "limit must be a number"),
+        ("status/tsdb?limit=0", "limit must be a positive number"),
+        ("status/tsdb?limit=x", "limit must be a positive number"),
+        ("status/tsdb?limit=10001", "limit must not exceed 10000"),
         ("query_exemplars?query=up&start=2&end=1", "end timestamp must not be before start timestamp"),
         ("rules?type=x", r#"invalid parameter "type": not supported value "x""#),
         ("query?query=%zz", r#"error parsing form values: invalid URL escape "%zz""#),

@@ -11,7 +11,8 @@ use api::{
 use async_trait::async_trait;
 use axum::Router;
 use axum::body::Body;
-use model::{ErrorKind, LabelSet, Matcher, MetricMetadata, MetricType, TimeRange};
+use model::cardinality::{Distinct, LabelCount, NameCount};
+use model::{Cardinality, ErrorKind, LabelSet, Matcher, MetricMetadata, MetricType, TimeRange};
 use storage::{
     LabelRequest, Labelled, QueryMemory, Queryable, SampleSource, Samples, SelectRequest, Series, SeriesSet,
     StorageError,
@@ -142,6 +143,25 @@ impl Queryable for Memory {
             make("up", MetricType::Unknown, ""),
         ];
         Ok(all.into_iter().filter(|entry| family.is_none_or(|family| family == entry.family)).collect())
+    }
+
+    async fn cardinality(&self, entries_max: usize) -> Result<Cardinality, StorageError> {
+        self.check()?;
+        let count = |name: &str, series| NameCount { name: name.to_owned(), series };
+        let label = |name: &str, hashes: &[u64], value_bytes| LabelCount {
+            name: name.to_owned(),
+            values: Distinct::new(hashes.len() as u64, hashes.iter().copied()),
+            value_bytes,
+        };
+        let metrics = vec![count("up", 3), count("http_requests_total", 1)];
+        Ok(Cardinality {
+            series: 4,
+            chunks: 8,
+            range: Some(TimeRange::new(0, NOW_MS)),
+            metrics: metrics.into_iter().take(entries_max).collect(),
+            labels: vec![label("job", &[1, 2, 3], 4), label("__name__", &[1, 2], 25)],
+            pairs: vec![count("__name__=up", 3)],
+        })
     }
 }
 
