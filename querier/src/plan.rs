@@ -1,7 +1,7 @@
 //! Whom to ask for what: a pure function of the control state and the time range.
 //!
 //! A shard's blocks hold everything before the end of its newest published window, its head the rest; the split comes from
-//! the catalogue, never from a clock.
+//! the catalogue, never from a clock. Imported blocks may lie beyond: then both are asked, and equal samples merged.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -58,19 +58,20 @@ pub(crate) fn plan(state: &ControlState, range: TimeRange) -> Result<Plan, Stora
     Ok(Plan { heads: heads.collect(), blocks: blocks.collect() })
 }
 
-/// Makes the plan for metadata: every head, and each shard's newest block, which holds what its head has dropped.
+/// Makes the plan for metadata: every head, and the block that each shard's head cut last, which holds what it has dropped.
+/// Imported blocks, which no head cut, come last, however new their samples are.
 ///
 /// # Errors
 /// As [`plan`].
 pub(crate) fn metadata_plan(state: &ControlState) -> Result<Plan, StorageError> {
     let mut all = plan(state, TimeRange::ALL)?;
-    let mut newest: BTreeMap<ShardId, (i64, BlockId)> = BTreeMap::new();
+    let mut newest: BTreeMap<ShardId, (u64, i64, BlockId)> = BTreeMap::new();
     for meta in state.catalogue.active() {
-        let candidate = (meta.range.end.0, meta.id);
+        let candidate = (meta.cut_index, meta.range.end.0, meta.id);
         let entry = newest.entry(meta.shard).or_insert(candidate);
         *entry = (*entry).max(candidate);
     }
-    all.blocks = newest.into_iter().map(|(shard, (_, id))| ShardBlock { shard, id }).collect();
+    all.blocks = newest.into_iter().map(|(shard, (_, _, id))| ShardBlock { shard, id }).collect();
     Ok(all)
 }
 

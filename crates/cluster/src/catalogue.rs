@@ -7,9 +7,11 @@ use model::{BlockId, BlockMeta, Epoch, NodeId, ShardId, TimeRange};
 use serde::{Deserialize, Serialize};
 
 use crate::delete::{DeleteId, DeleteRequest};
+use crate::import::ImportState;
 use crate::job::{BadBlock, Job, JobId, JobOrder};
 
 mod deletes;
+mod imports;
 mod jobs;
 
 /// Whether a block may be read.
@@ -71,6 +73,9 @@ pub struct Catalogue {
     /// Deletes that have left, the latest last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     finished_deletes: Vec<DeleteId>,
+    /// Imports begun and done, by the text of their unit.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    imports: BTreeMap<String, ImportState>,
 }
 
 impl Catalogue {

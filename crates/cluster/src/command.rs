@@ -7,6 +7,7 @@ use model::{BlockId, BlockMeta, Epoch, NodeId};
 use serde::{Deserialize, Serialize};
 
 use crate::delete::{Assessment, DeleteOrder, JobDelete, ShardDelete};
+use crate::import::ImportUnit;
 use crate::job::{BadBlock, JobId, JobOrder};
 use crate::member::Role;
 use crate::shard_map::ShardMap;
@@ -123,6 +124,27 @@ pub enum Command {
         /// Inputs that no further job shall read.
         bad: Vec<BadBlock>,
     },
+    /// Takes a part of a foreign block: nobody else imports it until this member commits or its membership ends. Again by
+    /// the same membership, it confirms the claim; of a part that is done, it says so.
+    ClaimImport {
+        /// Which part.
+        unit: ImportUnit,
+        /// How many blocks come out at the most.
+        outputs: u32,
+        /// For whom.
+        node: NodeId,
+        /// The membership it hangs on.
+        member_epoch: Epoch,
+    },
+    /// Ends an import: its blocks become active at once, and it is noted as done.
+    CommitImport {
+        /// Which part.
+        unit: ImportUnit,
+        /// The epoch it was claimed with.
+        epoch: Epoch,
+        /// What was uploaded; none when the part holds no samples.
+        blocks: Vec<BlockMeta>,
+    },
     /// Takes a lease that nobody live holds, or confirms one's own.
     AcquireLease {
         /// Which.
@@ -196,6 +218,15 @@ pub enum Response {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         deletes: Vec<JobDelete>,
     },
+    /// The import.
+    ImportClaimed {
+        /// Its epoch, to be named when it ends.
+        epoch: Epoch,
+        /// Names for what it writes.
+        outputs: Vec<BlockId>,
+    },
+    /// The import was done before.
+    ImportDone,
     /// Not done.
     Refused(StateError),
 }

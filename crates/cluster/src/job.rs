@@ -49,7 +49,11 @@ impl JobId {
                 format!("downsample {resolution_ms} {} {}", window.start, window.end)
             }
         };
-        Self(xxh3_64(format!("{does} {} {}{inputs}", order.level, order.outputs).as_bytes()))
+        Self::of_text(&format!("{does} {} {}{inputs}", order.level, order.outputs))
+    }
+
+    pub(crate) fn of_text(text: &str) -> Self {
+        Self(xxh3_64(text.as_bytes()))
     }
 
     /// Names one output of one attempt. Epochs are given once, so no other attempt has this name.

@@ -13,12 +13,13 @@
 //!    blocks of a version hold every sample once.
 //! 6. A block, a tombstoned one too, has a note of each delete that concerns a sample of it.
 //!
-//! Read in this order: [`command`], [`member`], [`shard_map`], [`catalogue`], [`job`], [`delete`], [`lease`], [`state`], then the pure
+//! Read in this order: [`command`], [`member`], [`shard_map`], [`catalogue`], [`job`], [`delete`], [`import`], [`lease`], [`state`], then the pure
 //! planners [`placement`] and [`rendezvous`].
 
 pub mod catalogue;
 pub mod command;
 pub mod delete;
+pub mod import;
 pub mod job;
 pub mod lease;
 pub mod member;
@@ -31,6 +32,8 @@ pub use catalogue::{BlockEntry, BlockState, Catalogue};
 pub use command::{Command, Fence, Response};
 pub use delete::{Assessment, DeleteId, DeleteOrder, DeleteRequest, JobDelete, MatcherText, ShardDelete};
 pub use job::{BadBlock, Downsampling, Job, JobId, JobOrder};
+pub use import::{ImportState, ImportUnit};
+pub use job::{BadBlock, Job, JobId, JobOrder};
 pub use lease::Lease;
 pub use member::{Member, Role};
 pub use shard_map::{Shard, ShardMap};

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use model::{Epoch, NodeId, ShardId};
+use model::{BlockMeta, Epoch, NodeId, ShardId};
 use serde::{Deserialize, Serialize};
 
 use crate::catalogue::Catalogue;
 use crate::command::{Command, Fence, FirstIngester, Response};
 use crate::delete::{DeleteOrder, ShardDelete};
+use crate::import::{ImportState, ImportUnit};
 use crate::job::{JobId, JobOrder};
 use crate::lease::Lease;
 use crate::member::{Member, Role};
@@ -172,6 +173,14 @@ impl ControlState {
                 Arc::make_mut(&mut self.catalogue).abort_job(job, epoch, bad)?;
                 Ok(Response::Done)
             }
+            Command::ClaimImport { unit, outputs, node, member_epoch } => {
+                self.claim_import(&unit, outputs, node, member_epoch)
+            }
+            Command::CommitImport { unit, epoch, blocks } => {
+                self.check_imported(&blocks)?;
+                Arc::make_mut(&mut self.catalogue).commit_import(&unit, epoch, blocks)?;
+                Ok(Response::Done)
+            }
             Command::AcquireLease { lease, node, member_epoch } => self.acquire(lease, node, member_epoch),
             Command::ReleaseLease { fence } => {
                 self.check(&fence)?;
@@ -261,6 +270,9 @@ impl ControlState {
         if self.catalogue.jobs().any(|(_, job)| job.lease.holder == node) {
             Arc::make_mut(&mut self.catalogue).abort_jobs_of(node);
         }
+        if self.catalogue.imports_of(node) {
+            Arc::make_mut(&mut self.catalogue).abort_imports_of(node);
+        }
     }
 
     fn claim(&mut self, order: JobOrder, node: NodeId, member_epoch: Epoch) -> Result<Response, StateError> {
@@ -286,6 +298,45 @@ impl ControlState {
         }
         Arc::make_mut(&mut self.catalogue).request_delete(order, shards, at_ms)?;
         Ok(Response::Done)
+    }
+
+    fn claim_import(
+        &mut self,
+        unit: &ImportUnit,
+        outputs: u32,
+        node: NodeId,
+        member_epoch: Epoch,
+    ) -> Result<Response, StateError> {
+        self.check_membership(node, member_epoch)?;
+        match self.catalogue.import_of(unit, outputs, node)? {
+            Some(ImportState::Done) => Ok(Response::ImportDone),
+            Some(ImportState::Open { outputs, lease }) => {
+                Ok(Response::ImportClaimed { epoch: lease.epoch, outputs: outputs.clone() })
+            }
+            None => {
+                let lease = Lease { holder: node, epoch: self.next_epoch() };
+                let epoch = lease.epoch;
+                let outputs = Arc::make_mut(&mut self.catalogue).open_import(unit, outputs, lease);
+                Ok(Response::ImportClaimed { epoch, outputs })
+            }
+        }
+    }
+
+    /// Tells whether blocks may be blocks of this cluster: its shards, its external labels, not cut from a head.
+    fn check_imported(&self, blocks: &[BlockMeta]) -> Result<(), StateError> {
+        let settings = self.settings.as_ref().ok_or(StateError::NotFounded)?;
+        let is_ours = |block: &BlockMeta| {
+            self.shard_map.shards.contains_key(&block.shard)
+                && block.external_labels == settings.external_labels
+                && block.cut_index == 0
+        };
+        match blocks.iter().find(|block| !is_ours(block)) {
+            None => Ok(()),
+            Some(block) => Err(StateError::Conflict(format!(
+                "block {} has a shard or external labels that are not this cluster's",
+                block.id
+            ))),
+        }
     }
 
     fn check_membership(&self, node: NodeId, epoch: Epoch) -> Result<(), StateError> {
