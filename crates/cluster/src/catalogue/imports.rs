@@ -24,13 +24,12 @@ impl Catalogue {
     ) -> Result<Option<&ImportState>, StateError> {
         unit.check(outputs).map_err(StateError::Conflict)?;
         match self.import(unit) {
-            Some(ImportState::Open { lease, outputs: minted }) => {
-                if lease.holder != node || minted.len() != outputs as usize {
-                    let text = format!("import {unit} is done by node {}", lease.holder);
-                    return Err(StateError::Conflict(text));
-                }
+            Some(ImportState::Open { lease, outputs: minted })
+                if lease.holder != node || minted.len() != outputs as usize =>
+            {
+                return Err(StateError::Conflict(format!("import {unit} is done by node {}", lease.holder)));
             }
-            Some(ImportState::Done) => {}
+            Some(_) => {}
             None if self.imports.len() >= IMPORTS_MAX => {
                 return Err(StateError::Limit(format!(
                     "{IMPORTS_MAX} imports are noted, the most there may be"
