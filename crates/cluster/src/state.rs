@@ -329,6 +329,7 @@ impl ControlState {
             self.shard_map.shards.contains_key(&block.shard)
                 && block.external_labels == settings.external_labels
                 && block.cut_index == 0
+                && block.resolution_ms == 0
         };
         match blocks.iter().find(|block| !is_ours(block)) {
             None => Ok(()),

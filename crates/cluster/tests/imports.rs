@@ -55,6 +55,7 @@ fn block(id: BlockId, shard: u32) -> BlockMeta {
         samples: 1,
         external_labels: BTreeMap::from([("cluster".to_owned(), "eu".to_owned())]),
         parents: Vec::new(),
+        resolution_ms: 0,
         series_object: object.clone(),
         chunks_object: object,
     }
