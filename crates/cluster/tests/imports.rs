@@ -56,6 +56,7 @@ fn block(id: BlockId, shard: u32) -> BlockMeta {
         external_labels: BTreeMap::from([("cluster".to_owned(), "eu".to_owned())]),
         parents: Vec::new(),
         resolution_ms: 0,
+        sort_range: model::SortRange::ALL,
         series_object: object.clone(),
         chunks_object: object,
     }
