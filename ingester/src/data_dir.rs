@@ -13,6 +13,7 @@ use crate::IngesterError;
 
 const IDENTITY_FILE: &str = "identity.json";
 const LOCK_FILE: &str = "lock";
+const CHUNKS_DIR: &str = "chunks";
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Identity {
@@ -67,6 +68,21 @@ impl DataDir {
     /// Returns the directory.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Returns the directory for files that go with the process, made if need be.
+    ///
+    /// # Errors
+    /// [`IngesterError::DataDir`] when it cannot be made.
+    pub(crate) fn chunks_dir(&self) -> Result<PathBuf, IngesterError> {
+        let path = self.path.join(CHUNKS_DIR);
+        match fs::create_dir_all(&path) {
+            Ok(()) => Ok(path),
+            Err(error) => {
+                let what = format!("cannot be created: {error}");
+                Err(IngesterError::DataDir { path, what, source: Some(error) })
+            }
+        }
     }
 
     /// Returns the id of this disk.

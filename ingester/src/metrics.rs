@@ -43,6 +43,8 @@ pub(crate) struct IngesterMetrics {
     shard_series: Family<ShardLabel, Gauge>,
     shard_samples: Family<ShardLabel, Gauge>,
     shard_bytes: Family<ShardLabel, Gauge>,
+    shard_file_bytes: Family<ShardLabel, Gauge>,
+    shard_file_failures: Family<ShardLabel, Gauge>,
     is_leader: Family<ShardLabel, Gauge>,
     applied: Family<ShardLabel, Gauge>,
     term: Family<ShardLabel, Gauge>,
@@ -70,6 +72,16 @@ impl IngesterMetrics {
         own.register("shard_series", "Series in a shard's head", self.shard_series.clone());
         own.register("shard_samples", "Samples in a shard's head", self.shard_samples.clone());
         own.register("shard_bytes", "Approximate memory of a shard's head", self.shard_bytes.clone());
+        own.register(
+            "shard_chunk_file_bytes",
+            "Sealed chunks of a shard's head in local files",
+            self.shard_file_bytes.clone(),
+        );
+        own.register(
+            "shard_chunk_file_failures",
+            "Local files that could not be written since the head was made: their chunks stay in memory",
+            self.shard_file_failures.clone(),
+        );
         own.register("shard_is_leader", "1 where this replica leads", self.is_leader.clone());
         own.register("shard_applied_index", "Last applied log index", self.applied.clone());
         own.register("shard_term", "Raft term", self.term.clone());
@@ -106,6 +118,8 @@ impl IngesterMetrics {
                 self.shard_series.get_or_create(&label).set(head.series as i64);
                 self.shard_samples.get_or_create(&label).set(head.samples as i64);
                 self.shard_bytes.get_or_create(&label).set(head.bytes as i64);
+                self.shard_file_bytes.get_or_create(&label).set(head.spooled_bytes as i64);
+                self.shard_file_failures.get_or_create(&label).set(head.spool_failures as i64);
                 self.is_leader.get_or_create(&label).set(i64::from(replica.group.is_leader()));
                 self.applied.get_or_create(&label).set(raft.applied_index.unwrap_or_default() as i64);
                 self.term.get_or_create(&label).set(raft.term as i64);

@@ -1,6 +1,7 @@
 //! Puts the ingester together.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -57,6 +58,7 @@ pub struct Ingester {
     shards: Arc<Shards>,
     metrics: IngesterMetrics,
     cluster_hash: u64,
+    chunks_dir: PathBuf,
     _data: DataDir,
 }
 
@@ -88,6 +90,7 @@ impl Ingester {
         let voters: BTreeSet<NodeId> = config.first_ingesters.iter().map(|first| first.node).collect();
         let machine = Box::new(ControlMachine::new(feed.clone()));
         let control = host.start_group(CONTROL_GROUP, machine, &voters).await?;
+        let chunks_dir = data.chunks_dir()?;
         let metrics = IngesterMetrics::default();
         context.metrics().register(|registry| metrics.register(registry));
         Ok(Self {
@@ -95,6 +98,7 @@ impl Ingester {
             host: Arc::new(host),
             leases: Arc::default(),
             shards: Arc::default(),
+            chunks_dir,
             _data: data,
             config,
             session,
@@ -173,6 +177,7 @@ impl Ingester {
             addresses: self.addresses.clone(),
             shards: self.shards.clone(),
             objects: self.config.objects.clone(),
+            chunks_dir: self.chunks_dir.clone(),
             metrics: self.metrics.clone(),
             series_max: self.config.series_max,
             future_ms_max: self.config.future_ms_max,

@@ -1,8 +1,11 @@
 //! The head as its owner sees it: the calls that change it, in log order, from one thread.
 
+use std::path::Path;
+
 use batch::{Batch, BatchOutcome};
 use parking_lot::{RwLock, RwLockWriteGuard};
 
+use crate::spool::Spool;
 use crate::state::State;
 
 /// How many samples are applied before waiting readers are let in: about a millisecond.
@@ -30,8 +33,12 @@ pub struct HeadStats {
     pub min_ms: Option<i64>,
     /// The newest sample; `None` when there is none.
     pub max_ms: Option<i64>,
-    /// Roughly how much memory it takes.
+    /// Roughly how much memory it takes, without files.
     pub bytes: u64,
+    /// How many bytes of sealed chunks lie in local files.
+    pub spooled_bytes: u64,
+    /// How many files could not be written, so that their chunks stay in memory.
+    pub spool_failures: u64,
     /// See [`Head::sealed_until_ms`].
     pub sealed_until_ms: i64,
     /// See [`Head::dropped_until_ms`].
@@ -45,9 +52,15 @@ pub struct Head {
 }
 
 impl Head {
-    /// Returns an empty head.
+    /// Returns an empty head that keeps everything in memory.
     pub fn new(config: HeadConfig) -> Self {
-        Self { state: RwLock::new(State::new(config)) }
+        Self { state: RwLock::new(State::new(config, Spool::new(None))) }
+    }
+
+    /// Returns an empty head that keeps sealed chunks in files of a directory. The files have no names and are gone with the
+    /// process; should they not be written, their chunks stay in memory ([`HeadStats::spool_failures`]).
+    pub fn in_directory(config: HeadConfig, directory: &Path) -> Self {
+        Self { state: RwLock::new(State::new(config, Spool::new(Some(directory.to_owned())))) }
     }
 
     /// Applies a batch and returns what became of each of its samples. Deterministic: `stamp_ms` is the leader's clock
@@ -99,13 +112,17 @@ impl Head {
     pub fn stats(&self) -> HeadStats {
         let state = self.state.read();
         let has_samples = state.samples > 0;
-        let bytes = state.chunk_bytes + state.slots.size_bytes() + state.index.size_bytes();
+        let spool = &state.store.spool;
+        let chunk_bytes = state.chunk_bytes + spool.memory_bytes();
+        let bytes = chunk_bytes + state.slots.size_bytes() + state.index.size_bytes();
         HeadStats {
             series: state.index.all().len(),
             samples: state.samples,
             min_ms: has_samples.then_some(state.oldest_ms),
             max_ms: has_samples.then_some(state.newest_ms),
             bytes: bytes as u64,
+            spooled_bytes: spool.mapped_bytes() as u64,
+            spool_failures: spool.failures(),
             sealed_until_ms: state.sealed_until_ms,
             dropped_until_ms: state.dropped_until_ms,
         }

@@ -5,13 +5,14 @@
 
 use model::{SampleValue, Samples};
 
-use crate::chunk_log::{ChunkLog, Scratch};
+use crate::chunk_log::{ChunkLog, ChunkStore};
+use crate::spool::Spool;
 
 /// How many samples wait in the buffer before they are sealed.
 const BUFFER_SAMPLES_MAX: usize = 32;
 
 /// See the module. No timestamp occurs twice in it, nor in it and in the series' other chunks.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Late {
     waiting: Samples,
     log: ChunkLog,
@@ -19,23 +20,21 @@ pub(crate) struct Late {
 
 impl Late {
     /// Adds a sample; its time must be a new one.
-    pub(crate) fn insert(&mut self, time_ms: i64, start_ms: i64, value: SampleValue) {
+    pub(crate) fn insert(&mut self, time_ms: i64, start_ms: i64, value: SampleValue, spool: &mut Spool) {
         let position = self.waiting.timestamps.partition_point(|t| *t < time_ms);
         self.waiting.insert(position, time_ms, start_ms, value);
         if self.waiting.len() >= BUFFER_SAMPLES_MAX {
-            self.log.insert(&self.waiting);
+            self.log.insert(&self.waiting, spool);
             self.waiting.clear();
         }
     }
 
     /// Returns the value of the sample at a time.
-    pub(crate) fn find(&self, time_ms: i64, scratch: &mut Scratch) -> Option<SampleValue> {
+    pub(crate) fn find(&self, time_ms: i64, store: &mut ChunkStore) -> Option<SampleValue> {
         if let Ok(position) = self.waiting.timestamps.binary_search(&time_ms) {
             return Some(self.waiting.value(position));
         }
-        let entry = self.log.find(time_ms)?;
-        scratch.read(entry.data).expect("chunks are checked when they enter the head");
-        scratch.find(time_ms)
+        store.find(&self.log.find(time_ms)?, time_ms)
     }
 
     /// Returns the samples that wait, in time order.
@@ -60,10 +59,10 @@ impl Late {
     }
 
     /// Forgets samples before a time, as far as chunks end before it; returns how many.
-    pub(crate) fn drop_before(&mut self, end_ms: i64) -> u64 {
+    pub(crate) fn drop_before(&mut self, end_ms: i64, spool: &mut Spool) -> u64 {
         let old = self.waiting.timestamps.partition_point(|t| *t < end_ms);
         self.waiting.remove(0..old);
-        old as u64 + self.log.drop_before(end_ms)
+        old as u64 + self.log.drop_before(end_ms, spool)
     }
 
     /// Takes up again what a snapshot holds; `None` when the buffer is longer than it can be or not sorted.

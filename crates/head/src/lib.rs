@@ -13,7 +13,7 @@
 //!
 //! Not here: the log, clocks, blocks, and external labels, which belong to the cluster.
 //!
-//! Read in this order: `state` (the rules), `series` with `chunk_log` and `late`, `slots`, `index` with `postings` and
+//! Read in this order: `state` (the rules), `series` with `chunk_log`, `spool` and `late`, `slots`, `index` with `postings` and
 //! `matching`, `label_table`, `selection`, `read`, `window`, `snapshot`.
 
 mod cardinality;
@@ -23,6 +23,7 @@ mod head;
 mod index;
 mod label_table;
 mod late;
+mod map;
 mod matching;
 mod metadata;
 mod postings;
@@ -31,6 +32,7 @@ mod selection;
 mod series;
 mod slots;
 mod snapshot;
+mod spool;
 mod state;
 mod window;
 

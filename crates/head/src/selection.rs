@@ -129,11 +129,11 @@ impl Selection {
         {
             let state = head.state.read();
             check_fresh(&state, self.from_ms)?;
-            let start_ms = self.range.start.0.max(self.from_ms);
+            let range = TimeRange::new(self.range.start.0.max(self.from_ms), self.range.end.0);
             for place in places.into_iter().rev() {
                 let before = copies.len();
                 if let Some(series) = state.slots.by_ref(self.refs[place as usize]) {
-                    series.copy_wanted(self.newest_only, start_ms, self.range.end.0, &mut copies);
+                    series.copy_wanted(self.newest_only, range, &state.store.spool, &mut copies);
                 }
                 if copies.len() > before {
                     found.push((place, copies.len()));

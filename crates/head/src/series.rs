@@ -10,13 +10,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chunk::{EncodedChunk, OpenChunk, OpenRun};
-use model::{FloatHistogram, SampleValue};
+use model::{FloatHistogram, SampleValue, TimeRange};
 
-use crate::chunk_log::{CHUNK_SAMPLES, ChunkLog, Scratch};
+use crate::chunk_log::{CHUNK_SAMPLES, ChunkLog, ChunkStore, SealedChunk};
 use crate::late::Late;
+use crate::spool::Spool;
 
 /// See the module.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Series {
     /// The stable hash of the label set.
     pub(crate) hash: u64,
@@ -27,30 +28,60 @@ pub(crate) struct Series {
     late: Option<Box<Late>>,
 }
 
-/// Copies of chunks in one buffer, before they become [`EncodedChunk`]s. Filled under the lock, used after.
+/// Chunks on their way to a reader. Filled under the lock: sealed chunks are shared, others copied into one buffer. Made
+/// into [`EncodedChunk`]s after.
 #[derive(Default)]
 pub(crate) struct ChunkCopies {
     buffer: Vec<u8>,
-    /// Start, end, samples, and where the bytes end.
-    chunks: Vec<(i64, i64, u32, usize)>,
+    chunks: Vec<ChunkCopy>,
+}
+
+struct ChunkCopy {
+    start_ms: i64,
+    end_ms: i64,
+    samples: u32,
+    data: CopiedData,
+}
+
+enum CopiedData {
+    Shared(Bytes),
+    /// In the buffer, behind the one before, up to here.
+    Copied(usize),
 }
 
 impl ChunkCopies {
+    /// Takes what was appended to the buffer as a chunk.
     fn end_chunk(&mut self, start_ms: i64, end_ms: i64, samples: u32) {
-        self.chunks.push((start_ms, end_ms, samples, self.buffer.len()));
+        let data = CopiedData::Copied(self.buffer.len());
+        self.chunks.push(ChunkCopy { start_ms, end_ms, samples, data });
+    }
+
+    fn push_sealed(&mut self, chunk: &SealedChunk, spool: &Spool) {
+        let (start_ms, end_ms, samples) = (chunk.start_ms, chunk.end_ms(), chunk.samples());
+        match chunk.shared(spool) {
+            Some(data) => {
+                self.chunks.push(ChunkCopy { start_ms, end_ms, samples, data: CopiedData::Shared(data) });
+            }
+            None => {
+                self.buffer.extend_from_slice(chunk.data(spool));
+                self.end_chunk(start_ms, end_ms, samples);
+            }
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
         self.chunks.len()
     }
 
-    /// Turns the copies into chunks that share one allocation.
+    /// Turns the copies into chunks; those that were copied share one allocation.
     pub(crate) fn into_chunks(self) -> impl Iterator<Item = EncodedChunk> {
         let buffer = Bytes::from(self.buffer);
         let mut begin = 0;
-        self.chunks.into_iter().map(move |(start_ms, end_ms, samples, end)| {
-            let data = buffer.slice(begin..end);
-            begin = end;
+        self.chunks.into_iter().map(move |ChunkCopy { start_ms, end_ms, samples, data }| {
+            let data = match data {
+                CopiedData::Shared(data) => data,
+                CopiedData::Copied(end) => buffer.slice(std::mem::replace(&mut begin, end)..end),
+            };
             EncodedChunk { start_ms, end_ms, samples, data }
         })
     }
@@ -89,7 +120,7 @@ impl Series {
     }
 
     /// Appends a sample later than the newest.
-    pub(crate) fn append(&mut self, time_ms: i64, start_ms: i64, value: SampleValue, scratch: &mut Scratch) {
+    pub(crate) fn append(&mut self, time_ms: i64, start_ms: i64, value: SampleValue, store: &mut ChunkStore) {
         // The marker of a float behind a histogram is that of a histogram, as with Prometheus, and joins its chunk.
         let is_behind_histogram = || matches!(self.open.last_value(), Some(SampleValue::Histogram(_)));
         let value = match value {
@@ -99,61 +130,65 @@ impl Series {
             value => value,
         };
         if self.open.len() >= CHUNK_SAMPLES || !self.open.takes(start_ms, &value) {
-            self.seal(scratch);
+            self.seal(store);
         }
         self.open.append(time_ms, start_ms, value);
     }
 
     /// Appends a float without a start timestamp, later than the newest sample: [`Series::append`] for what nearly all are.
-    pub(crate) fn append_float(&mut self, time_ms: i64, value: f64, scratch: &mut Scratch) {
+    pub(crate) fn append_float(&mut self, time_ms: i64, value: f64, store: &mut ChunkStore) {
         match &mut self.open {
             OpenRun::Floats(open) if open.len() < CHUNK_SAMPLES => open.append(time_ms, value),
-            _ => self.append(time_ms, 0, SampleValue::Float(value), scratch),
+            _ => self.append(time_ms, 0, SampleValue::Float(value), store),
         }
     }
 
-    fn seal(&mut self, scratch: &mut Scratch) {
+    fn seal(&mut self, store: &mut ChunkStore) {
         let open = std::mem::take(&mut self.open);
-        scratch.read(&open.to_encoded().data).expect("an open chunk decodes");
-        self.sealed.push(&scratch.samples);
+        store.scratch.read(&open.to_encoded().data).expect("an open chunk decodes");
+        self.sealed.push(&store.scratch.samples, &mut store.spool);
     }
 
     /// Adds a sample older than the newest, at a time that has none.
-    pub(crate) fn insert_late(&mut self, time_ms: i64, start_ms: i64, value: SampleValue) {
-        self.late.get_or_insert_default().insert(time_ms, start_ms, value);
+    pub(crate) fn insert_late(&mut self, time_ms: i64, start_ms: i64, value: SampleValue, spool: &mut Spool) {
+        self.late.get_or_insert_default().insert(time_ms, start_ms, value, spool);
     }
 
     /// Returns the value of the sample at a time; decodes a chunk unless it is the newest.
-    pub(crate) fn find(&self, time_ms: i64, scratch: &mut Scratch) -> Option<SampleValue> {
+    pub(crate) fn find(&self, time_ms: i64, store: &mut ChunkStore) -> Option<SampleValue> {
         let newest_ms = self.newest_ms()?;
         if time_ms >= newest_ms {
             return self.open.last_value().filter(|_| time_ms == newest_ms);
         }
-        let late = self.late.as_ref().and_then(|late| late.find(time_ms, scratch));
+        let late = self.late.as_ref().and_then(|late| late.find(time_ms, store));
         if late.is_some() {
             return late;
         }
-        let read = if self.open.first_ms().is_some_and(|first_ms| first_ms <= time_ms) {
-            scratch.read(&self.open.to_encoded().data)
-        } else {
-            scratch.read(self.sealed.find(time_ms)?.data)
-        };
-        read.expect("chunks are checked when they enter the head");
-        scratch.find(time_ms)
+        if self.open.first_ms().is_none_or(|first_ms| time_ms < first_ms) {
+            return store.find(&self.sealed.find(time_ms)?, time_ms);
+        }
+        store.scratch.read(&self.open.to_encoded().data).expect("an open chunk decodes");
+        store.scratch.find(time_ms)
     }
 
     /// Copies the newest sample as a chunk of its own, if it lies in the closed range and is all that is wanted; else the
     /// chunks that share a millisecond with the range.
-    pub(crate) fn copy_wanted(&self, newest_only: bool, start_ms: i64, end_ms: i64, out: &mut ChunkCopies) {
+    pub(crate) fn copy_wanted(
+        &self,
+        newest_only: bool,
+        range: TimeRange,
+        spool: &Spool,
+        out: &mut ChunkCopies,
+    ) {
         let newest = if newest_only { self.newest_float() } else { None };
-        match newest.filter(|(time_ms, _)| (start_ms..=end_ms).contains(time_ms)) {
+        match newest.filter(|(time_ms, _)| range.contains(*time_ms)) {
             Some((time_ms, value)) => {
                 let mut newest = OpenChunk::new();
                 newest.append(time_ms, value);
                 newest.write_encoded(&mut out.buffer);
                 out.end_chunk(time_ms, time_ms, 1);
             }
-            None => self.copy_chunks(start_ms, end_ms, out),
+            None => self.copy_chunks(range, spool, out),
         }
     }
 
@@ -165,13 +200,13 @@ impl Series {
         }
     }
 
-    /// Copies the chunks that share a millisecond with the closed range.
-    pub(crate) fn copy_chunks(&self, start_ms: i64, end_ms: i64, out: &mut ChunkCopies) {
+    /// Copies the chunks that share a millisecond with the range.
+    pub(crate) fn copy_chunks(&self, range: TimeRange, spool: &Spool, out: &mut ChunkCopies) {
+        let (start_ms, end_ms) = (range.start.0, range.end.0);
         let late = self.late.as_deref();
-        let sealed = self.sealed.entries().chain(late.into_iter().flat_map(|late| late.log().entries()));
-        for entry in sealed.filter(|entry| entry.start_ms <= end_ms && entry.end_ms >= start_ms) {
-            out.buffer.extend_from_slice(entry.data);
-            out.end_chunk(entry.start_ms, entry.end_ms, entry.samples);
+        let sealed = self.sealed.chunks().iter().chain(late.into_iter().flat_map(|late| late.log().chunks()));
+        for chunk in sealed.filter(|chunk| chunk.start_ms <= end_ms && chunk.end_ms() >= start_ms) {
+            out.push_sealed(chunk, spool);
         }
         if let Some(late) = late {
             let (waiting, mut open) = (late.waiting(), OpenRun::default());
@@ -189,10 +224,10 @@ impl Series {
     }
 
     /// Forgets chunks that end before a time; returns how many samples they held.
-    pub(crate) fn drop_before(&mut self, end_ms: i64) -> u64 {
-        let mut samples = self.sealed.drop_before(end_ms);
+    pub(crate) fn drop_before(&mut self, end_ms: i64, spool: &mut Spool) -> u64 {
+        let mut samples = self.sealed.drop_before(end_ms, spool);
         if let Some(late) = &mut self.late {
-            samples += late.drop_before(end_ms);
+            samples += late.drop_before(end_ms, spool);
             self.late.take_if(|late| late.is_empty());
         }
         if self.open.last_ms().is_some_and(|last_ms| last_ms < end_ms) {

@@ -8,21 +8,26 @@ mod fields;
 mod frame;
 
 use std::io::{self, Read, Write};
+use std::path::Path;
 
 use chunk::OpenRun;
 use model::{LabelSet, MetricMetadata, MetricType, Samples};
 use parking_lot::RwLock;
 
-use crate::chunk_log::{ChunkLog, Scratch};
+use crate::chunk_log::{self, ChunkLog, ChunkStore};
 use crate::late::Late;
 use crate::series::Series;
+use crate::spool::Spool;
 use crate::state::State;
 use crate::{Head, HeadConfig, HeadError};
-use fields::{Fields, push_bytes, push_i64, push_u32};
+use fields::{Fields, push_bytes, push_field, push_i64, push_u32};
 use frame::{FrameKind, FrameReader, FrameWriter};
 
 /// Records are gathered into frames of about this size.
 const FRAME_BYTES_TARGET: usize = 1 << 20;
+
+/// After how many slots the pages that were read of the head's files are given back.
+const EVICT_AFTER_SLOTS: usize = 1 << 14;
 
 /// What stands in a slot's record.
 const SLOT_FREE: u8 = 0;
@@ -44,14 +49,18 @@ impl Head {
         for pair in pairs {
             push_bytes(frames.record(FrameKind::Pairs)?, state.index.pair_bytes(pair))?;
         }
-        for (generation, series) in state.slots.iter() {
+        for (slot, (generation, series)) in state.slots.iter().enumerate() {
+            if slot.is_multiple_of(EVICT_AFTER_SLOTS) {
+                state.store.spool.files().evict();
+            }
             let out = frames.record(FrameKind::Slots)?;
             push_u32(out, generation);
             match series {
                 None => out.push(SLOT_FREE),
-                Some(series) => write_series(series, &places, out)?,
+                Some(series) => write_series(series, &places, &state.store.spool, out)?,
             }
         }
+        state.store.spool.files().evict();
         push_u32(frames.record(FrameKind::End)?, state.slots.len());
         frames.finish()
     }
@@ -63,20 +72,36 @@ impl Head {
     /// # Errors
     /// [`HeadError::ReadSnapshot`], [`HeadError::DamagedSnapshot`], [`HeadError::UnknownSnapshotVersion`].
     pub fn read_snapshot(config: HeadConfig, input: &mut dyn Read) -> Result<Self, HeadError> {
-        let mut frames = FrameReader::start(input)?;
-        let mut restore = Restore { state: State::new(config), pairs: Vec::new(), has_bounds: false };
-        loop {
-            let (kind, payload) = frames.next()?;
-            let damaged = |what| HeadError::DamagedSnapshot { offset: frames.frame_offset(), what };
-            if kind == FrameKind::End {
-                let slots = Fields::new(&payload).u32();
-                if slots != Some(restore.state.slots.len()) || !restore.has_bounds {
-                    return Err(damaged("a part of the snapshot is missing"));
-                }
-                return Ok(Self { state: RwLock::new(restore.state) });
+        read(State::new(config, Spool::new(None)), input)
+    }
+
+    /// Reads a snapshot into a head as [`Head::in_directory`] makes it; see [`Head::read_snapshot`].
+    ///
+    /// # Errors
+    /// As [`Head::read_snapshot`].
+    pub fn read_snapshot_in(
+        config: HeadConfig,
+        directory: &Path,
+        input: &mut dyn Read,
+    ) -> Result<Self, HeadError> {
+        read(State::new(config, Spool::new(Some(directory.to_owned()))), input)
+    }
+}
+
+fn read(state: State, input: &mut dyn Read) -> Result<Head, HeadError> {
+    let mut frames = FrameReader::start(input)?;
+    let mut restore = Restore { state, pairs: Vec::new(), has_bounds: false };
+    loop {
+        let (kind, payload) = frames.next()?;
+        let damaged = |what| HeadError::DamagedSnapshot { offset: frames.frame_offset(), what };
+        if kind == FrameKind::End {
+            let slots = Fields::new(&payload).u32();
+            if slots != Some(restore.state.slots.len()) || !restore.has_bounds {
+                return Err(damaged("a part of the snapshot is missing"));
             }
-            restore.take(kind, &mut Fields::new(&payload)).map_err(damaged)?;
+            return Ok(Head { state: RwLock::new(restore.state) });
         }
+        restore.take(kind, &mut Fields::new(&payload)).map_err(damaged)?;
     }
 }
 
@@ -108,7 +133,7 @@ fn write_metadata(metadata: &MetricMetadata, out: &mut Vec<u8>) {
     }
 }
 
-fn write_series(series: &Series, places: &[u32], out: &mut Vec<u8>) -> io::Result<()> {
+fn write_series(series: &Series, places: &[u32], spool: &Spool, out: &mut Vec<u8>) -> io::Result<()> {
     out.push(SLOT_SERIES);
     push_u32(out, series.pairs.len() as u32);
     series.pairs.iter().for_each(|pair| push_u32(out, places[*pair as usize]));
@@ -117,11 +142,10 @@ fn write_series(series: &Series, places: &[u32], out: &mut Vec<u8>) -> io::Resul
     } else {
         push_bytes(out, &series.open().to_encoded().data)?;
     }
-    push_bytes(out, series.sealed().as_bytes())?;
-    let mut waiting = ChunkLog::default();
-    waiting.push(series.late().map_or(&Samples::default(), Late::waiting));
-    push_bytes(out, waiting.as_bytes())?;
-    push_bytes(out, series.late().map_or(&[], |late| late.log().as_bytes()))
+    let late = series.late();
+    push_field(out, |out| series.sealed().write_to(out, spool))?;
+    push_field(out, |out| chunk_log::write_samples(late.map_or(&Samples::default(), Late::waiting), out))?;
+    push_field(out, |out| late.into_iter().for_each(|late| late.log().write_to(out, spool)))
 }
 
 /// A head being read. Faults are named by what is wrong; the caller adds the place.
@@ -174,7 +198,7 @@ impl Restore {
                     return Err("two series have the same labels");
                 }
                 let mut series = Series::new(hash, self.state.index.intern(&labels));
-                read_chunks(fields, &mut series, &mut self.state.scratch)
+                read_chunks(fields, &mut series, &mut self.state.store)
                     .ok_or("a chunk of a series is malformed")?;
                 self.state.restore(generation, series);
                 Ok(())
@@ -192,21 +216,18 @@ impl Restore {
     }
 }
 
-fn read_chunks(fields: &mut Fields<'_>, series: &mut Series, scratch: &mut Scratch) -> Option<()> {
+fn read_chunks(fields: &mut Fields<'_>, series: &mut Series, store: &mut ChunkStore) -> Option<()> {
     let open = match fields.bytes()? {
         [] => OpenRun::default(),
         data => OpenRun::from_encoded(data).ok()?,
     };
-    let sealed = ChunkLog::from_bytes(fields.bytes()?, scratch)?;
-    let mut waiting = Samples::default();
-    for entry in ChunkLog::from_bytes(fields.bytes()?, scratch)?.entries() {
-        chunk::decode(entry.data, &mut waiting).ok()?;
-    }
-    let log = ChunkLog::from_bytes(fields.bytes()?, scratch)?;
+    let sealed = ChunkLog::from_bytes(fields.bytes()?, store)?;
+    let waiting = chunk_log::read_samples(fields.bytes()?, &mut store.scratch)?;
+    let log = ChunkLog::from_bytes(fields.bytes()?, store)?;
     let late = Late::restore(waiting, log)?;
     let newest_ms = open.last_ms();
-    let in_order = sealed.entries().all(|entry| Some(entry.end_ms) < open.first_ms())
-        && late.log().entries().all(|entry| Some(entry.end_ms) < newest_ms)
+    let in_order = sealed.chunks().iter().all(|chunk| Some(chunk.end_ms()) < open.first_ms())
+        && late.log().chunks().iter().all(|chunk| Some(chunk.end_ms()) < newest_ms)
         && late.waiting().timestamps.last().is_none_or(|last_ms| Some(*last_ms) < newest_ms);
     series.restore(open, sealed, (!late.is_empty()).then_some(late));
     in_order.then_some(())

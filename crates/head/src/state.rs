@@ -11,11 +11,12 @@ use model::{LabelSet, SampleValue, SeriesRef};
 use roaring::RoaringBitmap;
 
 use crate::HeadConfig;
-use crate::chunk_log::Scratch;
+use crate::chunk_log::ChunkStore;
 use crate::index::Index;
 use crate::metadata::MetadataTable;
 use crate::series::Series;
 use crate::slots::Slots;
+use crate::spool::Spool;
 
 /// See the module.
 #[derive(Debug)]
@@ -36,9 +37,9 @@ pub(crate) struct State {
     pub(crate) oldest_ms: i64,
     /// Samples held, those included that were dropped but share a chunk with later ones.
     pub(crate) samples: u64,
-    /// Heap memory of the series' chunks.
+    /// Heap memory of the series' chunks, without those in the spool.
     pub(crate) chunk_bytes: usize,
-    pub(crate) scratch: Scratch,
+    pub(crate) store: ChunkStore,
 }
 
 /// What became of one sample.
@@ -51,8 +52,8 @@ enum Verdict {
 /// A sample on its way into a series: a float, or anything. Floats have a way of their own, which knows of no other kind.
 trait Incoming {
     fn is_same(&self, known: &SampleValue) -> bool;
-    fn append(self, time_ms: i64, series: &mut Series, scratch: &mut Scratch);
-    fn insert_late(self, time_ms: i64, series: &mut Series);
+    fn append(self, time_ms: i64, series: &mut Series, store: &mut ChunkStore);
+    fn insert_late(self, time_ms: i64, series: &mut Series, store: &mut ChunkStore);
 }
 
 impl Incoming for f64 {
@@ -60,12 +61,12 @@ impl Incoming for f64 {
         SampleValue::Float(*self).is_same(known)
     }
 
-    fn append(self, time_ms: i64, series: &mut Series, scratch: &mut Scratch) {
-        series.append_float(time_ms, self, scratch);
+    fn append(self, time_ms: i64, series: &mut Series, store: &mut ChunkStore) {
+        series.append_float(time_ms, self, store);
     }
 
-    fn insert_late(self, time_ms: i64, series: &mut Series) {
-        series.insert_late(time_ms, 0, SampleValue::Float(self));
+    fn insert_late(self, time_ms: i64, series: &mut Series, store: &mut ChunkStore) {
+        series.insert_late(time_ms, 0, SampleValue::Float(self), &mut store.spool);
     }
 }
 
@@ -88,17 +89,17 @@ impl Incoming for Wide {
         self.value.is_same(known)
     }
 
-    fn append(self, time_ms: i64, series: &mut Series, scratch: &mut Scratch) {
-        series.append(time_ms, self.start_ms, self.value, scratch);
+    fn append(self, time_ms: i64, series: &mut Series, store: &mut ChunkStore) {
+        series.append(time_ms, self.start_ms, self.value, store);
     }
 
-    fn insert_late(self, time_ms: i64, series: &mut Series) {
-        series.insert_late(time_ms, self.start_ms, self.value);
+    fn insert_late(self, time_ms: i64, series: &mut Series, store: &mut ChunkStore) {
+        series.insert_late(time_ms, self.start_ms, self.value, &mut store.spool);
     }
 }
 
 impl State {
-    pub(crate) fn new(config: HeadConfig) -> Self {
+    pub(crate) fn new(config: HeadConfig, spool: Spool) -> Self {
         Self {
             config,
             slots: Slots::default(),
@@ -111,7 +112,7 @@ impl State {
             oldest_ms: i64::MAX,
             samples: 0,
             chunk_bytes: 0,
-            scratch: Scratch::default(),
+            store: ChunkStore::new(spool),
         }
     }
 
@@ -213,7 +214,7 @@ impl State {
         }
         let is_late = series.newest_ms().is_some_and(|newest_ms| time_ms <= newest_ms);
         if is_late && time_ms >= self.dropped_until_ms {
-            match series.find(time_ms, &mut self.scratch) {
+            match series.find(time_ms, &mut self.store) {
                 Some(known) if sample.is_same(&known) => return Some(Verdict::Duplicate),
                 Some(_) => return Some(Verdict::Refused(RefusalKind::Conflicting)),
                 None => {}
@@ -231,9 +232,9 @@ impl State {
         }
         let before = series.size_bytes();
         if is_late {
-            sample.insert_late(time_ms, series);
+            sample.insert_late(time_ms, series, &mut self.store);
         } else {
-            sample.append(time_ms, series, &mut self.scratch);
+            sample.append(time_ms, series, &mut self.store);
         }
         self.chunk_bytes = self.chunk_bytes + series.size_bytes() - before;
         self.samples += 1;
@@ -258,7 +259,7 @@ impl State {
         let mut dead = RoaringBitmap::new();
         for (slot, series) in self.slots.series_mut() {
             let before = series.size_bytes();
-            self.samples -= series.drop_before(end_ms);
+            self.samples -= series.drop_before(end_ms, &mut self.store.spool);
             self.chunk_bytes = self.chunk_bytes + series.size_bytes() - before;
             match series.first_ms() {
                 Some(first_ms) => self.oldest_ms = self.oldest_ms.min(first_ms.max(end_ms)),

@@ -10,6 +10,10 @@ use crate::selection::COPY_SLICE_SERIES;
 use crate::series::ChunkCopies;
 use crate::{Head, HeadSeries};
 
+/// After how many slices the pages that were read of the head's files are given back: a window is read once, and should not
+/// be in memory as a whole after that.
+const EVICT_AFTER_SLICES: usize = 16;
+
 /// Iterates over the series of a window; see [`Head::window`].
 struct Window<'a> {
     head: &'a Head,
@@ -18,6 +22,7 @@ struct Window<'a> {
     refs: std::vec::IntoIter<SeriesRef>,
     /// Those that are copied and still to be handed out.
     slice: std::vec::IntoIter<HeadSeries>,
+    slices: usize,
 }
 
 impl Head {
@@ -32,7 +37,7 @@ impl Head {
         let refs: Vec<SeriesRef> =
             state.index.all().iter().filter_map(|slot| state.slots.series_ref(slot)).collect();
         let slice = Vec::new().into_iter();
-        Window { head: self, range: range.closed(), refs: refs.into_iter(), slice }
+        Window { head: self, range: range.closed(), refs: refs.into_iter(), slice, slices: 0 }
     }
 }
 
@@ -42,13 +47,28 @@ impl Iterator for Window<'_> {
     fn next(&mut self) -> Option<HeadSeries> {
         while self.slice.len() == 0 && self.refs.len() > 0 {
             let refs: Vec<SeriesRef> = self.refs.by_ref().take(COPY_SLICE_SERIES).collect();
+            self.slices += 1;
+            if self.slices.is_multiple_of(EVICT_AFTER_SLICES) {
+                self.evict();
+            }
             self.slice = self.copy(&refs).into_iter();
         }
         self.slice.next()
     }
 }
 
+impl Drop for Window<'_> {
+    fn drop(&mut self) {
+        self.evict();
+    }
+}
+
 impl Window<'_> {
+    fn evict(&self) {
+        let files = self.head.state.read().store.spool.files();
+        files.evict();
+    }
+
     /// Copies the series of a slice that have chunks in the range.
     fn copy(&self, refs: &[SeriesRef]) -> Vec<HeadSeries> {
         let (mut table, mut copies, mut ends) = (LabelTable::default(), ChunkCopies::default(), Vec::new());
@@ -57,7 +77,7 @@ impl Window<'_> {
             table.resume(&state.index);
             for series in refs.iter().filter_map(|series| state.slots.by_ref(*series)) {
                 let before = copies.len();
-                series.copy_chunks(self.range.start.0, self.range.end.0, &mut copies);
+                series.copy_chunks(self.range, &state.store.spool, &mut copies);
                 if copies.len() > before {
                     table.push(&state.index, &series.pairs);
                     ends.push(copies.len());

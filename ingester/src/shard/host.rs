@@ -1,6 +1,7 @@
 //! Starts the replicas that the control state places on this node.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,6 +51,8 @@ pub(crate) struct ShardHost {
     pub(crate) addresses: Arc<Addresses>,
     pub(crate) shards: Arc<Shards>,
     pub(crate) objects: Arc<dyn ObjectStore>,
+    /// A directory for the heads' files.
+    pub(crate) chunks_dir: PathBuf,
     pub(crate) metrics: IngesterMetrics,
     pub(crate) series_max: u64,
     pub(crate) future_ms_max: i64,
@@ -104,7 +107,8 @@ impl ShardHost {
             future_ms_max: self.future_ms_max,
             series_max: self.series_max,
         };
-        let (machine, shared) = ShardMachine::new(config, settings.block_duration_ms);
+        let (machine, shared) =
+            ShardMachine::new(config, settings.block_duration_ms, self.chunks_dir.clone());
         let group = self.host.start_group(GroupId(shard.0), Box::new(machine), voters).await?;
         let (replica, submissions) = Replica::new(shard, group, shared);
         self.shards.replicas.write().insert(shard, replica.clone());

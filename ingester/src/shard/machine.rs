@@ -1,6 +1,7 @@
 //! A shard's state machine: log entries in, head and outcomes out. Deterministic: no clock, no randomness.
 
 use std::io::{self, Read, Write};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -38,19 +39,25 @@ pub(crate) struct Shared {
 /// Applies a shard's log.
 pub(crate) struct ShardMachine {
     config: HeadConfig,
+    /// Where the head keeps sealed chunks; nothing in it outlives the process.
+    chunks_dir: PathBuf,
     block_duration_ms: i64,
     shared: Arc<Shared>,
     sealed: Option<SealedWindow>,
 }
 
 impl ShardMachine {
-    pub(crate) fn new(config: HeadConfig, block_duration_ms: i64) -> (Self, Arc<Shared>) {
+    pub(crate) fn new(
+        config: HeadConfig,
+        block_duration_ms: i64,
+        chunks_dir: PathBuf,
+    ) -> (Self, Arc<Shared>) {
         let shared = Arc::new(Shared {
-            head: ArcSwap::from_pointee(Head::new(config)),
+            head: ArcSwap::from_pointee(Head::in_directory(config, &chunks_dir)),
             sealed: watch::Sender::new(None),
             drops: watch::Sender::new(0),
         });
-        (Self { config, block_duration_ms, shared: shared.clone(), sealed: None }, shared)
+        (Self { config, chunks_dir, block_duration_ms, shared: shared.clone(), sealed: None }, shared)
     }
 
     fn append(&self, stamp_ms: i64, batches: &[Bytes]) -> Bytes {
@@ -125,7 +132,7 @@ impl StateMachine for ShardMachine {
         let number = |at: usize| i64::from_le_bytes(header[at..at + 8].try_into().expect("eight bytes"));
         let sealed =
             SealedWindow { range: BlockRange::new(number(2), number(10)), cut_index: number(18) as u64 };
-        let head = Head::read_snapshot(self.config, input).map_err(io::Error::other)?;
+        let head = Head::read_snapshot_in(self.config, &self.chunks_dir, input).map_err(io::Error::other)?;
         self.sealed = (header[1] == 1).then_some(sealed);
         self.shared.head.store(Arc::new(head));
         self.shared.sealed.send_replace(self.sealed);

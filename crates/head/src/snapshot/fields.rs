@@ -13,9 +13,23 @@ pub(super) fn push_i64(out: &mut Vec<u8>, value: i64) {
 /// Appends a length (u32) and as many bytes.
 pub(super) fn push_bytes(out: &mut Vec<u8>, bytes: &[u8]) -> io::Result<()> {
     let length = u32::try_from(bytes.len());
-    push_u32(out, length.map_err(|_| io::Error::other("a field of the snapshot is larger than 4 GiB"))?);
+    push_u32(out, length.map_err(|_| too_long())?);
     out.extend_from_slice(bytes);
     Ok(())
+}
+
+/// Appends what a closure appends, behind its length (u32).
+pub(super) fn push_field(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) -> io::Result<()> {
+    let start = out.len();
+    push_u32(out, 0);
+    write(out);
+    let length = u32::try_from(out.len() - start - 4).map_err(|_| too_long())?;
+    out[start..start + 4].copy_from_slice(&length.to_le_bytes());
+    Ok(())
+}
+
+fn too_long() -> io::Error {
+    io::Error::other("a field of the snapshot is larger than 4 GiB")
 }
 
 /// Reads forward through a frame's payload; every method returns `None` when the bytes do not hold the field.
