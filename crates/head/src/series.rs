@@ -114,9 +114,8 @@ impl Series {
     /// Returns how many chunks it has. Linear in their number.
     pub(crate) fn chunks(&self) -> u64 {
         let late = self.late.as_ref();
-        let late =
-            late.map_or(0, |late| late.log().entries().count() + usize::from(!late.waiting().is_empty()));
-        (self.sealed.entries().count() + usize::from(!self.open.is_empty()) + late) as u64
+        let late = late.map_or(0, |late| late.log().chunks().len() + usize::from(!late.waiting().is_empty()));
+        (self.sealed.chunks().len() + usize::from(!self.open.is_empty()) + late) as u64
     }
 
     /// Appends a sample later than the newest.
