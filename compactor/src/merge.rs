@@ -204,7 +204,10 @@ impl Merger {
         let opened = stream::iter(metas.into_iter().map(open)).buffered(OPENS_MAX).try_collect::<Vec<_>>();
         let fault = |source| CompactorError::Merge { job: claim.job, source };
         let inputs = opened.await.map_err(fault)?;
-        block::merge(claim.output, claim.order.level, inputs, &self.config.spool_dir).await.map_err(fault)
+        let erase = Arc::new(block::EraseNothing);
+        block::merge(claim.output, claim.order.level, inputs, erase, &self.config.spool_dir)
+            .await
+            .map_err(fault)
     }
 
     /// Uploads the output, unless the membership that the claim hangs on is gone.

@@ -12,6 +12,7 @@ use storage::{QueryMemory, SelectRequest, SeriesSet, StorageError};
 use tonic::Status;
 
 use crate::blocks::Blocks;
+use crate::deletes::AskedBlock;
 use crate::fault::Faults;
 use crate::select::Selection;
 
@@ -19,7 +20,7 @@ use crate::select::Selection;
 pub(crate) struct BlocksOfRequest {
     pub(crate) blocks: Arc<Blocks>,
     pub(crate) faults: Faults,
-    pub(crate) metas: Vec<BlockMeta>,
+    pub(crate) asked: Vec<AskedBlock>,
     pub(crate) external: Arc<External>,
     pub(crate) series_max: usize,
     pub(crate) bytes_max: u64,
@@ -34,8 +35,8 @@ impl Select for BlocksOfRequest {
             series_max: self.series_max,
             bytes_max: self.bytes_max,
         };
-        let metas = self.metas.iter().filter(|meta| overlaps(meta, request.range)).cloned().collect();
-        let series = selection.run(&self.blocks, &self.faults, metas).await.map_err(storage_error)?;
+        let asked = self.asked.iter().filter(|asked| overlaps(&asked.meta, request.range)).cloned().collect();
+        let series = selection.run(&self.blocks, &self.faults, asked).await.map_err(storage_error)?;
         let part = |BlockSeries { labels, chunks }| PartSeries { labels, chunks };
         let parts: Vec<PartSeries> = series.into_iter().map(part).collect();
         let held = memory.reserve(parts.iter().map(PartSeries::size_bytes).sum())?;

@@ -17,6 +17,7 @@
 mod blocks;
 mod cache;
 mod config;
+mod deletes;
 mod error;
 mod evaluate;
 mod fault;

@@ -75,6 +75,7 @@ impl Gateway {
         let service = StoreService {
             catalogue,
             blocks: Arc::new(blocks),
+            deletes: Arc::default(),
             selects: Arc::new(Semaphore::new(config.selects_in_flight_max.min(Semaphore::MAX_PERMITS))),
             select_bytes_max: config.select_bytes_max,
             select_series_max: config.select_series_max,

@@ -1,5 +1,6 @@
 //! A select over several blocks: read side by side, merged by label set.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use block::{BlockError, BlockSeries, SelectLimits};
@@ -9,6 +10,7 @@ use proto::error::status;
 use tonic::Status;
 
 use crate::blocks::Blocks;
+use crate::deletes::{AskedBlock, OfOneBlock};
 use crate::fault::Faults;
 use crate::frames::size_bytes;
 
@@ -32,10 +34,10 @@ impl Selection {
         self,
         blocks: &Blocks,
         faults: &Faults,
-        metas: Vec<BlockMeta>,
+        asked: Vec<AskedBlock>,
     ) -> Result<Vec<BlockSeries>, Status> {
         let gathered = AtomicU64::new(0);
-        let parts = stream::iter(metas).map(|meta| self.one(blocks, faults, meta, &gathered));
+        let parts = stream::iter(asked).map(|asked| self.one(blocks, faults, asked, &gathered));
         let parts: Vec<(BlockMeta, Vec<BlockSeries>)> =
             parts.buffer_unordered(BLOCKS_IN_FLIGHT_MAX).try_collect().await?;
         let limit = self.series_max;
@@ -52,9 +54,10 @@ impl Selection {
         &self,
         blocks: &Blocks,
         faults: &Faults,
-        meta: BlockMeta,
+        asked: AskedBlock,
         gathered: &AtomicU64,
     ) -> Result<(BlockMeta, Vec<BlockSeries>), Status> {
+        let AskedBlock { meta, deletes } = asked;
         let fault = |e: BlockError| faults.status(&meta, &e);
         let reader = blocks.get(&meta).await.map_err(fault)?;
         let left = self.bytes_max.saturating_sub(gathered.load(Ordering::Relaxed));
@@ -64,6 +67,10 @@ impl Selection {
         if matches!(series, Err(BlockError::BytesLimit { .. })) {
             return Err(self.too_many_bytes());
         }
+        let series = match series {
+            Ok(series) => reader.leave_out(series, Arc::new(OfOneBlock(deletes.within(&self.range)))).await,
+            error => error,
+        };
         let series = blocks.note(&meta, series).await.map_err(fault)?;
         let bytes: u64 = series.iter().map(|series| size_bytes(series) as u64).sum();
         let total = gathered.fetch_add(bytes, Ordering::Relaxed) + bytes;

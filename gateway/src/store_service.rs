@@ -5,11 +5,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use block::{BlockError, BlockReader};
+use block::{BlockError, BlockReader, Erase};
 use bytes::Bytes;
 use cluster::ControlState;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
-use model::{BlockId, BlockMeta, ErrorKind, Matcher, TimeRange};
+use model::{BlockId, ErrorKind, Matcher, TimeRange};
 use promql::Engine;
 use proto::connect::MESSAGE_BYTES_MAX;
 use proto::convert::{matchers_from_wire, metadata_to_wire};
@@ -26,6 +26,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tonic::{Request, Response, Status};
 
 use crate::blocks::Blocks;
+use crate::deletes::{AskedBlock, CompiledDeletes, OfOneBlock};
 use crate::evaluate::BlocksOfRequest;
 use crate::fault::Faults;
 use crate::frames::{Frames, size_bytes};
@@ -44,6 +45,7 @@ const ANSWER_BYTES_MAX: usize = MESSAGE_BYTES_MAX - (1 << 20);
 pub(crate) struct StoreService {
     pub(crate) catalogue: watch::Receiver<Arc<ControlState>>,
     pub(crate) blocks: Arc<Blocks>,
+    pub(crate) deletes: Arc<CompiledDeletes>,
     pub(crate) selects: Arc<Semaphore>,
     pub(crate) select_bytes_max: u64,
     pub(crate) select_series_max: usize,
@@ -85,8 +87,9 @@ impl Drop for InFlight {
 }
 
 impl StoreService {
-    /// Looks the named blocks up. A tombstoned block is still served: queries that began earlier may read it.
-    async fn metas(&self, scope: Option<Scope>) -> Result<Vec<BlockMeta>, Status> {
+    /// Looks the named blocks up, at the request's version of the catalogue or a later one, so that each comes with every
+    /// delete that the request may know of. A tombstoned block is still served: queries that began earlier may read it.
+    async fn asked(&self, scope: Option<Scope>) -> Result<Vec<AskedBlock>, Status> {
         let Some(Scope { catalogue_version, of: Some(Of::Blocks(scope)) }) = scope else {
             return Err(status(ErrorKind::Invalid, "a gateway answers for blocks; the request names none"));
         };
@@ -100,13 +103,7 @@ impl StoreService {
             .iter()
             .map(|id| id.parse().map_err(|e: String| status(ErrorKind::Invalid, e)))
             .collect::<Result<_, _>>()?;
-        let known = |state: &ControlState| -> Result<Vec<BlockMeta>, BlockId> {
-            ids.iter().map(|id| state.catalogue.get(*id).map(|entry| entry.meta.clone()).ok_or(*id)).collect()
-        };
         let mut catalogue = self.catalogue.clone();
-        if let Ok(metas) = known(&catalogue.borrow_and_update()) {
-            return Ok(metas);
-        }
         let reached = catalogue.wait_for(|state| state.version >= catalogue_version);
         let state = match tokio::time::timeout(CATALOGUE_WAIT, reached).await {
             Ok(Ok(state)) => Arc::clone(&state),
@@ -118,7 +115,12 @@ impl StoreService {
                 return Err(status(ErrorKind::Unavailable, message));
             }
         };
-        known(&state).map_err(|id| status(ErrorKind::NotFound, format!("block {id} is not in the catalogue")))
+        let gone = |id: &BlockId| status(ErrorKind::NotFound, format!("block {id} is not in the catalogue"));
+        let asked = |id: &BlockId| {
+            let entry = state.catalogue.get(*id).ok_or_else(|| gone(id))?;
+            self.deletes.asked(&state, &entry.meta)
+        };
+        ids.iter().map(asked).collect()
     }
 
     fn faults(&self) -> Faults {
@@ -143,9 +145,9 @@ impl StoreService {
             },
             bytes_max: self.select_bytes_max,
         };
-        let metas = self.metas(request.scope).await?;
+        let asked = self.asked(request.scope).await?;
         let in_flight = self.place().await;
-        let series = selection.run(&self.blocks, &self.faults(), metas).await?;
+        let series = selection.run(&self.blocks, &self.faults(), asked).await?;
         self.metrics.series.inc_by(series.len() as u64);
         self.metrics.chunk_bytes.inc_by(series.iter().map(|series| size_bytes(series) as u64).sum());
         let frames = Frames::new(series).map(move |frame| {
@@ -158,7 +160,7 @@ impl StoreService {
     async fn evaluate_frames(&self, request: EvaluateRequest) -> Result<EvaluateStream, Status> {
         let EvaluateRequest { scope, fragment, external_labels, series_limit } = request;
         let data = BlocksOfRequest {
-            metas: self.metas(scope).await?,
+            asked: self.asked(scope).await?,
             blocks: Arc::clone(&self.blocks),
             faults: self.faults(),
             external: Arc::new(External::new(&external_labels.into_iter().collect())),
@@ -179,15 +181,16 @@ impl StoreService {
     async fn gather<T: Ord + Send + 'static>(
         &self,
         request: LabelsRequest,
-        ask: fn(&BlockReader, &LabelQuery) -> Result<Vec<T>, BlockError>,
+        ask: fn(&BlockReader, &LabelQuery, &dyn Erase) -> Result<Vec<T>, BlockError>,
     ) -> Result<BTreeSet<T>, Status> {
         let query = Arc::new(LabelQuery::from_wire(&request)?);
-        let metas = self.metas(request.scope).await?;
-        let answers = stream::iter(metas).map(|meta| {
+        let asked = self.asked(request.scope).await?;
+        let answers = stream::iter(asked).map(|AskedBlock { meta, deletes }| {
             let (query, faults) = (Arc::clone(&query), self.faults());
             async move {
                 let reader = self.blocks.get(&meta).await.map_err(|e| faults.status(&meta, &e))?;
-                let asked = tokio::task::spawn_blocking(move || ask(&reader, &query)).await;
+                let asked =
+                    tokio::task::spawn_blocking(move || ask(&reader, &query, &OfOneBlock(deletes))).await;
                 let asked = asked
                     .map_err(|e| status(ErrorKind::Internal, format!("reading the index ended: {e}")))?;
                 self.blocks.note(&meta, asked).await.map_err(|e| faults.status(&meta, &e))
@@ -252,8 +255,9 @@ impl Store for StoreService {
         &self,
         request: Request<LabelsRequest>,
     ) -> Result<Response<StringsResponse>, Status> {
-        let names = self
-            .gather(request.into_inner(), |block, query| block.label_names(&query.selectors, &query.range));
+        let names = self.gather(request.into_inner(), |block, query, _| {
+            block.label_names(&query.selectors, &query.range)
+        });
         self.count("label_names", names.await.and_then(strings))
     }
 
@@ -261,15 +265,15 @@ impl Store for StoreService {
         &self,
         request: Request<LabelsRequest>,
     ) -> Result<Response<StringsResponse>, Status> {
-        let values = self.gather(request.into_inner(), |block, query| {
+        let values = self.gather(request.into_inner(), |block, query, _| {
             block.label_values(&query.name, &query.selectors, &query.range)
         });
         self.count("label_values", values.await.and_then(strings))
     }
 
     async fn series(&self, request: Request<LabelsRequest>) -> Result<Response<SeriesResponse>, Status> {
-        let sets = self.gather(request.into_inner(), |block, query| {
-            block.series(&query.selectors, &query.range, Some(query.limit))
+        let sets = self.gather(request.into_inner(), |block, query, erase| {
+            block.series(&query.selectors, &query.range, Some(query.limit), erase)
         });
         let response = sets.await.and_then(|sets| {
             fit(sets.iter().map(|labels| labels.as_bytes().len() + 4).sum())?;
@@ -285,7 +289,7 @@ impl Store for StoreService {
     ) -> Result<Response<MetadataResponse>, Status> {
         let request = request.into_inner();
         let labels = LabelsRequest { scope: request.scope, name: request.family, ..Default::default() };
-        let entries = self.gather(labels, |block, query| {
+        let entries = self.gather(labels, |block, query, _| {
             Ok(block.metadata((!query.name.is_empty()).then_some(query.name.as_str())))
         });
         let response = entries.await.and_then(|entries| {

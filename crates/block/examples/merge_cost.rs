@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use block::{BlockInput, BlockReader, BlockSpec, ObjectStoreReader, build, merge, upload};
+use block::{BlockInput, BlockReader, BlockSpec, EraseNothing, ObjectStoreReader, build, merge, upload};
 use model::{BlockId, BlockMeta, BlockRange, LabelSet, Samples, ShardId};
 use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
@@ -98,7 +98,7 @@ async fn run(dir: &Path, store: Arc<dyn ObjectStore>) -> Result<(), Fault> {
     for meta in metas {
         readers.push(BlockReader::open(Arc::new(ObjectStoreReader::new(Arc::clone(&store))), meta).await?);
     }
-    let merged = merge(BlockId(1), 2, readers, dir).await?;
+    let merged = merge(BlockId(1), 2, readers, Arc::new(EraseNothing), dir).await?;
     let seconds = began.elapsed().as_secs_f64();
     let (written, samples) = (size(&merged.meta), merged.meta.samples);
     println!("{} series, {samples} samples: {read} bytes in, {written} out", merged.meta.series);

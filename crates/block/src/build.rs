@@ -120,7 +120,8 @@ pub fn build<S: SeriesInput>(
     let mut encoded = EncodedSeries::encode(spec, series)?;
     let labels = std::mem::take(&mut encoded.labels);
     let table = LabelTable::new(labels.iter());
-    let (rows, twins) = table.rows(&table.sort_labels());
+    let sort_labels = table.sort_labels();
+    let (rows, twins) = table.rows(&sort_labels);
     if let Some((twin, _)) = twins {
         return Err(invalid(spec, &labels[twin as usize], "is given twice".to_owned()));
     }
@@ -132,7 +133,8 @@ pub fn build<S: SeriesInput>(
     // The file is hardly ever larger than its values; a buffer that grows would be copied whole. Room unused stays untouched.
     let file = Vec::with_capacity(values_bytes);
     let (chunks_bytes, written) = chunks::write(file, spec.level, 1, values, || identity.key_values())?;
-    let (meta, series_bytes) = seal(spec, &identity, &table, &rows, &facts, &written)?;
+    let order = RowOrder { rows: &rows, sort_labels: &sort_labels };
+    let (meta, series_bytes) = seal(spec, &identity, &table, order, &facts, &written)?;
     Ok(BuiltBlock { meta, series_bytes, chunks_bytes: chunks_bytes.into() })
 }
 
@@ -160,19 +162,28 @@ pub(crate) fn identity<'a>(
     }
 }
 
+/// The order of a block's rows.
+#[derive(Clone, Copy)]
+pub(crate) struct RowOrder<'a> {
+    /// Positions of the rows' series in the table.
+    pub(crate) rows: &'a [u32],
+    /// Positions of label names in the table, as they sort the rows.
+    pub(crate) sort_labels: &'a [u32],
+}
+
 /// Writes `series.parquet` beside a finished `chunks.parquet`, and describes both.
 pub(crate) fn seal(
     spec: &BlockSpec,
     identity: &Identity<'_>,
     table: &LabelTable<'_>,
-    rows: &[u32],
+    order: RowOrder<'_>,
     facts: &[SeriesRow],
     written: &WrittenChunks,
 ) -> Result<(BlockMeta, Bytes), BlockError> {
     let mut metadata = spec.metadata.clone();
     metadata.sort_unstable();
     metadata.dedup();
-    let (series_bytes, series_tail) = series::write(identity, table, rows, facts, &metadata, written)
+    let (series_bytes, series_tail) = series::write(identity, table, order, facts, &metadata, written)
         .map_err(|reason| BlockError::Encode { file: layout::SERIES_FILE, reason })?;
     let (series_key, chunks_key) = layout::object_keys(spec.id);
     let meta = BlockMeta {

@@ -12,12 +12,13 @@
 //! Life cycle: [`build()`] → [`upload()`] → published in the catalogue → [`BlockReader::open`] → [`merge()`] with others →
 //! [`delete()`].
 //!
-//! Read in this order: `layout`, `order`, `index`, `series`, `chunks`, `build`, `reader`, `merge`, then the object
+//! Read in this order: `layout`, `order`, `index`, `series`, `chunks`, `build`, `erase`, `reader`, `merge`, then the object
 //! store: `config`, `upload`, `range`.
 
 mod build;
 mod chunks;
 mod config;
+mod erase;
 mod error;
 mod index;
 mod layout;
@@ -31,6 +32,7 @@ mod upload;
 
 pub use build::{BlockInput, BlockSpec, BuiltBlock, SeriesInput, build};
 pub use config::{Credentials, ObjectStoreConfig, S3Config, open_store};
+pub use erase::{Erase, EraseNothing};
 pub use error::BlockError;
 pub use layout::object_keys;
 pub use merge::{MergedBlock, merge};

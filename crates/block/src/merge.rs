@@ -6,6 +6,8 @@
 //! 3. The writer makes each row's chunks ([`crate::chunks::merge_chunks`]) and writes `chunks.parquet` to a file without a
 //!    name, then `series.parquet` to memory.
 //!
+//! 4. Deleted samples are left out of each input; a series of which nothing remains is not written.
+//!
 //! Held at once: labels, three batches, one row group; never a whole input or output. Equal inputs give equal
 //! bytes, in whatever order they are given. Of equal timestamps the sample of the block with the lowest id stays.
 
@@ -19,11 +21,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chunk::{ChunkError, EncodedChunk};
-use model::{BlockId, BlockMeta, BlockRange, Samples};
+use model::{BlockId, BlockMeta, BlockRange, LabelSet, Samples};
 use tokio::sync::mpsc;
 
-use crate::build::{self, BlockSpec};
+use crate::build::{self, BlockSpec, RowOrder};
 use crate::chunks::{self, Sink, clip_chunks, join_value, merge_chunks};
+use crate::erase::Erase;
 use crate::error::BlockError;
 use crate::layout;
 use crate::order::LabelTable;
@@ -62,7 +65,8 @@ type RowChunks = Vec<(u16, Vec<EncodedChunk>)>;
 
 /// Merges opened blocks of one shard into the block `id`; `spool_dir` holds its samples meanwhile.
 ///
-/// The range spans those of the inputs. Dropping the future stops the writer at the next batch.
+/// Samples that `erase` names are left out; when nothing remains, the output has no series. The range spans those of the
+/// inputs. Dropping the future stops the writer at the next batch.
 ///
 /// # Errors
 /// [`BlockError::Unlike`] when the blocks are not of one shard and cluster; [`BlockError::Input`] names a block that cannot
@@ -74,15 +78,17 @@ pub async fn merge(
     id: BlockId,
     level: u8,
     inputs: Vec<BlockReader>,
+    erase: Arc<dyn Erase>,
     spool_dir: &Path,
 ) -> Result<MergedBlock, BlockError> {
-    merge_in_batches(id, level, inputs, spool_dir, BATCH_BYTES).await
+    merge_in_batches(id, level, inputs, erase, spool_dir, BATCH_BYTES).await
 }
 
 async fn merge_in_batches(
     id: BlockId,
     level: u8,
     mut inputs: Vec<BlockReader>,
+    erase: Arc<dyn Erase>,
     spool_dir: &Path,
     batch_bytes: u64,
 ) -> Result<MergedBlock, BlockError> {
@@ -92,13 +98,13 @@ async fn merge_in_batches(
         |e: &dyn std::fmt::Display| BlockError::Encode { file: layout::CHUNKS_FILE, reason: e.to_string() };
     let file = tempfile::tempfile_in(spool_dir).map_err(|e| fault(&e))?;
     let ended = |e: tokio::task::JoinError| fault(&e);
-    let shared = inputs.clone();
-    let rows = tokio::task::spawn_blocking(move || Rows::join(&shared)).await.map_err(ended)??;
+    let (shared, erased) = (inputs.clone(), Arc::clone(&erase));
+    let rows = tokio::task::spawn_blocking(move || Rows::join(&shared, &*erased)).await.map_err(ended)??;
     let rows = Arc::new(rows);
     let (sender, receiver) = mpsc::channel(BATCHES_WAITING_MAX);
     let ids: Vec<BlockId> = inputs.iter().map(|input| input.meta().id).collect();
     let shared = Arc::clone(&rows);
-    let writer = tokio::task::spawn_blocking(move || write(&spec, &ids, &shared, receiver, file));
+    let writer = tokio::task::spawn_blocking(move || write(&spec, &ids, &shared, &*erase, receiver, file));
     let read = feed(&inputs, &rows, sender, batch_bytes).await;
     // The writer ends when its sender is gone; what went wrong in reading is the earlier fault.
     let written = writer.await.map_err(ended)?;
@@ -196,46 +202,84 @@ fn write(
     spec: &BlockSpec,
     inputs: &[BlockId],
     rows: &Rows,
+    erase: &dyn Erase,
     mut batches: mpsc::Receiver<Vec<RowChunks>>,
     file: File,
 ) -> Result<MergedBlock, BlockError> {
-    // Filled while the values are taken, read once they are written.
-    let facts = RefCell::new(Vec::with_capacity(rows.len()));
+    // Filled while the values are taken, read once they are written: facts of rows that are kept, and their numbers.
+    let (facts, kept) = (RefCell::new(Vec::with_capacity(rows.len())), RefCell::new(Vec::new()));
+    let mut row = 0;
     let fault = RefCell::new(None);
     let windows = layout::windows_of(spec.range, spec.level);
     let mut batch = Vec::new().into_iter();
     let values = std::iter::from_fn(|| {
-        let chunks: RowChunks = loop {
-            match batch.next() {
-                Some(row) => break row,
-                None => batch = batches.blocking_recv()?.into_iter(),
+        loop {
+            let Some(chunks): Option<RowChunks> = batch.next() else {
+                batch = batches.blocking_recv()?.into_iter();
+                continue;
+            };
+            let merged = leave_out(inputs, &rows.labels[row], chunks, erase)
+                .and_then(|chunks| merge_row(spec, &windows, inputs, rows, row, &chunks));
+            row += 1;
+            let merged = merged.map_err(|error| *fault.borrow_mut() = Some(error)).ok()?;
+            if let Some((row_facts, values)) = merged {
+                facts.borrow_mut().push(row_facts);
+                kept.borrow_mut().push(row - 1);
+                return Some(values);
             }
-        };
-        let row = facts.borrow().len();
-        let merged = merge_row(spec, &windows, inputs, rows, row, &chunks);
-        let (row, values) = merged.map_err(|error| *fault.borrow_mut() = Some(error)).ok()?;
-        facts.borrow_mut().push(row);
-        Some(values)
+        }
     });
-    let hash = build::rows_hash(rows.labels.iter());
-    let key_values = || build::identity(spec, &windows, &facts.borrow(), hash).key_values();
+    let labels = |kept: &[usize]| kept.iter().map(|row| &rows.labels[*row]).collect::<Vec<_>>();
+    let hash = || build::rows_hash(labels(&kept.borrow()).into_iter());
+    let key_values = || build::identity(spec, &windows, &facts.borrow(), hash()).key_values();
     let written = chunks::write(file, spec.level, windows.len() - 1, values.fuse(), key_values);
     if let Some(fault) = fault.into_inner() {
         return Err(fault);
     }
-    let ((file, written), facts) = (written?, facts.into_inner());
-    if facts.len() != rows.len() {
-        let reason = format!("{} of {} series were read", facts.len(), rows.len());
+    let ((file, written), hash) = (written?, hash());
+    let (facts, labels) = (facts.into_inner(), labels(&kept.into_inner()));
+    if row != rows.len() {
+        let reason = format!("{row} of {} series were read", rows.len());
         return Err(BlockError::Encode { file: layout::CHUNKS_FILE, reason });
     }
-    let table = LabelTable::new(rows.labels.iter());
-    let order: Vec<u32> = (0..rows.len() as u32).collect();
+    let table = LabelTable::new(labels.into_iter());
+    let order = RowOrder {
+        rows: &(0..facts.len() as u32).collect::<Vec<_>>(),
+        // Rows keep the order that they have with those that went.
+        sort_labels: &table.positions(rows.sort_names.iter().map(String::as_str)),
+    };
     let identity = build::identity(spec, &windows, &facts, hash);
-    let (meta, series_bytes) = build::seal(spec, &identity, &table, &order, &facts, &written)?;
+    let (meta, series_bytes) = build::seal(spec, &identity, &table, order, &facts, &written)?;
     Ok(MergedBlock { meta, series_bytes, chunks: Arc::new(file) })
 }
 
-/// Merges one series; returns its value in each window.
+/// Leaves deleted samples out of the chunks of one series.
+fn leave_out(
+    inputs: &[BlockId],
+    labels: &LabelSet,
+    parts: RowChunks,
+    erase: &dyn Erase,
+) -> Result<RowChunks, BlockError> {
+    let left = parts.into_iter().map(|(input, chunks)| {
+        let block = inputs[input as usize];
+        // No chunk at all is damage, which the merge finds.
+        if erase.is_nothing() || chunks.is_empty() {
+            return Ok(Some((input, chunks)));
+        }
+        let left = chunk::without(chunks, &erase.erased(block, labels));
+        let left = left.map_err(|error| bad_series(block, labels, error.to_string()))?;
+        Ok((!left.is_empty()).then_some((input, left)))
+    });
+    left.filter_map(Result::transpose).collect()
+}
+
+/// Says that the samples that a block has of a series cannot be those that were written.
+fn bad_series(block: BlockId, labels: &LabelSet, reason: String) -> BlockError {
+    let source = BlockError::corrupt(layout::object_keys(block).1, format!("series {labels}"), reason);
+    BlockError::Input { block, source: Box::new(source) }
+}
+
+/// Merges one series; returns its value in each window, `None` when nothing is left of it.
 fn merge_row(
     spec: &BlockSpec,
     windows: &[i64],
@@ -243,13 +287,12 @@ fn merge_row(
     rows: &Rows,
     row: usize,
     parts: &RowChunks,
-) -> Result<(SeriesRow, Vec<Bytes>), BlockError> {
+) -> Result<Option<(SeriesRow, Vec<Bytes>)>, BlockError> {
+    if parts.is_empty() {
+        return Ok(None);
+    }
     let labels = &rows.labels[row];
-    let bad = |input: u16, reason: String| {
-        let block = inputs[input as usize];
-        let source = BlockError::corrupt(layout::object_keys(block).1, format!("series {labels}"), reason);
-        BlockError::Input { block, source: Box::new(source) }
-    };
+    let bad = |input: u16, reason: String| bad_series(inputs[input as usize], labels, reason);
     for (input, chunks) in parts {
         let is_within = |chunk: &EncodedChunk| {
             spec.range.contains(chunk.start_ms) && spec.range.contains(chunk.end_ms) && chunk.samples > 0
@@ -280,7 +323,7 @@ fn merge_row(
         samples,
     };
     let values = windows.iter().zip(&merged).map(|(start_ms, chunks)| join_value(*start_ms, chunks));
-    Ok((facts, values.collect()))
+    Ok(Some((facts, values.collect())))
 }
 
 /// Merges the chunks of one series window by window; `windows` are bounds.
@@ -292,12 +335,12 @@ fn merge_windows(windows: &[i64], parts: &RowChunks) -> Result<Vec<Vec<EncodedCh
 
 #[cfg(test)]
 mod tests {
-    use model::{LabelSet, ShardId};
+    use model::ShardId;
     use object_store::ObjectStore;
     use object_store::memory::InMemory;
 
     use super::*;
-    use crate::{BlockInput, ObjectStoreReader, build as build_block, upload};
+    use crate::{BlockInput, EraseNothing, ObjectStoreReader, build as build_block, upload};
 
     /// Opens a block whose rows have another order than its neighbour's: which label has fewer values differs.
     async fn block(store: &Arc<dyn ObjectStore>, number: i64) -> BlockReader {
@@ -336,10 +379,11 @@ mod tests {
             inputs.push(block(&store, number).await);
         }
         let dir = std::env::temp_dir();
-        let whole = merge(BlockId(9), 2, inputs.clone(), &dir).await.expect("undamaged").meta;
+        let nothing = || Arc::new(EraseNothing);
+        let whole = merge(BlockId(9), 2, inputs.clone(), nothing(), &dir).await.expect("undamaged").meta;
         assert_eq!((whole.series, whole.samples), (97, 4 * 50 * 20));
         for batch_bytes in [1, 1000, 5000] {
-            let batched = merge_in_batches(BlockId(9), 2, inputs.clone(), &dir, batch_bytes).await;
+            let batched = merge_in_batches(BlockId(9), 2, inputs.clone(), nothing(), &dir, batch_bytes).await;
             assert_eq!(batched.expect("undamaged").meta, whole, "{batch_bytes}");
         }
     }

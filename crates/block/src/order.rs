@@ -136,6 +136,14 @@ impl<'a> LabelTable<'a> {
         order
     }
 
+    /// Returns the positions of label names, in the order given, without those that no series has.
+    pub(crate) fn positions<'n>(&self, names: impl Iterator<Item = &'n str>) -> Vec<u32> {
+        names
+            .filter_map(|name| self.names.binary_search(&name).ok())
+            .map(|position| position as u32)
+            .collect()
+    }
+
     /// Returns the series in row order, and the positions of two series with the same labels, if there are any.
     pub(crate) fn rows(&self, sort_labels: &[u32]) -> (Vec<u32>, Option<(u32, u32)>) {
         let mut rank_of_name = vec![0u32; self.names.len()];

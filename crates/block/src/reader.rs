@@ -10,10 +10,11 @@ use std::sync::Arc;
 
 use chunk::EncodedChunk;
 use futures::{StreamExt, TryStreamExt, stream};
-use model::{BlockMeta, LabelSet, Matcher, MetricMetadata, TimeRange};
+use model::{BlockMeta, LabelSet, Matcher, MetricMetadata, TimeRange, TimeRanges};
 use roaring::RoaringBitmap;
 
 use crate::chunks::{Page, PageTable, decode_value};
+use crate::erase::Erase;
 use crate::error::BlockError;
 use crate::layout;
 use crate::range::{RangeReader, coalesce, read_exact};
@@ -54,7 +55,7 @@ struct OpenBlock {
 }
 
 /// Runs CPU-bound work on a blocking thread.
-async fn on_blocking_thread<T: Send + 'static>(
+pub(crate) async fn on_blocking_thread<T: Send + 'static>(
     object: &str,
     work: impl FnOnce() -> Result<T, BlockError> + Send + 'static,
 ) -> Result<T, BlockError> {
@@ -252,7 +253,8 @@ impl BlockReader {
         Ok(pairs.into_iter().map(|pair| index.value(pair).to_owned()).collect())
     }
 
-    /// Returns the label sets of the selected series, ascending; with a limit the first so many.
+    /// Returns the label sets of the selected series, ascending; with a limit the first so many. Those of which everything in
+    /// the range is erased are left out, as far as their first and last sample tell.
     ///
     /// # Errors
     /// Kind `Corrupt` when the index is damaged.
@@ -261,11 +263,19 @@ impl BlockReader {
         selectors: &[Vec<Matcher>],
         range: &TimeRange,
         limit: Option<usize>,
+        erase: &dyn Erase,
     ) -> Result<Vec<LabelSet>, BlockError> {
         let limit = limit.unwrap_or(usize::MAX);
+        let SeriesFile { first_ms, last_ms, .. } = &self.block.series;
         let mut first = BinaryHeap::new();
         for row in self.block.rows_of_any(selectors, range)? {
-            first.push(self.block.labels(row)?);
+            let labels = self.block.labels(row)?;
+            let held = TimeRange::new(first_ms[row as usize], last_ms[row as usize]);
+            if !erase.is_nothing() && erase.erased(self.block.meta.id, &labels).covers(&held.intersect(range))
+            {
+                continue;
+            }
+            first.push(labels);
             if first.len() > limit {
                 first.pop();
             }
@@ -273,11 +283,35 @@ impl BlockReader {
         Ok(first.into_sorted_vec())
     }
 
+    /// Returns about how many samples are erased, as if each series had equally many of them and they lay evenly in its time;
+    /// 0 only if none is. CPU-bound: linear in the number of labels of all rows.
+    ///
+    /// # Errors
+    /// Kind `Corrupt` when the index is damaged.
+    pub fn erased_samples(&self, erase: &dyn Erase) -> Result<u64, BlockError> {
+        let SeriesFile { first_ms, last_ms, index, .. } = &self.block.series;
+        let mut series = 0.0;
+        for row in 0..index.rows() {
+            let erased = erase.erased(self.block.meta.id, &self.block.labels(row)?);
+            series += share(&erased, &TimeRange::new(first_ms[row as usize], last_ms[row as usize]));
+        }
+        let samples = series * self.block.meta.samples as f64 / f64::from(index.rows().max(1));
+        Ok((samples.ceil() as u64).min(self.block.meta.samples))
+    }
+
     /// Returns what metric families say of themselves: all, or those of one family.
     pub fn metadata(&self, family: Option<&str>) -> Vec<MetricMetadata> {
         let wanted = |entry: &&MetricMetadata| family.is_none_or(|family| entry.family == family);
         self.block.series.metadata.iter().filter(wanted).cloned().collect()
     }
+}
+
+/// Returns which part of a time is erased: 0 to 1.
+fn share(erased: &TimeRanges, held: &TimeRange) -> f64 {
+    let within =
+        erased.as_slice().iter().map(|range| range.intersect(held)).filter(|range| !range.is_empty());
+    let length = |range: TimeRange| range.end.0 as f64 - range.start.0 as f64 + 1.0;
+    within.map(length).sum::<f64>() / length(*held)
 }
 
 /// Brings what was read of windows, in any order, into the order of rows and time.

@@ -210,7 +210,9 @@ mod tests {
         upload(&*store, &built).await.expect("an empty store takes it");
         let reader = Arc::new(ObjectStoreReader::new(Arc::clone(&store)));
         let reader = BlockReader::open(reader, built.meta).await.expect("undamaged");
-        let merged = merge(BlockId(2), 1, vec![reader], &std::env::temp_dir()).await.expect("undamaged");
+        let merged = merge(BlockId(2), 1, vec![reader], Arc::new(crate::EraseNothing), &std::env::temp_dir())
+            .await
+            .expect("undamaged");
         let object = &merged.meta.chunks_object;
         assert!(object.size_bytes > 1000, "{} bytes", object.size_bytes);
         upload_parts(&*store, &merged, 999).await.expect("the store takes it");

@@ -6,13 +6,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use block::{
-    BlockError, BlockInput, BlockReader, BlockSpec, BuiltBlock, MergedBlock, ObjectStoreReader, merge,
-    upload_merged,
+    BlockError, BlockInput, BlockReader, BlockSpec, BuiltBlock, Erase, EraseNothing, MergedBlock,
+    ObjectStoreReader, merge, upload_merged,
 };
 use model::histogram::Span;
 use model::{
     BlockId, BlockMeta, BlockRange, ErrorKind, FloatHistogram, LabelSet, MatchOp, Matcher, MetricMetadata,
-    Samples, TimeRange,
+    Samples, TimeRange, TimeRanges,
 };
 use object_store::memory::InMemory;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload, path::Path};
@@ -44,19 +44,20 @@ impl Store {
     }
 
     async fn merge<'a>(&self, metas: impl Iterator<Item = &'a BlockMeta>) -> Result<MergedBlock, BlockError> {
-        self.merge_to(1, metas).await
+        self.merge_to(1, metas, Arc::new(EraseNothing)).await
     }
 
     async fn merge_to<'a>(
         &self,
         level: u8,
         metas: impl Iterator<Item = &'a BlockMeta>,
+        erase: Arc<dyn Erase>,
     ) -> Result<MergedBlock, BlockError> {
         let mut readers = Vec::new();
         for meta in metas {
             readers.push(self.open(meta).await?);
         }
-        merge(OUTPUT, level, readers, &std::env::temp_dir()).await
+        merge(OUTPUT, level, readers, erase, &std::env::temp_dir()).await
     }
 
     async fn object(&self, key: &str) -> Vec<u8> {
@@ -100,6 +101,46 @@ fn plain_block((window, length, series): (i64, i64, Vec<Shape>)) -> (BlockRange,
     (range, plain.into_values().filter(|series| !series.samples.is_empty()).collect())
 }
 
+/// A few deletes: of one block each, of series with a value of `a`, in a range.
+#[derive(Clone, Debug, Default)]
+struct Deleted(Vec<(u128, &'static str, TimeRange)>);
+
+impl Erase for Deleted {
+    fn erased(&self, block: BlockId, labels: &LabelSet) -> TimeRanges {
+        let concerns =
+            |(number, a, _): &&(u128, &str, TimeRange)| BlockId(number + 1) == block && labels.get("a") == *a;
+        self.0.iter().filter(concerns).map(|(_, _, range)| *range).collect()
+    }
+
+    fn is_nothing(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+fn deleted() -> impl Strategy<Value = Deleted> {
+    let value = prop::sample::select(vec!["", "x", "y", "z"]);
+    let range = (0..5 * WINDOW_MS, 0..3 * WINDOW_MS);
+    let delete = (0..4u128, value, range);
+    let delete =
+        delete.prop_map(|(block, a, (start, length))| (block, a, TimeRange::new(start, start + length)));
+    prop::collection::vec(delete, 0..6).prop_map(Deleted)
+}
+
+impl Deleted {
+    fn leave_out(&self, blocks: &[(BlockRange, Vec<PlainSeries>)]) -> Vec<(BlockRange, Vec<PlainSeries>)> {
+        let left = |number: usize, series: &PlainSeries| {
+            let erased = self.erased(BlockId(number as u128 + 1), &series.labels);
+            let mut series = series.clone();
+            series.samples.retain(|(time_ms, _)| !erased.contains(*time_ms));
+            (!series.samples.is_empty()).then_some(series)
+        };
+        let block = |(number, (range, series)): (usize, &(BlockRange, Vec<PlainSeries>))| {
+            (*range, series.iter().filter_map(|series| left(number, series)).collect())
+        };
+        blocks.iter().enumerate().map(block).collect()
+    }
+}
+
 /// What must come out: of equal timestamps the block with the lowest id wins.
 fn naive(blocks: &[(BlockRange, Vec<PlainSeries>)]) -> Vec<PlainSeries> {
     let mut all: BTreeMap<LabelSet, BTreeMap<i64, u64>> = BTreeMap::new();
@@ -115,13 +156,15 @@ fn naive(blocks: &[(BlockRange, Vec<PlainSeries>)]) -> Vec<PlainSeries> {
     all.into_iter().map(plain).collect()
 }
 
-async fn check(blocks: Vec<(BlockRange, Vec<PlainSeries>)>, level: u8) {
+async fn check(blocks: Vec<(BlockRange, Vec<PlainSeries>)>, level: u8, deleted: Deleted) {
     let build = |(number, (range, series)): (usize, &(BlockRange, Vec<PlainSeries>))| {
         build_plain(&input_spec(number as u128, *range), series).expect("valid")
     };
     let built: Vec<BuiltBlock> = blocks.iter().enumerate().map(build).collect();
     let store = Store::of(&built).await;
-    let merged = store.merge_to(level, built.iter().map(|built| &built.meta)).await.expect("undamaged");
+    let erase = Arc::new(deleted.clone());
+    let merged =
+        store.merge_to(level, built.iter().map(|built| &built.meta), erase).await.expect("undamaged");
     let meta = merged.meta.clone();
     assert_eq!((meta.id, meta.level), (OUTPUT, level));
     assert_eq!(meta.parents, built.iter().map(|built| built.meta.id).collect::<Vec<_>>());
@@ -129,7 +172,7 @@ async fn check(blocks: Vec<(BlockRange, Vec<PlainSeries>)>, level: u8) {
     upload_merged(&*store.0, &merged).await.expect("the name is free");
     upload_merged(&*store.0, &merged).await.expect("the same again");
     let reader = store.open(&meta).await.expect("a block as merged opens");
-    let expected = naive(&blocks);
+    let expected = naive(&deleted.leave_out(&blocks));
     assert_eq!(
         (meta.series, meta.samples),
         (expected.len() as u64, expected.iter().map(|s| s.samples.len() as u64).sum())
@@ -141,7 +184,9 @@ async fn check(blocks: Vec<(BlockRange, Vec<PlainSeries>)>, level: u8) {
     assert_eq!(selected, scan(&expected, &matchers, range));
     let families: Vec<String> = reader.metadata(None).into_iter().map(|entry| entry.family).collect();
     assert!(families.is_sorted_by(|a, b| a < b) && families.len() == built.len().div_ceil(2), "{families:?}");
-    let again = store.merge_to(level, built.iter().rev().map(|built| &built.meta)).await.expect("undamaged");
+    let erase = Arc::new(deleted);
+    let again = store.merge_to(level, built.iter().rev().map(|built| &built.meta), erase).await;
+    let again = again.expect("undamaged");
     assert_eq!(
         again.meta, meta,
         "sizes and checksums of both files are equal, whatever the order of the inputs"
@@ -152,9 +197,9 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(60))]
 
     #[test]
-    fn a_merged_block_answers_like_all_its_inputs(blocks in blocks(), level in 1..4u8) {
+    fn a_merged_block_answers_like_all_its_inputs(blocks in blocks(), level in 1..4u8, deleted in deleted()) {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build();
-        runtime.expect("threads can be started").block_on(check(blocks, level));
+        runtime.expect("threads can be started").block_on(check(blocks, level, deleted));
     }
 }
 
@@ -173,9 +218,15 @@ async fn merging_in_steps_and_at_once_give_the_same_samples() {
     let store = Store::of(&built).await;
     let open = async |meta: &BlockMeta| store.open(meta).await.expect("undamaged");
     let dir = std::env::temp_dir();
-    let half = merge(BlockId(50), 1, vec![open(&built[0].meta).await, open(&built[1].meta).await], &dir)
-        .await
-        .expect("undamaged");
+    let half = merge(
+        BlockId(50),
+        1,
+        vec![open(&built[0].meta).await, open(&built[1].meta).await],
+        Arc::new(EraseNothing),
+        &dir,
+    )
+    .await
+    .expect("undamaged");
     upload_merged(&*store.0, &half).await.expect("the name is free");
     let inputs = [&half.meta, &built[2].meta, &built[3].meta];
     let stepped = store.merge(inputs.into_iter()).await.expect("undamaged");
@@ -187,12 +238,40 @@ async fn merging_in_steps_and_at_once_give_the_same_samples() {
 }
 
 #[tokio::test]
+async fn what_is_erased_is_not_listed_and_is_counted() {
+    let range = BlockRange::new(0, WINDOW_MS);
+    let series = |a: &'static str| (labels(&[("__name__", "m"), ("a", a)]), 100, 1, 3, false);
+    let (range, series) = (range, plain_block((0, 1, vec![series("x"), series("y")])).1);
+    let built = build_plain(&input_spec(0, range), &series).expect("valid");
+    let store = Store::of(std::slice::from_ref(&built)).await;
+    let reader = store.open(&built.meta).await.expect("undamaged");
+    let of = |a: &'static str, start, end| Deleted(vec![(0, a, TimeRange::new(start, end))]);
+    let listed = |erase: &Deleted, range: TimeRange| -> Vec<String> {
+        let listed = reader.series(&[], &range, None, erase).expect("undamaged");
+        listed.iter().map(|labels| labels.get("a").to_owned()).collect()
+    };
+    // Samples lie from 1 to 99,001 ms.
+    for (erase, range, expected, counted) in [
+        (of("x", 0, 99_001), TimeRange::ALL, &["y"][..], 100),
+        (of("x", 0, 99_000), TimeRange::ALL, &["x", "y"], 100),
+        (of("x", 0, 49_500), TimeRange::new(0, 49_000), &["y"], 50),
+        (of("z", 0, 99_001), TimeRange::ALL, &["x", "y"], 0),
+        (of("x", 99_002, 200_000), TimeRange::ALL, &["x", "y"], 0),
+        (of("x", 99_001, 99_001), TimeRange::ALL, &["x", "y"], 1),
+    ] {
+        assert_eq!(listed(&erase, range), expected, "{erase:?}");
+        assert_eq!(reader.erased_samples(&erase).expect("undamaged"), counted, "{erase:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_query_reads_only_the_windows_it_needs() {
     let day = BlockRange::new(0, 8 * 3_600_000);
     let series = cluster_series(2, 40, day);
     let built = build_plain(&input_spec(0, day), &series).expect("valid");
     let store = Store::of(std::slice::from_ref(&built)).await;
-    let merged = store.merge_to(2, [&built.meta].into_iter()).await.expect("undamaged");
+    let merged =
+        store.merge_to(2, [&built.meta].into_iter(), Arc::new(EraseNothing)).await.expect("undamaged");
     upload_merged(&*store.0, &merged).await.expect("the name is free");
     let mut reader = MemoryReader::default();
     for object in [&merged.meta.series_object, &merged.meta.chunks_object] {
@@ -283,7 +362,9 @@ async fn a_damaged_input_is_named_at_every_byte() {
         damaged[position] ^= 0x20;
         let put = store.0.put(&Path::from(object.key.as_str()), PutPayload::from(damaged)).await;
         put.expect("the store takes it");
-        let error = merge(OUTPUT, 1, reader.to_vec(), &std::env::temp_dir()).await.expect_err("damaged");
+        let error = merge(OUTPUT, 1, reader.to_vec(), Arc::new(EraseNothing), &std::env::temp_dir())
+            .await
+            .expect_err("damaged");
         let BlockError::Input { block, ref source } = error else { panic!("byte {position}: {error:?}") };
         assert_eq!((block, source.kind()), (built[1].meta.id, ErrorKind::Corrupt), "byte {position}");
     }

@@ -4,6 +4,7 @@ mod support;
 
 use std::collections::BTreeSet;
 
+use block::EraseNothing;
 use model::{BlockRange, LabelSet, MatchOp, Matcher, TimeRange};
 use proptest::prelude::*;
 use support::{PlainSeries, build_plain, open, scan, select_plain, spec};
@@ -89,9 +90,9 @@ proptest! {
             reader.label_values("a", &selectors, &all).expect("undamaged"),
             values.into_iter().collect::<Vec<_>>()
         );
-        let found = reader.series(&selectors, &all, None).expect("undamaged");
+        let found = reader.series(&selectors, &all, None, &EraseNothing).expect("undamaged");
         prop_assert_eq!(found.iter().collect::<Vec<_>>(), sets.iter().copied().collect::<Vec<_>>());
-        let first = reader.series(&selectors, &all, Some(3)).expect("undamaged");
+        let first = reader.series(&selectors, &all, Some(3), &EraseNothing).expect("undamaged");
         prop_assert_eq!(first.iter().collect::<Vec<_>>(), sets.into_iter().take(3).collect::<Vec<_>>());
     }
 

@@ -15,7 +15,7 @@
 //! Not here: which chunk belongs to which series, files, and time windows.
 //!
 //! Read in this order: `container`, [`OpenChunk`] in `open`, `sealed` with `ints` and `decimal` beneath it, `wide`, `runs`,
-//! `open_run`, `merge`.
+//! `open_run`, `merge`, `without`.
 
 mod bits;
 mod container;
@@ -28,6 +28,7 @@ mod open_run;
 mod runs;
 mod sealed;
 mod wide;
+mod without;
 mod xor;
 
 pub use container::{CHUNK_SAMPLES_MAX, EncodedChunk, decode, encode};
@@ -37,3 +38,4 @@ pub use open::OpenChunk;
 pub use open_run::OpenRun;
 pub use runs::{encode_run, runs};
 pub use wide::OpenWide;
+pub use without::without;

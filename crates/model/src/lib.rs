@@ -2,7 +2,7 @@
 //!
 //! Every crate imports this one, so it holds data and pure functions only: no I/O, no async, no wire types.
 //!
-//! Read in this order: [`labels`], [`matcher`], [`regexp`], [`time`], [`sample`], [`samples`], [`histogram`], [`ids`]. [`varint`] is what stored bytes are made of.
+//! Read in this order: [`labels`], [`matcher`], [`regexp`], [`time`], [`time_ranges`], [`sample`], [`samples`], [`histogram`], [`ids`]. [`varint`] is what stored bytes are made of.
 
 pub mod block_meta;
 pub mod cardinality;
@@ -19,6 +19,7 @@ pub mod sample;
 pub mod samples;
 pub mod sort_range;
 pub mod time;
+pub mod time_ranges;
 mod unicode;
 pub mod varint;
 
@@ -36,3 +37,4 @@ pub use sample::{STALE_NAN_BITS, is_stale, stale_nan};
 pub use samples::{SampleValue, Samples};
 pub use sort_range::{SortKey, SortRange};
 pub use time::{BlockRange, TimeRange, TimestampMs};
+pub use time_ranges::TimeRanges;

@@ -321,6 +321,42 @@ async fn requests_that_cannot_be_answered_say_why() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn deleted_samples_are_left_out_at_once() {
+    let bench = Bench::new(GatewayConfig::default()).await;
+    let (early, late) = (block_of(4, "a", 3), block_of(5, "a", 3));
+    bench.publish(&early).await;
+    bench.publish(&late).await;
+    let matcher = |value: &str| cluster::MatcherText {
+        name: "pod".into(),
+        op: "=~".into(),
+        value: format!("pod-{value}"),
+    };
+    let delete = |id: u128, pod: &str, start_ms: i64, end_ms: i64| {
+        let selectors = vec![vec![matcher(pod)]];
+        let order = cluster::DeleteOrder { id: cluster::DeleteId(id), selectors, start_ms, end_ms };
+        bench.apply(Command::RequestDelete { order, shards: Vec::new(), at_ms: 1 })
+    };
+    let half = 5 * HOUR_MS - HOUR_MS / 2;
+    assert_eq!(delete(1, "001", half, 5 * HOUR_MS + 1), Response::Done);
+    assert_eq!(delete(2, "00[02]", 0, 5 * HOUR_MS - 1), Response::Done);
+    let version = bench.catalogue.borrow().version;
+    let request = select_all(&[&late.meta, &early.meta]);
+    let request = SelectRequest { scope: scope(&[&late.meta, &early.meta], version), ..request };
+    let (answer, _) = bench.select(request.clone()).await.expect("healthy");
+    let range = BlockRange::new(4 * HOUR_MS, 6 * HOUR_MS);
+    let keep = |pod: usize, time_ms: i64| match pod {
+        1 => !(half..=5 * HOUR_MS + 1).contains(&time_ms),
+        _ => time_ms >= 5 * HOUR_MS,
+    };
+    let left = |pod: usize| samples(pod, range).into_iter().filter(|(time, _)| keep(pod, *time)).collect();
+    let expected: BTreeMap<_, Vec<_>> = (0..3).map(|pod| (labels("a", pod), left(pod))).collect();
+    assert!(answer == expected);
+    let listed = LabelsRequest { scope: request.scope, end_ms: 5 * HOUR_MS - 1, ..Default::default() };
+    let sets = bench.client.clone().series(listed).await.expect("healthy").into_inner().labels;
+    assert_eq!(sets, [labels("a", 1).as_bytes().to_vec()], "of the others nothing is left in this range");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_query_of_a_newer_catalogue_waits_for_it() {
     let bench = Bench::new(GatewayConfig::default()).await;
     let built = block_of(4, "a", 3);

@@ -1,8 +1,9 @@
 //! Which rows of the inputs make up each row of the output. In memory: labels of all series, and eight bytes an input row.
 
 use hashbrown::HashMap;
-use model::LabelSet;
+use model::{LabelSet, TimeRange};
 
+use crate::erase::Erase;
 use crate::error::BlockError;
 use crate::order::LabelTable;
 use crate::reader::BlockReader;
@@ -22,17 +23,19 @@ pub(super) struct Rows {
     pub(super) labels: Vec<LabelSet>,
     /// Bits of what each holds: all that an input says.
     pub(super) kinds: Vec<u8>,
+    /// Names of labels, as they sort the rows.
+    pub(super) sort_names: Vec<String>,
     sources: Vec<Source>,
     /// Where the sources of each row begin, and where the last ones end.
     starts: Vec<usize>,
 }
 
 impl Rows {
-    /// Joins the rows of all inputs on their labels. CPU-bound, linear in the number of labels of all rows.
+    /// Joins the rows of all inputs on their labels, without rows whose samples are all erased. CPU-bound, linear in the number of labels of all rows.
     ///
     /// # Errors
     /// [`BlockError::Input`] when an input's index is damaged.
-    pub(super) fn join(inputs: &[BlockReader]) -> Result<Self, BlockError> {
+    pub(super) fn join(inputs: &[BlockReader], erase: &dyn Erase) -> Result<Self, BlockError> {
         let mut numbers: HashMap<LabelSet, u32> = HashMap::new();
         let mut kinds: Vec<u8> = Vec::new();
         let mut sources: Vec<(u32, Source)> = Vec::new();
@@ -41,6 +44,10 @@ impl Rows {
             for row in 0..file.index.rows() {
                 let fault = |source| BlockError::Input { block: reader.meta().id, source: Box::new(source) };
                 let labels = reader.labels(row).map_err(fault)?;
+                let held = TimeRange::new(file.first_ms[row as usize], file.last_ms[row as usize]);
+                if !erase.is_nothing() && erase.erased(reader.meta().id, &labels).covers(&held) {
+                    continue;
+                }
                 let number = *numbers.entry(labels).or_insert(kinds.len() as u32);
                 if number as usize == kinds.len() {
                     kinds.push(0);
@@ -58,7 +65,9 @@ impl Rows {
     /// Brings rows, which are numbered by their first appearance, into the order of a block.
     fn order(mut labels: Vec<LabelSet>, kinds: &[u8], mut sources: Vec<(u32, Source)>) -> Self {
         let table = LabelTable::new(labels.iter());
-        let (order, _) = table.rows(&table.sort_labels());
+        let sort_labels = table.sort_labels();
+        let (order, _) = table.rows(&sort_labels);
+        let sort_names = sort_labels.iter().map(|name| table.names[*name as usize].to_owned()).collect();
         drop(table);
         let mut ranks = vec![0u32; order.len()];
         for (rank, number) in order.iter().enumerate() {
@@ -76,6 +85,7 @@ impl Rows {
         Self {
             labels: order.iter().map(|number| std::mem::take(&mut labels[*number as usize])).collect(),
             kinds: order.iter().map(|number| kinds[*number as usize]).collect(),
+            sort_names,
             sources: sources.into_iter().map(|(_, source)| source).collect(),
             starts,
         }

@@ -13,6 +13,7 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::types::{ColumnPath, Type};
 
+use crate::build::RowOrder;
 use crate::index;
 use crate::layout::{self, Identity, key_value};
 use crate::order::LabelTable;
@@ -83,17 +84,17 @@ impl Columns {
 pub(crate) fn write(
     identity: &Identity<'_>,
     table: &LabelTable<'_>,
-    rows: &[u32],
+    order: RowOrder<'_>,
     facts: &[SeriesRow],
     metadata: &[MetricMetadata],
     chunks: &WrittenChunks,
 ) -> Result<(Vec<u8>, u64), String> {
     let columns = Columns::choose(table);
-    let sort_labels = table.sort_labels();
+    let RowOrder { rows, sort_labels } = order;
     let mut bytes = Vec::new();
     let fault = |e: parquet::errors::ParquetError| e.to_string();
     let schema = schema(table, &columns).map_err(fault)?;
-    let properties = properties(&columns, &sort_labels).map_err(fault)?;
+    let properties = properties(&columns, sort_labels).map_err(fault)?;
     let mut writer = SerializedFileWriter::new(&mut bytes, schema, Arc::new(properties)).map_err(fault)?;
     if !rows.is_empty() {
         let mut group = writer.next_row_group().map_err(fault)?;

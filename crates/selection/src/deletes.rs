@@ -1,0 +1,111 @@
+//! Which samples deletes leave out of a series: the one place where the selectors of deletes are held against labels.
+//!
+//! Selectors mean series with the cluster's external labels, and are held against exactly those: nothing is widened, as it
+//! may be where a selector only looks for candidates.
+
+use std::sync::Arc;
+
+use model::{LabelSet, Matcher, TimeRange, TimeRanges};
+
+use crate::External;
+
+/// Samples that were deleted.
+#[derive(Clone, Debug)]
+pub struct Delete {
+    /// Of series that satisfy all matchers of one of these, external labels included.
+    pub selectors: Vec<Vec<Matcher>>,
+    /// At these times.
+    pub range: TimeRange,
+}
+
+impl Delete {
+    fn selects(&self, attached: &LabelSet) -> bool {
+        self.selectors.iter().any(|matchers| External::accepts(matchers, attached))
+    }
+}
+
+/// All deletes that concern some series, such as those of a block.
+#[derive(Clone, Debug, Default)]
+pub struct Deletes {
+    external: Arc<External>,
+    deletes: Vec<Arc<Delete>>,
+}
+
+impl Deletes {
+    /// Puts deletes together.
+    pub fn new(external: Arc<External>, deletes: Vec<Arc<Delete>>) -> Self {
+        Self { external, deletes }
+    }
+
+    /// Tells whether nothing is deleted.
+    pub fn is_empty(&self) -> bool {
+        self.deletes.is_empty()
+    }
+
+    /// Returns those that concern a time of a range.
+    pub fn within(&self, range: &TimeRange) -> Self {
+        let concerns = |delete: &&Arc<Delete>| !delete.range.intersect(range).is_empty();
+        let deletes = self.deletes.iter().filter(concerns).cloned().collect();
+        Self { external: Arc::clone(&self.external), deletes }
+    }
+
+    /// Returns at which times samples of a series are deleted; `labels` are as stored, without external labels.
+    pub fn of(&self, labels: &LabelSet) -> TimeRanges {
+        if self.deletes.is_empty() {
+            return TimeRanges::default();
+        }
+        let attached = if self.external.is_empty() { None } else { Some(self.external.attach(labels)) };
+        let attached = attached.as_ref().unwrap_or(labels);
+        self.deletes.iter().filter(|delete| delete.selects(attached)).map(|delete| delete.range).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::MatchOp;
+
+    use super::*;
+
+    fn delete(matchers: &[(MatchOp, &str, &str)], start_ms: i64, end_ms: i64) -> Arc<Delete> {
+        let matcher = |(op, name, value): &(MatchOp, &str, &str)| {
+            Matcher::new(*op, *name, *value).expect("it compiles")
+        };
+        let selectors = vec![matchers.iter().map(matcher).collect()];
+        Arc::new(Delete { selectors, range: TimeRange::new(start_ms, end_ms) })
+    }
+
+    #[test]
+    fn selectors_mean_series_with_their_external_labels() {
+        let external = Arc::new(External::new(&[("cluster".to_owned(), "a".to_owned())].into()));
+        let plain = LabelSet::from_pairs([("__name__", "up"), ("job", "x")]);
+        let own = LabelSet::from_pairs([("__name__", "up"), ("cluster", "b")]);
+        for (op, value, of_plain, of_own) in [
+            (MatchOp::Equal, "a", true, false),
+            (MatchOp::Equal, "", false, false),
+            (MatchOp::NotEqual, "a", false, true),
+            (MatchOp::NotEqual, "", true, true),
+            (MatchOp::Regex, "a|c", true, false),
+            (MatchOp::NotRegex, "|b", true, false),
+        ] {
+            let deletes = Deletes::new(Arc::clone(&external), vec![delete(&[(op, "cluster", value)], 5, 9)]);
+            assert_eq!(!deletes.of(&plain).is_empty(), of_plain, "{op:?} {value:?}");
+            assert_eq!(!deletes.of(&own).is_empty(), of_own, "{op:?} {value:?}");
+        }
+    }
+
+    #[test]
+    fn times_of_several_deletes_are_one_set() {
+        let up = (MatchOp::Equal, "__name__", "up");
+        let down = (MatchOp::Equal, "__name__", "down");
+        let all =
+            vec![delete(&[up], 20, 29), delete(&[down], 0, 99), delete(&[up], 10, 19), delete(&[], 50, 50)];
+        let deletes = Deletes::new(Arc::default(), all);
+        let labels = LabelSet::from_pairs([("__name__", "up")]);
+        let times = |deletes: &Deletes| -> Vec<(i64, i64)> {
+            deletes.of(&labels).as_slice().iter().map(|range| (range.start.0, range.end.0)).collect()
+        };
+        assert_eq!(times(&deletes), [(10, 29), (50, 50)]);
+        assert_eq!(times(&deletes.within(&TimeRange::new(0, 15))), [(10, 19)]);
+        assert!(deletes.within(&TimeRange::new(100, 200)).is_empty());
+    }
+}
