@@ -64,9 +64,10 @@ impl Appender for Recorder {
     async fn append(&self, request: WriteRequest) -> Result<AppendOutcome, StorageError> {
         let mut accepted = 0;
         for series in request.series {
+            let labels = series.labels.decode().expect("a rule's labels are a set");
             for (time_ms, value) in series.samples {
                 let value = Some(value).filter(|value| !is_stale(*value));
-                drop(self.events.send(Event::Wrote(self.ruler, series.labels.to_string(), time_ms, value)));
+                drop(self.events.send(Event::Wrote(self.ruler, labels.to_string(), time_ms, value)));
                 accepted += 1;
             }
         }

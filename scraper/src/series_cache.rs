@@ -154,11 +154,11 @@ impl SeriesCache {
 
     /// Leaves out vanished lines whose series another line of this scrape has: the same labels written differently.
     fn keep_written_otherwise(&self, vanished: &mut Vec<SeriesHandle>) {
-        let mut labels: HashSet<LabelSet> = vanished.iter().map(|series| series.labels().clone()).collect();
+        let mut labels: HashSet<LabelSet> = vanished.iter().map(|series| series.labels()).collect();
         for series in self.lines.values().filter_map(|line| line.series.as_ref()) {
-            labels.remove(series.labels());
+            labels.remove(&series.labels());
         }
-        vanished.retain(|series| labels.remove(series.labels()));
+        vanished.retain(|series| labels.remove(&series.labels()));
     }
 }
 

@@ -95,6 +95,9 @@ fn refusal(outcome: &AppendOutcome, invalid: Option<&str>) -> Option<String> {
     if let Some(first) = &outcome.first_refusal {
         reasons.push(format!("first: {first}"));
     }
+    if let Some(first) = &outcome.first_invalid {
+        reasons.push(format!("{first} ({} series refused)", outcome.invalid_series));
+    }
     reasons.extend(invalid.map(str::to_owned));
     if reasons.is_empty() { None } else { Some(reasons.join("; ")) }
 }

@@ -64,7 +64,8 @@ async fn samples_arrive_and_nothing_is_said() {
         let (status, _, text) = post(&kept, headers, body()).await;
         assert_eq!((status, text.as_str()), (204, ""));
         let requests = kept.requests.lock().unwrap();
-        assert_eq!(requests[0].series[0].labels, LabelSet::from_pairs([("__name__", "up"), ("job", "a")]));
+        let labels = requests[0].series[0].labels.decode().unwrap();
+        assert_eq!(labels, LabelSet::from_pairs([("__name__", "up"), ("job", "a")]));
         assert_eq!(requests[0].series[0].samples, [(7, 1.5)]);
     }
 }

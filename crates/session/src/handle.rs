@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use model::{FloatHistogram, LabelSet, SeriesRef, ShardId};
 use parking_lot::Mutex;
+use storage::SeriesLabels;
 
 /// A series as a writer knows it. Cheap to clone; all clones learn the reference together.
 ///
@@ -12,21 +13,32 @@ use parking_lot::Mutex;
 pub struct SeriesHandle(Arc<Inner>);
 
 struct Inner {
-    labels: LabelSet,
+    labels: SeriesLabels,
     hash: u64,
-    place: Mutex<Option<(ShardId, SeriesRef)>>,
+    place: Mutex<Option<Place>>,
 }
+
+/// Where a series is kept: its shard, and what the shard calls it.
+pub(crate) type Place = (ShardId, SeriesRef);
 
 impl SeriesHandle {
     /// Makes a handle that knows only the labels.
     pub fn new(labels: LabelSet) -> Self {
         let hash = labels.stable_hash();
-        Self(Arc::new(Inner { labels, hash, place: Mutex::new(None) }))
+        Self::placed(SeriesLabels::Set(labels), hash, None)
+    }
+
+    /// Makes a handle of labels that decode, whose stable hash is known.
+    pub(crate) fn placed(labels: SeriesLabels, hash: u64, place: Option<Place>) -> Self {
+        Self(Arc::new(Inner { labels, hash, place: Mutex::new(place) }))
     }
 
     /// Returns the labels.
-    pub fn labels(&self) -> &LabelSet {
-        &self.0.labels
+    pub fn labels(&self) -> LabelSet {
+        self.0
+            .labels
+            .decode()
+            .expect("labels of a handle were decoded before it was made, or have the bytes of such")
     }
 
     /// Returns the labels' stable hash.
@@ -36,16 +48,16 @@ impl SeriesHandle {
 
     /// Returns the reference within a shard, if that shard told it.
     pub(crate) fn reference_in(&self, shard: ShardId) -> Option<SeriesRef> {
-        self.0.place.lock().filter(|(known, _)| *known == shard).map(|(_, reference)| reference)
+        self.place().filter(|(known, _)| *known == shard).map(|(_, reference)| reference)
     }
 
-    /// Returns the shard that told its reference last, and the reference.
-    pub(crate) fn known_place(&self) -> Option<(ShardId, SeriesRef)> {
+    /// Returns where the series is kept, as far as is known.
+    pub(crate) fn place(&self) -> Option<Place> {
         *self.0.place.lock()
     }
 
-    /// Remembers, or forgets, the reference.
-    pub(crate) fn place(&self, place: Option<(ShardId, SeriesRef)>) {
+    /// Remembers, or forgets, where the series is kept.
+    pub(crate) fn set_place(&self, place: Option<Place>) {
         *self.0.place.lock() = place;
     }
 

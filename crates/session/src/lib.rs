@@ -14,10 +14,10 @@ mod control_client;
 mod error;
 mod follow;
 mod handle;
+mod known;
 mod lane;
 mod membership;
 mod pins;
-mod places;
 mod writer;
 
 pub use control_client::ControlClient;

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use batch::{BatchBuilder, BatchOutcome, RefusalKind};
 use cluster::ControlState;
 use futures::future::{BoxFuture, join_all};
-use model::{ErrorKind, LabelSet, MetricMetadata, SeriesRef, ShardId, Slot};
+use model::{ErrorKind, FloatHistogram, LabelSet, MetricMetadata, ShardId, Slot};
 use parking_lot::Mutex;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
@@ -22,9 +22,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::handle::{HandleSample, SeriesHandle, WideValue};
+use crate::known::{Fingerprint, KnownSeries, fingerprint};
 use crate::lane::Lane;
 use crate::membership::Session;
-use crate::places::{Fingerprint, FingerprintKey, PlaceCache};
 
 /// How many samples one batch carries at the most. A histogram counts as one more for each of its numbers.
 const BATCH_SAMPLES_MAX: usize = 20_000;
@@ -85,9 +85,9 @@ pub struct Writer {
     pending_drives: Mutex<Option<mpsc::UnboundedReceiver<BoxFuture<'static, ()>>>>,
     leaders: Mutex<HashMap<ShardId, String>>,
     in_flight: Semaphore,
-    /// Of pushed series; a scraper keeps handles of its own.
-    places: Mutex<PlaceCache>,
-    fingerprints: FingerprintKey,
+    known: Mutex<KnownSeries>,
+    /// Of the fingerprints in `known`.
+    seed: u64,
 }
 
 /// The part of an append that goes to one shard.
@@ -103,6 +103,7 @@ impl Writer {
     /// Makes a writer; [`Writer::run`] drives its streams.
     pub fn new(session: Arc<Session>, config: WriterConfig, metrics: WriterMetrics) -> Arc<Self> {
         let (drives, pending) = mpsc::unbounded_channel();
+        let known = KnownSeries::default();
         Arc::new(Self {
             session,
             in_flight: Semaphore::new(config.in_flight_bytes_max),
@@ -112,8 +113,8 @@ impl Writer {
             drives,
             pending_drives: Mutex::new(Some(pending)),
             leaders: Mutex::default(),
-            places: Mutex::default(),
-            fingerprints: FingerprintKey::default(),
+            seed: known.seed(),
+            known: Mutex::new(known),
         })
     }
 
@@ -205,7 +206,7 @@ impl Writer {
             let (bytes, declared) = encode(shard, &samples, &metadata);
             let outcome = self.send(shard, bytes, deadline).await?;
             for (handle, reference) in declared.iter().zip(&outcome.declared_refs) {
-                handle.place(reference.map(|reference| (shard, reference)));
+                handle.set_place(reference.map(|reference| (shard, reference)));
             }
             let unknown: Vec<&HandleSample> =
                 outcome.unknown_samples.iter().filter_map(|at| samples.get(*at as usize).copied()).collect();
@@ -213,7 +214,7 @@ impl Writer {
             if unknown.is_empty() {
                 return Ok(total);
             }
-            unknown.iter().for_each(|sample| sample.series.place(None));
+            unknown.iter().for_each(|sample| sample.series.set_place(None));
             self.metrics.relabelled.inc();
             (samples, metadata) = (unknown, Vec::new());
         }
@@ -343,60 +344,66 @@ impl Writer {
 #[async_trait]
 impl Appender for Writer {
     async fn append(&self, request: WriteRequest) -> Result<AppendOutcome, StorageError> {
-        let count = |series: &SeriesWrite| series.samples.len() + series.histograms.len();
-        let mut samples = Vec::with_capacity(request.series.iter().map(count).sum());
-        let mut pushed = Vec::with_capacity(request.series.len());
-        for series in request.series {
-            let handle = SeriesHandle::new(series.labels);
-            let before = samples.len();
-            let float = |(time_ms, value)| HandleSample::float(handle.clone(), time_ms, value);
-            samples.extend(series.samples.into_iter().map(float));
-            let histogram = |(time_ms, histogram)| HandleSample {
-                wide: Some(Box::new(WideValue { start_ms: 0, histogram: Some(histogram) })),
-                ..HandleSample::float(handle.clone(), time_ms, 0.0)
-            };
-            samples.extend(series.histograms.into_iter().map(histogram));
-            set_starts(&mut samples[before..], &series.starts);
-            pushed.push(Pushed { fingerprint: self.fingerprints.of(&handle), handle, known: None });
-        }
-        self.recall(&mut pushed);
-        let outcome = self.append_samples(&samples, &request.metadata).await;
-        self.remember(&pushed);
-        outcome
+        let WriteRequest { series, metadata } = request;
+        let mut outcome = AppendOutcome::default();
+        let (samples, handles) = self.resolve(series, &mut outcome);
+        let appended = self.append_samples(&samples, &metadata).await;
+        // Parts of a failed append may have told places as well.
+        let mut known = self.known.lock();
+        handles.iter().for_each(|(fingerprint, handle)| known.learn(*fingerprint, handle));
+        drop(known);
+        outcome.merge(appended?);
+        Ok(outcome)
     }
-}
-
-/// A series of one push.
-struct Pushed {
-    fingerprint: Fingerprint,
-    handle: SeriesHandle,
-    /// Its place as it was remembered.
-    known: Option<(ShardId, SeriesRef)>,
 }
 
 impl Writer {
-    /// Tells handles the places that are remembered of their series.
-    fn recall(&self, pushed: &mut [Pushed]) {
-        let mut places = self.places.lock();
-        for series in pushed {
-            series.known = places.get(series.fingerprint);
-            series.handle.place(series.known);
+    /// Finds the handles of pushed series; counts those whose labels cannot be stored.
+    fn resolve(
+        &self,
+        series: Vec<SeriesWrite>,
+        outcome: &mut AppendOutcome,
+    ) -> (Vec<HandleSample>, Vec<(Fingerprint, SeriesHandle)>) {
+        let fingerprints: Vec<Fingerprint> =
+            series.iter().map(|series| fingerprint(&series.labels, self.seed)).collect();
+        let count = |series: &SeriesWrite| series.samples.len() + series.histograms.len();
+        let mut samples = Vec::with_capacity(series.iter().map(count).sum());
+        let mut handles = Vec::with_capacity(series.len());
+        let mut known = self.known.lock();
+        for (series, fingerprint) in series.into_iter().zip(fingerprints) {
+            let SeriesWrite { labels, samples: floats, histograms, starts } = series;
+            match known.handle(fingerprint, labels) {
+                Ok(handle) => {
+                    push_samples(&mut samples, &handle, floats, histograms, &starts);
+                    handles.push((fingerprint, handle));
+                }
+                Err(reason) => {
+                    outcome.invalid_series += 1;
+                    outcome.first_invalid.get_or_insert(reason);
+                }
+            }
         }
+        (samples, handles)
     }
+}
 
-    /// Remembers places that were learned. One that was forgotten meanwhile is left: its shard refuses it, and tells the next.
-    fn remember(&self, pushed: &[Pushed]) {
-        let learned = pushed.iter().filter_map(|series| {
-            let (shard, reference) = series.handle.known_place()?;
-            (Some((shard, reference)) != series.known).then_some((series.fingerprint, shard, reference))
-        });
-        let learned: Vec<_> = learned.collect();
-        if learned.is_empty() {
-            return;
-        }
-        let mut places = self.places.lock();
-        learned.into_iter().for_each(|(series, shard, reference)| places.insert(series, shard, reference));
-    }
+/// Appends the samples of one series.
+fn push_samples(
+    samples: &mut Vec<HandleSample>,
+    handle: &SeriesHandle,
+    floats: Vec<(i64, f64)>,
+    histograms: Vec<(i64, Arc<FloatHistogram>)>,
+    starts: &[(i64, i64)],
+) {
+    let before = samples.len();
+    let float = |(time_ms, value)| HandleSample::float(handle.clone(), time_ms, value);
+    samples.extend(floats.into_iter().map(float));
+    let histogram = |(time_ms, histogram)| HandleSample {
+        wide: Some(Box::new(WideValue { start_ms: 0, histogram: Some(histogram) })),
+        ..HandleSample::float(handle.clone(), time_ms, 0.0)
+    };
+    samples.extend(histograms.into_iter().map(histogram));
+    set_starts(&mut samples[before..], starts);
 }
 
 /// Gives samples of one series their start timestamps, found by time.
@@ -435,7 +442,7 @@ fn encode(
                     Some(last) if last.is_same(&sample.series) => declared.len() as u32 - 1,
                     _ => {
                         declared.push(sample.series.clone());
-                        builder.declare(sample.series.labels())
+                        builder.declare(&sample.series.labels())
                     }
                 };
                 builder.push_declared(index, sample.time_ms, sample.value);
@@ -480,5 +487,6 @@ fn summarize(outcome: &BatchOutcome, samples: &[&HandleSample]) -> AppendOutcome
         too_new: outcome.too_new,
         over_limit: outcome.over_limit,
         first_refusal: refusal,
+        ..AppendOutcome::default()
     }
 }

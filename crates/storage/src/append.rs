@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use model::{FloatHistogram, LabelSet, MetricMetadata};
+use model::{FloatHistogram, MetricMetadata};
 
-use crate::StorageError;
+use crate::{SeriesLabels, StorageError};
 
 /// One series' new samples.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SeriesWrite {
     /// Full labels of the series, without external labels.
-    pub labels: LabelSet,
+    pub labels: SeriesLabels,
     /// `(ms, value)` in time order.
     pub samples: Vec<(i64, f64)>,
     /// `(ms, native histogram)` in time order. They must be [`FloatHistogram::is_storable`].
@@ -23,8 +23,8 @@ pub struct SeriesWrite {
 
 impl SeriesWrite {
     /// Returns a write without samples.
-    pub fn new(labels: LabelSet) -> Self {
-        Self { labels, samples: Vec::new(), histograms: Vec::new(), starts: Vec::new() }
+    pub fn new(labels: impl Into<SeriesLabels>) -> Self {
+        Self { labels: labels.into(), samples: Vec::new(), histograms: Vec::new(), starts: Vec::new() }
     }
 }
 
@@ -37,7 +37,7 @@ pub struct WriteRequest {
     pub metadata: Vec<MetricMetadata>,
 }
 
-/// What became of the samples of one write: exact counts. Their sum is the number of samples sent.
+/// What became of the samples of one write: exact counts. Their sum is the number of samples sent, but for invalid series.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AppendOutcome {
     /// Stored, on a majority of disks.
@@ -56,6 +56,10 @@ pub struct AppendOutcome {
     pub over_limit: u64,
     /// The first refusal as a sentence that names the series and the timestamp.
     pub first_refusal: Option<String>,
+    /// Series, not samples, whose labels cannot be stored. Their samples are in no other count.
+    pub invalid_series: u64,
+    /// Why the first of them cannot.
+    pub first_invalid: Option<String>,
 }
 
 impl AppendOutcome {
@@ -74,6 +78,8 @@ impl AppendOutcome {
         self.too_new += other.too_new;
         self.over_limit += other.over_limit;
         self.first_refusal = self.first_refusal.take().or(other.first_refusal);
+        self.invalid_series += other.invalid_series;
+        self.first_invalid = self.first_invalid.take().or(other.first_invalid);
     }
 }
 

@@ -12,6 +12,7 @@ pub mod error;
 pub mod memory;
 pub mod push;
 pub mod query;
+pub mod series_labels;
 
 pub use append::{AppendOutcome, Appender, SeriesWrite, WriteRequest};
 pub use error::StorageError;
@@ -19,3 +20,4 @@ pub use memory::{MemoryError, MemoryPool, QueryMemory, Reservation};
 pub use model::Samples;
 pub use push::{Division, Evaluated, Evaluator};
 pub use query::{LabelRequest, Labelled, Queryable, SampleSource, SelectRequest, Series, SeriesSet, Wanted};
+pub use series_labels::{SentLabels, SeriesLabels};

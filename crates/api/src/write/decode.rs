@@ -1,14 +1,17 @@
 //! From a compressed body to a [`WriteRequest`].
 //!
-//! A series that cannot be stored (no metric name, a label twice, no UTF-8) is left out and named; the others are kept.
-//! Labels come sorted from well-behaved senders; others are sorted here. Empty values count as absent labels. Field numbers:
-//! `proto/proto/prometheus/remote.proto`.
+//! Labels are passed on as they were sent, since most series are known to the writer by these bytes. When it asks for the
+//! labels (`decode_labels`), a set that cannot be stored (no metric name, a label twice, no UTF-8) gets its reason, and the
+//! other series are kept. Labels come sorted from well-behaved senders; others are sorted here. Empty values count as absent
+//! labels. Field numbers: `proto/proto/prometheus/remote.proto`.
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use model::labels::METRIC_NAME;
+use model::varint::push_bytes;
 use model::{LabelSet, MetricMetadata, MetricType};
-use storage::{SeriesWrite, WriteRequest};
+use storage::{SentLabels, SeriesLabels, SeriesWrite, WriteRequest};
 
 use super::BODY_BYTES_MAX;
 use super::histogram::{Refusal, decode_histogram};
@@ -16,6 +19,8 @@ use super::protobuf::{Fields, Value};
 
 /// How many labels a series may have; a sender that sends more is broken.
 const LABELS_MAX: usize = 1024;
+/// The field of a series that holds its labels.
+const LABELS: u32 = 1;
 
 /// Why a body cannot be read at all.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -43,32 +48,21 @@ pub(super) struct Decoded {
     pub(super) invalid: Option<String>,
 }
 
-/// Counts of what is left out.
+/// Counts of histograms that are left out.
 #[derive(Default)]
 struct Invalid {
-    series: u64,
-    first: Option<String>,
     histograms: u64,
-    first_histogram: Option<String>,
+    first: Option<String>,
 }
 
 impl Invalid {
-    fn push(&mut self, reason: String) {
-        self.series += 1;
-        self.first.get_or_insert(reason);
-    }
-
-    fn push_histogram(&mut self, reason: &Refusal) {
+    fn push(&mut self, reason: &Refusal) {
         self.histograms += 1;
-        self.first_histogram.get_or_insert_with(|| reason.to_string());
+        self.first.get_or_insert_with(|| reason.to_string());
     }
 
     fn describe(self) -> Option<String> {
-        let series = self.first.map(|first| format!("{first} ({} series refused)", self.series));
-        let count = self.histograms;
-        let histograms = self.first_histogram.map(|first| format!("{first} ({count} histograms refused)"));
-        let reasons: Vec<String> = series.into_iter().chain(histograms).collect();
-        if reasons.is_empty() { None } else { Some(reasons.join("; ")) }
+        self.first.map(|first| format!("{first} ({} histograms refused)", self.histograms))
     }
 }
 
@@ -79,18 +73,15 @@ pub(super) fn decode(body: &[u8]) -> Result<Decoded, WriteError> {
     if bytes > BODY_BYTES_MAX {
         return Err(WriteError::TooLarge { bytes });
     }
-    decode_request(&snap::raw::Decoder::new().decompress_vec(body).map_err(fault)?)
+    decode_request(&Bytes::from(snap::raw::Decoder::new().decompress_vec(body).map_err(fault)?))
 }
 
-fn decode_request(bytes: &[u8]) -> Result<Decoded, WriteError> {
+fn decode_request(bytes: &Bytes) -> Result<Decoded, WriteError> {
     let mut fields = Fields::new("the request", bytes);
     let (mut request, mut invalid) = (WriteRequest::default(), Invalid::default());
-    let mut scratch = Scratch::default();
     while let Some(field) = fields.next()? {
         match field {
-            (1, Value::Bytes(bytes)) => {
-                request.series.extend(decode_series(bytes, &mut scratch, &mut invalid)?);
-            }
+            (1, Value::Bytes(series)) => request.series.extend(decode_series(bytes, series, &mut invalid)?),
             (3, Value::Bytes(bytes)) => request.metadata.push(decode_metadata(bytes)?),
             (1 | 3, _) => return Err(fields.wrong_type()),
             _ => {}
@@ -99,48 +90,64 @@ fn decode_request(bytes: &[u8]) -> Result<Decoded, WriteError> {
     Ok(Decoded { request, invalid: invalid.describe() })
 }
 
-/// A label's name and value as sent.
-type Pair<'a> = (&'a [u8], &'a [u8]);
-
-/// Room for one series' labels, used again for the next.
-#[derive(Default)]
-struct Scratch<'a> {
-    /// As sent, later sorted.
-    pairs: Vec<Pair<'a>>,
-    /// Those with a value, known to be UTF-8.
-    texts: Vec<(&'a str, &'a str)>,
-}
-
-fn decode_series<'a>(
-    bytes: &'a [u8],
-    scratch: &mut Scratch<'a>,
+/// Decodes one series, `message`, which lies in `body`; `None` when it has no samples.
+fn decode_series(
+    body: &Bytes,
+    message: &[u8],
     invalid: &mut Invalid,
 ) -> Result<Option<SeriesWrite>, WriteError> {
-    let mut fields = Fields::new("a series", bytes);
+    let mut fields = Fields::new("a series", message);
+    let labels = fields.run_of(LABELS)?;
+    let mut are_scattered = false;
     let (mut samples, mut histograms) = (Vec::new(), Vec::new());
-    scratch.pairs.clear();
     while let Some(field) = fields.next()? {
         match field {
-            (1, Value::Bytes(bytes)) => scratch.pairs.push(decode_label(bytes)?),
+            (LABELS, Value::Bytes(_)) => are_scattered = true,
             (2, Value::Bytes(bytes)) => samples.push(decode_sample(bytes)?),
             (4, Value::Bytes(bytes)) => match decode_histogram(bytes)? {
                 Ok((time_ms, histogram)) => histograms.push((time_ms, Arc::new(histogram))),
-                Err(refusal) => invalid.push_histogram(&refusal),
+                Err(refusal) => invalid.push(&refusal),
             },
             (1..=4, Value::Varint(_) | Value::Fixed64(_) | Value::Fixed32) => return Err(fields.wrong_type()),
             // Exemplars (3) are not stored, which is no fault of the sender.
             _ => {}
         }
     }
-    match label_set(scratch) {
-        Ok(_) if samples.is_empty() && histograms.is_empty() => Ok(None),
-        Ok(labels) => Ok(Some(SeriesWrite { labels, samples, histograms, starts: Vec::new() })),
-        Err(reason) => {
-            invalid.push(reason);
-            Ok(None)
+    if samples.is_empty() && histograms.is_empty() {
+        return Ok(None);
+    }
+    let bytes = if are_scattered { gather_labels(message)? } else { body.slice_ref(labels) };
+    let labels = SeriesLabels::Sent(SentLabels { bytes, decode: decode_labels });
+    Ok(Some(SeriesWrite { samples, histograms, ..SeriesWrite::new(labels) }))
+}
+
+/// Brings the labels of a series together, which nearly every sender does itself.
+fn gather_labels(message: &[u8]) -> Result<Bytes, WriteError> {
+    let mut fields = Fields::new("a series", message);
+    let mut gathered = Vec::new();
+    while let Some(field) = fields.next()? {
+        if let (LABELS, Value::Bytes(label)) = field {
+            gathered.push((LABELS as u8) << 3 | 2);
+            push_bytes(&mut gathered, label);
         }
     }
+    Ok(gathered.into())
 }
+
+/// Builds the label set of a run of label fields, or says why there is none that can be stored.
+fn decode_labels(run: &[u8]) -> Result<LabelSet, String> {
+    let mut fields = Fields::new("a series", run);
+    let mut pairs = Vec::new();
+    while let Some(field) = fields.next().map_err(|error| error.to_string())? {
+        if let (LABELS, Value::Bytes(label)) = field {
+            pairs.push(decode_label(label).map_err(|error| error.to_string())?);
+        }
+    }
+    label_set(pairs)
+}
+
+/// A label's name and value as sent.
+type Pair<'a> = (&'a [u8], &'a [u8]);
 
 fn decode_label(bytes: &[u8]) -> Result<Pair<'_>, WriteError> {
     let mut fields = Fields::new("a label", bytes);
@@ -202,8 +209,7 @@ fn metric_type(kind: u64) -> MetricType {
 }
 
 /// Builds the label set, sorting where the sender did not; or says why there is none.
-fn label_set(scratch: &mut Scratch<'_>) -> Result<LabelSet, String> {
-    let Scratch { pairs, texts } = scratch;
+fn label_set(mut pairs: Vec<Pair<'_>>) -> Result<LabelSet, String> {
     if pairs.len() > LABELS_MAX {
         return Err(format!("a series has {} labels, more than the {LABELS_MAX} allowed", pairs.len()));
     }
@@ -221,7 +227,7 @@ fn label_set(scratch: &mut Scratch<'_>) -> Result<LabelSet, String> {
         let name = String::from_utf8_lossy(twice[0].0);
         return Err(format!("invalid labels for series, labels {}, duplicated label {name}", shown()));
     }
-    texts.clear();
+    let mut texts = Vec::with_capacity(pairs.len());
     for (name, value) in pairs.iter() {
         let (Ok(name), Ok(value)) = (std::str::from_utf8(name), std::str::from_utf8(value)) else {
             return Err(unsound());
@@ -263,6 +269,18 @@ mod tests {
         nested(1, &parts.concat())
     }
 
+    fn decode_bytes(bytes: &[u8]) -> Result<Decoded, WriteError> {
+        decode_request(&Bytes::copy_from_slice(bytes))
+    }
+
+    /// Decodes the labels of every series.
+    fn resolved(mut decoded: Decoded) -> Decoded {
+        for series in &mut decoded.request.series {
+            series.labels = series.labels.decode().unwrap().into();
+        }
+        decoded
+    }
+
     #[test]
     fn reads_series_and_metadata() {
         let (message, histogram) = integer(8, 6);
@@ -281,7 +299,7 @@ mod tests {
             nested(3, &metadata),
             nested(9, b"of a later version"),
         ];
-        let decoded = decode_request(&bytes.concat()).unwrap();
+        let decoded = resolved(decode_bytes(&bytes.concat()).unwrap());
         let expected = WriteRequest {
             series: vec![
                 SeriesWrite {
@@ -305,37 +323,47 @@ mod tests {
     }
 
     #[test]
-    fn names_the_series_that_it_leaves_out() {
-        let sample = sample(7, 1.0);
+    fn labels_are_decoded_on_demand_or_say_why_not() {
         for (labels, reason) in [
-            (vec![label(b"job", b"a")], r#"invalid metric name or labels, got {job="a"} (1 series refused)"#),
-            (
-                vec![label(b"__name__", b"")],
-                r#"invalid metric name or labels, got {__name__=""} (1 series refused)"#,
-            ),
+            (vec![label(b"job", b"a")], r#"invalid metric name or labels, got {job="a"}"#),
+            (vec![label(b"__name__", b"")], r#"invalid metric name or labels, got {__name__=""}"#),
             (
                 vec![label(b"", b"a"), label(b"__name__", b"up")],
-                r#"invalid metric name or labels, got {="a", __name__="up"} (1 series refused)"#,
+                r#"invalid metric name or labels, got {="a", __name__="up"}"#,
             ),
             (
                 vec![label(b"__name__", b"up"), label(b"a", b"\xff")],
-                "invalid metric name or labels, got {__name__=\"up\", a=\"\u{fffd}\"} (1 series refused)",
+                "invalid metric name or labels, got {__name__=\"up\", a=\"\u{fffd}\"}",
             ),
             (
                 vec![label(b"a", b"1"), label(b"__name__", b"up"), label(b"a", b"1")],
-                r#"invalid labels for series, labels {__name__="up", a="1", a="1"}, duplicated label a (1 series refused)"#,
+                r#"invalid labels for series, labels {__name__="up", a="1", a="1"}, duplicated label a"#,
+            ),
+            (
+                vec![nested(1, &[1 << 3, 1])],
+                "not a protobuf of prometheus.WriteRequest: a label has a field of the wrong wire type, 0 bytes before its end",
             ),
         ] {
-            let good = series(&[label(b"__name__", b"good"), sample.clone()]);
-            let bytes = [series(&[labels, vec![sample.clone()]].concat()), good].concat();
-            let decoded = decode_request(&bytes).unwrap();
-            assert_eq!(decoded.invalid.as_deref(), Some(reason));
-            assert_eq!(decoded.request.series[0].labels.to_string(), "good");
+            let bytes = series(&[labels, vec![sample(7, 1.0)]].concat());
+            let decoded = decode_bytes(&bytes).unwrap();
+            assert_eq!(decoded.request.series[0].labels.decode(), Err(reason.to_owned()));
         }
+    }
+
+    #[test]
+    fn labels_after_samples_are_brought_together() {
+        let bytes = series(&[label(b"job", b"a"), sample(7, 1.0), label(b"__name__", b"up")]);
+        let decoded = decode_bytes(&bytes).unwrap();
+        let labels = decoded.request.series[0].labels.decode().unwrap();
+        assert_eq!(labels, LabelSet::from_pairs([("__name__", "up"), ("job", "a")]));
+    }
+
+    #[test]
+    fn names_the_histogram_that_it_leaves_out() {
         let schema = nested(4, &[4 << 3, 20]);
         let good = nested(4, &integer(9, 6).0);
         let bytes = series(&[label(b"__name__", b"up"), schema.clone(), good, schema]);
-        let decoded = decode_request(&bytes).unwrap();
+        let decoded = decode_bytes(&bytes).unwrap();
         let reason = "histogram has an invalid schema, which must be between -4 and 8 for exponential buckets, or -53 for \
                       custom buckets, got schema 10 (2 histograms refused)";
         assert_eq!(decoded.invalid.as_deref(), Some(reason));
@@ -348,18 +376,18 @@ mod tests {
         let huge = [0x80, 0x80, 0x80, 0x80, 0x01];
         assert_eq!(decode(&huge), Err(WriteError::TooLarge { bytes: 1 << 28 }));
         let cut = series(&[label(b"__name__", b"up")]);
-        let error = decode_request(&cut[..cut.len() - 1]).unwrap_err();
+        let error = decode_bytes(&cut[..cut.len() - 1]).unwrap_err();
         assert_eq!(
             error.to_string(),
             "not a protobuf of prometheus.WriteRequest: the request has a length past its end, 15 bytes before its end"
         );
-        assert!(decode_request(&[1 << 3, 1]).is_err(), "a series must be a message");
+        assert!(decode_bytes(&[1 << 3, 1]).is_err(), "a series must be a message");
     }
 
     proptest! {
         #[test]
         fn no_bytes_are_too_strange(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            let direct = decode_request(&bytes);
+            let direct = decode_bytes(&bytes);
             let packed = snap::raw::Encoder::new().compress_vec(&bytes).unwrap();
             prop_assert_eq!(decode(&packed), direct);
             prop_assert!(decode(&bytes).is_err() || !bytes.is_empty());

@@ -29,6 +29,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Returns the next field; `None` at the end.
+    #[inline]
     pub(super) fn next(&mut self) -> Result<Option<(u32, Value<'a>)>, WriteError> {
         if self.rest.is_empty() {
             return Ok(None);
@@ -56,6 +57,17 @@ impl<'a> Fields<'a> {
             return Err(self.fault("a field with number 0"));
         }
         Ok(Some((number, value)))
+    }
+
+    /// Takes the fields of one number and of wire type 2 that come first, and returns them as they stand.
+    pub(super) fn run_of(&mut self, number: u32) -> Result<&'a [u8], WriteError> {
+        let whole = self.rest;
+        // One byte: numbers below 16.
+        let tag = (number << 3 | 2) as u8;
+        while self.rest.first() == Some(&tag) {
+            self.next()?;
+        }
+        Ok(&whole[..whole.len() - self.rest.len()])
     }
 
     /// Appends the numbers of a repeated `sint64` field: one, or packed.
@@ -107,7 +119,18 @@ impl<'a> Fields<'a> {
         Ok(taken)
     }
 
+    #[inline]
     fn varint(&mut self) -> Result<u64, WriteError> {
+        if let Some((&byte, rest)) = self.rest.split_first()
+            && byte < 0x80
+        {
+            self.rest = rest;
+            return Ok(u64::from(byte));
+        }
+        self.long_varint()
+    }
+
+    fn long_varint(&mut self) -> Result<u64, WriteError> {
         let (mut value, mut shift) = (0u64, 0);
         for (at, byte) in self.rest.iter().enumerate().take(10) {
             value |= u64::from(byte & 0x7f) << shift;
