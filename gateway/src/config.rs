@@ -29,7 +29,7 @@ impl Default for GatewayConfig {
             cache_dir: None,
             cache_size_bytes: 10 << 30,
             cache_memory_bytes: 256 << 20,
-            replicas: 2,
+            replicas: cluster::rendezvous::GATEWAY_REPLICAS,
             open_blocks_bytes_max: 1 << 30,
             selects_in_flight_max: 16,
             select_bytes_max: 512 << 20,

@@ -68,7 +68,7 @@ impl Gateway {
         let metrics = GatewayMetrics::default();
         context.metrics().register(|registry| metrics.register(registry, &config));
         let cache = open_cache(&config, metrics.cache.clone()).await?;
-        let store = Metered { inner: ObjectStoreReader::new(objects), metrics: metrics.store.clone() };
+        let store = Metered::new(ObjectStoreReader::new(objects), metrics.store.clone());
         let pages = PageMemory::new(config.cache_memory_bytes);
         let reader = CachedReader::new(Arc::new(store), pages, cache, metrics.cache.clone());
         let blocks = Blocks::new(Arc::new(reader), config.open_blocks_bytes_max, metrics.blocks.clone());

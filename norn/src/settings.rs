@@ -71,7 +71,7 @@ pub(crate) struct Settings {
     /// `None` for roles that touch no objects.
     pub(crate) objects: Option<ObjectStoreConfig>,
     pub(crate) cache_dir: PathBuf,
-    pub(crate) cache_size_bytes: Option<u64>,
+    pub(crate) gateway: config::norn::GatewayConfig,
     pub(crate) query: QueryFlags,
     pub(crate) features: Features,
     /// The command line, to be shown.
@@ -149,7 +149,7 @@ pub(crate) fn standalone(
         retention_ms: retention_ms(storage.retention, &config),
         objects: Some(objects),
         cache_dir: norn.gateway.cache_path.clone().unwrap_or_else(|| storage.data_dir.join("cache")),
-        cache_size_bytes: norn.gateway.cache_size_bytes,
+        gateway: norn.gateway,
         query: flags.process.query.clone(),
         features: Features::new(&flags.process.features),
         flags: shown,
@@ -202,7 +202,7 @@ pub(crate) fn role(
         data_dir,
         retention_ms: retention_ms(flags.retention, &config),
         objects,
-        cache_size_bytes: norn.gateway.cache_size_bytes,
+        gateway: norn.gateway,
         query: flags.process.query.clone(),
         features: Features::new(&flags.process.features),
         flags: shown,

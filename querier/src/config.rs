@@ -16,6 +16,8 @@ pub struct QuerierConfig {
     pub series_max: usize,
     /// How long a shard may be without a leader that answers before a query gives it up.
     pub leader_patience: Duration,
+    /// How many gateways serve the blocks of a shard, where there are as many; queries take turns among them.
+    pub gateway_replicas: usize,
     /// What the process says of itself over HTTP.
     pub status: ProcessStatus,
 }
@@ -28,6 +30,7 @@ impl Default for QuerierConfig {
             queries: QueryLimits::default(),
             series_max: 1_000_000,
             leader_patience: Duration::from_secs(5),
+            gateway_replicas: cluster::rendezvous::GATEWAY_REPLICAS,
             status: ProcessStatus::default(),
         }
     }

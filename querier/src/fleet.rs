@@ -6,7 +6,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster::{ControlState, Role};
+use cluster::ControlState;
 use futures::future::{join_all, try_join_all};
 use model::{ErrorKind, NodeId, ShardId};
 use parking_lot::Mutex;
@@ -21,6 +21,7 @@ use tokio::time::Instant;
 use tonic::Status;
 
 use crate::metrics::QuerierMetrics;
+use crate::owners::{Owners, Turn};
 use crate::plan::{HeadScope, Plan, ShardBlock, assign};
 
 /// The pause before the next attempt when nobody knew a leader, or no gateway was left.
@@ -52,9 +53,20 @@ impl From<Status> for CallError {
 pub(crate) struct Fleet {
     pub(crate) session: Arc<Session>,
     pub(crate) metrics: QuerierMetrics,
+    pub(crate) owners: Owners,
     leader_patience: Duration,
     /// Who led a shard when it was last asked.
     leaders: Mutex<HashMap<ShardId, String>>,
+}
+
+/// What all questions of one view have in common.
+#[derive(Clone, Copy)]
+pub(crate) struct Terms {
+    /// The catalogue's.
+    pub(crate) version: u64,
+    pub(crate) turn: Turn,
+    /// Whether parts that do not answer become warnings.
+    pub(crate) partial: bool,
 }
 
 /// The answers to one question, and what is missing when that is allowed.
@@ -68,19 +80,23 @@ pub(crate) struct Answers<T> {
 type PartResult<T> = Result<Result<Vec<T>, String>, StorageError>;
 
 impl Fleet {
-    pub(crate) fn new(session: Arc<Session>, metrics: QuerierMetrics, leader_patience: Duration) -> Self {
-        Self { session, metrics, leader_patience, leaders: Mutex::default() }
+    pub(crate) fn new(
+        session: Arc<Session>,
+        metrics: QuerierMetrics,
+        owners: Owners,
+        leader_patience: Duration,
+    ) -> Self {
+        Self { session, metrics, owners, leader_patience, leaders: Mutex::default() }
     }
 
     /// Asks everyone of a plan at once.
     ///
     /// # Errors
-    /// The first part's that failed; with `partial`, parts that do not answer become warnings instead.
+    /// The first part's that failed, unless it may be missing.
     pub(crate) async fn ask<T, F, Fut>(
         &self,
-        version: u64,
+        terms: Terms,
         plan: &Plan,
-        partial: bool,
         call: F,
     ) -> Result<Answers<T>, StorageError>
     where
@@ -88,11 +104,12 @@ impl Fleet {
         F: Fn(StoreClient<Channel>, Scope) -> Fut + Sync,
         Fut: Future<Output = Result<T, CallError>> + Send,
     {
+        let Terms { version, partial, .. } = terms;
         let heads = plan.heads.iter().map(|head| async {
             let answer = self.ask_head(version, *head, &call).await.map(|part| vec![part]);
             allow_missing(answer, partial)
         });
-        let blocks = async { allow_missing(self.ask_blocks(version, &plan.blocks, &call).await, partial) };
+        let blocks = async { allow_missing(self.ask_blocks(terms, &plan.blocks, &call).await, partial) };
         let (blocks, heads) = futures::future::try_join(blocks, try_join_all(heads)).await?;
         let mut answers = Answers { parts: Vec::new(), warnings: Vec::new() };
         for part in std::iter::once(blocks).chain(heads) {
@@ -182,7 +199,7 @@ impl Fleet {
     /// Asks the owners of blocks, and others for those whose owner does not answer.
     async fn ask_blocks<T, F, Fut>(
         &self,
-        version: u64,
+        terms: Terms,
         blocks: &[ShardBlock],
         call: &F,
     ) -> Result<Vec<T>, StorageError>
@@ -199,13 +216,15 @@ impl Fleet {
             let mut failed = BTreeSet::new();
             while !pending.is_empty() {
                 let state = self.session.state();
-                let gateways = gateways(&state, &failed);
-                if gateways.is_empty() {
+                let gateway_of =
+                    |shard| self.owners.order(&state, &failed, shard, terms.turn).first().copied();
+                let shares = assign(&pending, gateway_of);
+                if shares.is_empty() {
                     break;
                 }
-                let shares = assign(&pending, &gateways);
-                let asked =
-                    shares.iter().map(|(node, ids)| self.ask_gateway(version, &state, *node, ids, call));
+                let asked = shares
+                    .iter()
+                    .map(|(node, ids)| self.ask_gateway(terms.version, &state, *node, ids, call));
                 let answers = join_all(asked).await;
                 pending.clear();
                 for ((node, ids), answer) in shares.into_iter().zip(answers) {
@@ -252,7 +271,10 @@ impl Fleet {
             Err(CallError::Status(status)) => {
                 let text = format!("{}: {}", name(), status.message());
                 match kind_of(&status) {
-                    _ if is_worth_another_try(&status) => Ok(Err(text)),
+                    _ if is_worth_another_try(&status) => {
+                        self.owners.failed(node);
+                        Ok(Err(text))
+                    }
                     // A gateway answers at this catalogue version or a later one: the block is gone for good since.
                     ErrorKind::NotFound => Err(StorageError::with_source(ErrorKind::Conflict, text, status)),
                     kind => Err(StorageError::with_source(kind, text, status)),
@@ -266,10 +288,6 @@ impl Fleet {
         let channel = channel.map_err(|text| StorageError::new(ErrorKind::Internal, text))?;
         Ok(StoreClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX))
     }
-}
-
-pub(crate) fn gateways(state: &ControlState, failed: &BTreeSet<NodeId>) -> Vec<NodeId> {
-    state.live(Role::Gateway).map(|member| member.node).filter(|node| !failed.contains(node)).collect()
 }
 
 /// Turns the error of a part that does not answer into a warning, where that is allowed.

@@ -20,6 +20,7 @@ mod heads;
 mod instant;
 mod merge;
 mod metrics;
+mod owners;
 mod plan;
 mod push;
 mod role;

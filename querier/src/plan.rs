@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cluster::{ControlState, rendezvous};
+use cluster::ControlState;
 use model::{BlockId, BlockMeta, ErrorKind, NodeId, ShardId, TimeRange};
 use storage::StorageError;
 
@@ -75,12 +75,17 @@ pub(crate) fn metadata_plan(state: &ControlState) -> Result<Plan, StorageError> 
     Ok(all)
 }
 
-/// Gives each block to its shard's owner among the gateways; empty when there is no gateway.
-pub(crate) fn assign(blocks: &[ShardBlock], gateways: &[NodeId]) -> BTreeMap<NodeId, Vec<ShardBlock>> {
+/// Gives each block to the gateway that is asked for its shard's; empty when there is no gateway.
+pub(crate) fn assign(
+    blocks: &[ShardBlock],
+    gateway_of: impl Fn(ShardId) -> Option<NodeId>,
+) -> BTreeMap<NodeId, Vec<ShardBlock>> {
+    let mut gateways: BTreeMap<ShardId, Option<NodeId>> = BTreeMap::new();
     let mut shares: BTreeMap<NodeId, Vec<ShardBlock>> = BTreeMap::new();
     for block in blocks {
-        if let Some(owner) = rendezvous::of_shard(block.shard, gateways.iter().copied()).first() {
-            shares.entry(*owner).or_default().push(*block);
+        let gateway = *gateways.entry(block.shard).or_insert_with(|| gateway_of(block.shard));
+        if let Some(gateway) = gateway {
+            shares.entry(gateway).or_default().push(*block);
         }
     }
     shares
@@ -88,7 +93,7 @@ pub(crate) fn assign(blocks: &[ShardBlock], gateways: &[NodeId]) -> BTreeMap<Nod
 
 #[cfg(test)]
 mod tests {
-    use cluster::{Command, ShardMap};
+    use cluster::{Command, ShardMap, rendezvous};
     use model::{BlockRange, ObjectMeta};
 
     use super::*;
@@ -151,8 +156,12 @@ mod tests {
     fn a_gateway_that_leaves_moves_only_its_own_blocks() {
         let block = |id: u32| ShardBlock { shard: ShardId(id % 50), id: BlockId(u128::from(id)) };
         let blocks: Vec<_> = (0..100).map(block).collect();
-        let before = assign(&blocks, &[1, 2, 3].map(NodeId));
-        let after = assign(&blocks, &[1, 3].map(NodeId));
+        let assign = |blocks: &[ShardBlock], gateways: &[u64]| {
+            let gateways = || gateways.iter().copied().map(NodeId);
+            assign(blocks, |shard| rendezvous::of_shard(shard, gateways()).first().copied())
+        };
+        let before = assign(&blocks, &[1, 2, 3]);
+        let after = assign(&blocks, &[1, 3]);
         assert_eq!(before.values().map(Vec::len).sum::<usize>(), 100);
         for node in [1, 3].map(NodeId) {
             assert!(before[&node].iter().all(|block| after[&node].contains(block)));

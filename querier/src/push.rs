@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use cluster::rendezvous;
 use model::{ErrorKind, NodeId, ShardId, TimeRange};
 use proto::connect::Channel;
 use proto::error::kind_of_status;
@@ -18,7 +17,7 @@ use proto::store::store_client::StoreClient;
 use proto::store::{EvaluateRequest, Scope, ShardScope, ShardsScope};
 use storage::{Division, Evaluated, Evaluator, MemoryError, QueryMemory, Reservation, StorageError};
 
-use crate::fleet::{CallError, gateways};
+use crate::fleet::CallError;
 use crate::plan::HeadScope;
 use crate::select::in_time;
 use crate::view::View;
@@ -29,11 +28,11 @@ const GATEWAYS_ASKED_MAX: usize = 2;
 /// Divides a view; empty before its shards are placed.
 pub(crate) fn divisions(view: &View) -> Vec<Division> {
     let Ok(plan) = view.plan(TimeRange::ALL) else { return Vec::new() };
-    let gateways = gateways(&view.state, &BTreeSet::new());
+    let none = BTreeSet::new();
     let mut groups: BTreeMap<(ShardId, i64), Group> = BTreeMap::new();
     for head in plan.heads {
         let leader = view.fleet.candidate(head.shard, 0);
-        let gateways = rendezvous::of_shard(head.shard, gateways.iter().copied());
+        let gateways = view.fleet.owners.order(&view.state, &none, head.shard, view.turn);
         let fits = |group: &&mut Group| {
             group.heads[0].from_ms == head.from_ms
                 && group.leader == leader

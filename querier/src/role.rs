@@ -18,6 +18,7 @@ use tonic::service::Routes;
 use crate::fleet::Fleet;
 use crate::instant::InstantService;
 use crate::metrics::QuerierMetrics;
+use crate::owners::Owners;
 use crate::targets::Scrapers;
 use crate::view::Views;
 use crate::{QuerierConfig, QuerierError};
@@ -57,7 +58,12 @@ impl Querier {
         let metrics = context
             .metrics()
             .register(|registry| QuerierMetrics::register(registry, concurrency_max, &engine));
-        let fleet = Arc::new(Fleet::new(Arc::clone(&session), metrics.clone(), config.leader_patience));
+        let fleet = Arc::new(Fleet::new(
+            Arc::clone(&session),
+            metrics.clone(),
+            Owners::new(config.gateway_replicas),
+            config.leader_patience,
+        ));
         let queries = Queries::new(QueryPorts {
             engine,
             views: Arc::new(Views { fleet, series_max: config.series_max }),

@@ -16,8 +16,9 @@ use storage::{
     Division, LabelRequest, Labelled, QueryMemory, Queryable, SelectRequest, SeriesSet, StorageError, Wanted,
 };
 
-use crate::fleet::{Answers, CallError, Fleet};
+use crate::fleet::{Answers, CallError, Fleet, Terms};
 use crate::merge::{merge_values, truncate};
+use crate::owners::Turn;
 use crate::plan::{Plan, metadata_plan, plan};
 use crate::select::{Selected, in_time, labels_from_wire, select};
 use crate::{heads, push};
@@ -40,6 +41,7 @@ impl ViewSource for Views {
             external: Arc::new(external),
             partial: completeness == Completeness::Partial,
             shards: None,
+            turn: self.fleet.owners.turn(),
         })
     }
 }
@@ -61,6 +63,7 @@ pub(crate) struct View {
     pub(crate) partial: bool,
     /// Only these, when not all.
     pub(crate) shards: Option<Arc<BTreeSet<ShardId>>>,
+    pub(crate) turn: Turn,
 }
 
 /// Which of the two list calls.
@@ -79,6 +82,10 @@ impl View {
             self.fleet.await_newer(self.state.version).await;
         }
         answer.map_err(|error| self.name_limit(error))
+    }
+
+    fn terms(&self) -> Terms {
+        Terms { version: self.state.version, turn: self.turn, partial: self.partial }
     }
 
     /// Returns whom to ask.
@@ -133,7 +140,7 @@ impl View {
             }
         };
         let plan = self.plan(request.range)?;
-        let answer = self.fleet.ask(self.state.version, &plan, self.partial, call).await;
+        let answer = self.fleet.ask(self.terms(), &plan, call).await;
         self.settle(answer).await
     }
 
@@ -149,7 +156,7 @@ impl View {
             }
         };
         let plan = self.plan(request.range)?;
-        let answer = self.fleet.ask(self.state.version, &plan, self.partial, call).await;
+        let answer = self.fleet.ask(self.terms(), &plan, call).await;
         self.settle(answer).await
     }
 
@@ -181,7 +188,7 @@ impl View {
             async move { Ok(!in_time(client.series(request)).await?.into_inner().labels.is_empty()) }
         };
         let plan = self.plan(request.range)?;
-        let answer = self.fleet.ask(self.state.version, &plan, self.partial, call).await;
+        let answer = self.fleet.ask(self.terms(), &plan, call).await;
         Ok(self.settle(answer).await?.parts.contains(&true))
     }
 
@@ -206,7 +213,7 @@ impl Queryable for View {
             select(client, wire::SelectRequest { scope: Some(scope), ..base.clone() }, memory.clone())
         };
         let plan = self.plan(request.range)?;
-        let answer = self.fleet.ask(self.state.version, &plan, self.partial, call).await;
+        let answer = self.fleet.ask(self.terms(), &plan, call).await;
         let Answers { parts, warnings } = self.settle(answer).await?;
         let mut held = memory.empty();
         let mut lists = Vec::with_capacity(parts.len());
@@ -280,7 +287,7 @@ impl Queryable for View {
             }
         };
         let plan = metadata_plan(&self.state)?;
-        let answer = self.fleet.ask(self.state.version, &plan, self.partial, call).await;
+        let answer = self.fleet.ask(self.terms(), &plan, call).await;
         let parts = self.settle(answer).await?.parts;
         Ok(merge_values(parts.into_iter().map(|part| part.into_iter().collect())))
     }

@@ -12,8 +12,11 @@ pub fn preference(key: &[u8], nodes: impl IntoIterator<Item = NodeId>) -> Vec<No
     ranked.into_iter().map(|(_, node)| node).collect()
 }
 
-/// Returns who serves the blocks of a shard, best first: all blocks of a shard lie with one gateway, which can then evaluate
-/// over them alone.
+/// How many gateways serve the blocks of a shard when nobody says, where there are as many.
+pub const GATEWAY_REPLICAS: usize = 2;
+
+/// Returns who serves the blocks of a shard, best first; the first few own them. All blocks of a shard lie with the same
+/// gateways, each of which can then evaluate over them alone.
 pub fn of_shard(shard: ShardId, gateways: impl IntoIterator<Item = NodeId>) -> Vec<NodeId> {
     preference(&shard.0.to_be_bytes(), gateways)
 }

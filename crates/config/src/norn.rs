@@ -12,6 +12,9 @@ use crate::units::parse_size_bytes;
 
 /// The most shards a cluster may have; more small Raft groups cost more than they spread.
 pub const SHARDS_MAX: u32 = 256;
+
+/// The most gateways that may serve the same blocks.
+pub const GATEWAY_REPLICAS_MAX: u32 = 16;
 /// The shortest block; a shorter one would hold hardly more than its own index.
 const BLOCK_DURATION_MS_MIN: u64 = 1000;
 
@@ -26,7 +29,7 @@ pub struct NornConfig {
     pub storage: StorageConfig,
     /// The object store, given here or in a file of its own.
     pub objstore: Option<ObjstoreSource>,
-    /// The gateway's cache.
+    /// Gateways.
     pub gateway: GatewayConfig,
 }
 
@@ -78,13 +81,20 @@ pub struct StorageConfig {
     pub retention_ms: Option<u64>,
 }
 
-/// The gateway's cache.
+/// Gateways: the cache of one, and how many serve the same blocks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GatewayConfig {
-    /// Its directory.
+    /// The directory of the cache.
     pub cache_path: Option<PathBuf>,
-    /// How large it may grow.
+    /// How large the directory may grow.
     pub cache_size_bytes: Option<u64>,
+    /// How much memory pages of blocks may take.
+    pub cache_memory_bytes: Option<u64>,
+    /// How much memory the indexes of opened blocks may take.
+    pub index_memory_bytes: Option<u64>,
+    /// How many gateways serve the blocks of a shard, from 1 to [`GATEWAY_REPLICAS_MAX`]. Gateways, queriers and rulers
+    /// should be told the same.
+    pub replication_factor: Option<u32>,
 }
 
 pub(crate) fn build(raw: raw::Norn, place: &Place, base_dir: &Path, faults: &mut Faults) -> NornConfig {
@@ -158,9 +168,23 @@ fn storage(raw: raw::NornStorage, place: &Place, base_dir: &Path, faults: &mut F
 }
 
 fn gateway(raw: raw::Gateway, place: &Place, base_dir: &Path, faults: &mut Faults) -> GatewayConfig {
-    let size = faults.convert(&place.key("cache_size"), raw.cache_size.as_ref(), parse_size_bytes);
+    let mut bytes = |key: &str, text: Option<&Text>| faults.convert(&place.key(key), text, parse_size_bytes);
+    let cache_size_bytes = bytes("cache_size", raw.cache_size.as_ref());
+    let cache_memory_bytes = bytes("cache_memory", raw.cache_memory.as_ref());
+    let index_memory_bytes = bytes("index_memory", raw.index_memory.as_ref());
+    let replicas = raw.replication_factor.as_ref();
+    if let Some(given) = replicas.filter(|given| !(1..=GATEWAY_REPLICAS_MAX).contains(&given.value)) {
+        let message = format!("{} gateways, expected 1 to {GATEWAY_REPLICAS_MAX}", given.value);
+        faults.at(&place.key("replication_factor"), given, message);
+    }
     let path = not_empty(raw.cache_path, &place.key("cache_path"), faults);
-    GatewayConfig { cache_path: path.map(|path| base_dir.join(path)), cache_size_bytes: size }
+    GatewayConfig {
+        cache_path: path.map(|path| base_dir.join(path)),
+        cache_size_bytes,
+        cache_memory_bytes,
+        index_memory_bytes,
+        replication_factor: raw.replication_factor.map(|given| given.value),
+    }
 }
 
 pub(crate) fn not_empty(value: Option<Text>, place: &Place, faults: &mut Faults) -> Option<String> {

@@ -122,7 +122,7 @@ fn what_cannot_be_read_names_line_column_and_what_was_meant() {
         ),
         (
             "norn:\n  gateway: {size: 1}\n",
-            "line 2, column 13: unknown key \"size\", expected one of cache_path, cache_size",
+            "line 2, column 13: unknown key \"size\", expected one of cache_path, cache_size, cache_memory, index_memory, replication_factor",
         ),
     ];
     for (text, expected) in cases {
@@ -287,7 +287,7 @@ norn:
     type: s3
     config: {bucket: "b", endpoint: "127.0.0.1:9000", insecure: true, secret_key: 007, part_size: 64}
     prefix: norn
-  gateway: {cache_path: /cache, cache_size: 10GB}
+  gateway: {cache_path: /cache, cache_size: 10GB, cache_memory: 1GB, replication_factor: 3}
 storage: {tsdb: {out_of_order_time_window: 30m, retention: {time: 30d}}}
 "#,
     )
@@ -296,6 +296,8 @@ storage: {tsdb: {out_of_order_time_window: 30m, retention: {time: 30d}}}
     assert_eq!(config.norn.storage.path.as_deref(), Some(Path::new("/etc/norn/data")));
     assert_eq!(config.norn.storage.block_duration_ms, Some(7_200_000));
     assert_eq!(config.norn.gateway.cache_size_bytes, Some(10 << 30));
+    assert_eq!(config.norn.gateway.cache_memory_bytes, Some(1 << 30));
+    assert_eq!(config.norn.gateway.replication_factor, Some(3));
     assert_eq!(config.tsdb.out_of_order_window_ms, Some(1_800_000));
     let Some(config::objstore::ObjstoreSource::Inline(objstore)) = &config.norn.objstore else {
         panic!("inline")

@@ -20,6 +20,9 @@ use proto::store::{
 use tonic::{Code, Status};
 
 use super::*;
+
+mod requests;
+
 use crate::metrics::ResultLabel;
 
 const HOUR_MS: i64 = 3_600_000;
@@ -29,7 +32,7 @@ const STEP_MS: i64 = 15_000;
 struct Bench {
     gateway: Gateway,
     catalogue: watch::Sender<Arc<ControlState>>,
-    objects: Arc<InMemory>,
+    objects: Arc<dyn ObjectStore>,
     metrics: GatewayMetrics,
     client: StoreClient<Channel>,
 }
@@ -97,9 +100,9 @@ impl Bench {
         Self::over(config, Arc::clone(&self.objects), self.catalogue.borrow().clone()).await
     }
 
-    async fn over(config: GatewayConfig, objects: Arc<InMemory>, state: Arc<ControlState>) -> Self {
+    async fn over(config: GatewayConfig, objects: Arc<dyn ObjectStore>, state: Arc<ControlState>) -> Self {
         let (catalogue, receiver) = watch::channel(state);
-        let store: Arc<dyn ObjectStore> = Arc::clone(&objects) as _;
+        let store = Arc::clone(&objects);
         let gateway =
             Gateway::over(config, &Context::new("gateway"), receiver, OWN.to_owned(), store, engine())
                 .await

@@ -25,6 +25,10 @@ pub(super) async fn build(builder: &Builder<'_>) -> Result<Part, Fault> {
             ..QueryLimits::default()
         },
         series_max: query.series_max,
+        gateway_replicas: settings
+            .gateway
+            .replication_factor
+            .map_or(cluster::rendezvous::GATEWAY_REPLICAS, |given| given as usize),
         status: status(settings),
         ..QuerierConfig::default()
     };

@@ -74,4 +74,7 @@ pub(crate) struct Objstore {
 pub(crate) struct Gateway {
     pub(crate) cache_path: Option<Text>,
     pub(crate) cache_size: Option<Text>,
+    pub(crate) cache_memory: Option<Text>,
+    pub(crate) index_memory: Option<Text>,
+    pub(crate) replication_factor: Option<Spanned<u32>>,
 }
