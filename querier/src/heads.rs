@@ -29,7 +29,7 @@ pub(crate) async fn cardinality(view: &View, entries_max: usize) -> Result<Cardi
         async move { Ok(cardinality_from_wire(in_time(client.cardinality(request)).await?.into_inner())) }
     };
     let plan = all_heads(view)?;
-    let answer = view.fleet.ask(view.state.version, &plan, view.partial, call).await;
+    let answer = view.fleet.ask(view.terms(), &plan, call).await;
     let mut total = Cardinality::default();
     view.settle(answer).await?.parts.into_iter().for_each(|part| total.merge(part));
     total.metrics.truncate(entries_max);

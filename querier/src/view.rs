@@ -84,7 +84,8 @@ impl View {
         answer.map_err(|error| self.name_limit(error))
     }
 
-    fn terms(&self) -> Terms {
+    /// Returns what all questions of the view have in common.
+    pub(crate) fn terms(&self) -> Terms {
         Terms { version: self.state.version, turn: self.turn, partial: self.partial }
     }
 
