@@ -23,7 +23,7 @@ const ROLES: [&str; 6] = ["scraper", "ingester", "gateway", "querier", "compacto
 /// Lowest first; a crate may import only crates of lower layers.
 const LAYERS: [&[&str]; 7] = [
     &["model", "service"],
-    &["proto", "chunk", "wal", "storage", "batch", "config"],
+    &["proto", "chunk", "wal", "storage", "batch", "config", "tsdb"],
     &["head", "block", "promql", "consensus", "cluster", "scrape", "selection"],
     &["api", "session"],
     &ROLES,
