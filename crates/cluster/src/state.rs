@@ -151,35 +151,29 @@ impl ControlState {
             }
             Command::TombstoneBlocks { ids, at_ms, reason, fence } => {
                 self.check(&fence)?;
-                Arc::make_mut(&mut self.catalogue).tombstone(&ids, at_ms, &reason, self.version);
-                Ok(Response::Done)
+                self.edit(|blocks, version| blocks.tombstone(&ids, at_ms, &reason, version))
             }
             Command::TakeBackBlocks { ids, fence } => {
                 self.check(&fence)?;
-                Arc::make_mut(&mut self.catalogue).take_back(&ids);
-                Ok(Response::Done)
+                self.edit(|blocks, _| blocks.take_back(&ids))
             }
             Command::PurgeBlocks { ids, fence } => {
                 self.check(&fence)?;
-                Arc::make_mut(&mut self.catalogue).purge(&ids);
-                Ok(Response::Done)
+                self.edit(|blocks, _| blocks.purge(&ids))
             }
             Command::ClaimJob { order, node, member_epoch } => self.claim(order, node, member_epoch),
             Command::CommitJob { job, epoch, outputs, at_ms } => {
-                Arc::make_mut(&mut self.catalogue).commit_job(job, epoch, outputs, at_ms, self.version)?;
-                Ok(Response::Done)
+                self.try_edit(|blocks, version| blocks.commit_job(job, epoch, outputs, at_ms, version))
             }
             Command::AbortJob { job, epoch, bad } => {
-                Arc::make_mut(&mut self.catalogue).abort_job(job, epoch, bad)?;
-                Ok(Response::Done)
+                self.try_edit(|blocks, _| blocks.abort_job(job, epoch, bad))
             }
             Command::ClaimImport { unit, outputs, node, member_epoch } => {
                 self.claim_import(&unit, outputs, node, member_epoch)
             }
-            Command::CommitImport { unit, epoch, blocks } => {
-                self.check_imported(&blocks)?;
-                Arc::make_mut(&mut self.catalogue).commit_import(&unit, epoch, blocks)?;
-                Ok(Response::Done)
+            Command::CommitImport { unit, epoch, blocks: imported } => {
+                self.check_imported(&imported)?;
+                self.try_edit(|blocks, _| blocks.commit_import(&unit, epoch, imported))
             }
             Command::AcquireLease { lease, node, member_epoch } => self.acquire(lease, node, member_epoch),
             Command::ReleaseLease { fence } => {
@@ -188,15 +182,24 @@ impl ControlState {
                 Ok(Response::Done)
             }
             Command::RequestDelete { order, shards, at_ms } => self.request_delete(order, &shards, at_ms),
-            Command::AssessDeletes { found } => {
-                Arc::make_mut(&mut self.catalogue).assess_deletes(&found);
-                Ok(Response::Done)
-            }
-            Command::CleanDeletes { .. } => {
-                Arc::make_mut(&mut self.catalogue).clean_deletes();
-                Ok(Response::Done)
-            }
+            Command::AssessDeletes { found } => self.edit(|blocks, _| blocks.assess_deletes(&found)),
+            Command::CleanDeletes { .. } => self.edit(|blocks, _| blocks.clean_deletes()),
         }
+    }
+
+    /// Changes the catalogue, which is told the version of the state.
+    fn edit<T>(&mut self, change: impl FnOnce(&mut Catalogue, u64) -> T) -> Result<Response, StateError> {
+        change(Arc::make_mut(&mut self.catalogue), self.version);
+        Ok(Response::Done)
+    }
+
+    /// As [`ControlState::edit`], for a change that may be refused.
+    fn try_edit(
+        &mut self,
+        change: impl FnOnce(&mut Catalogue, u64) -> Result<(), StateError>,
+    ) -> Result<Response, StateError> {
+        change(Arc::make_mut(&mut self.catalogue), self.version)?;
+        Ok(Response::Done)
     }
 
     fn establish(
