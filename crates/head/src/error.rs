@@ -2,7 +2,8 @@
 
 use std::io;
 
-use model::ErrorKind;
+use chunk::ChunkError;
+use model::{ErrorKind, LabelSet};
 
 /// Why a head cannot answer, or cannot be read back.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +23,23 @@ pub enum HeadError {
     LimitExceeded {
         /// As allowed.
         limit: usize,
+    },
+    /// More deleted ranges than allowed.
+    #[error(
+        "more than {limit} ranges of series are deleted in one head: try again when its window is published"
+    )]
+    TooManyDeletes {
+        /// As allowed.
+        limit: usize,
+    },
+    /// A chunk that must be decoded is damaged.
+    #[error("a chunk of series {labels} is damaged in the head")]
+    DamagedChunk {
+        /// Whose.
+        labels: LabelSet,
+        /// What is wrong.
+        #[source]
+        source: ChunkError,
     },
     /// The snapshot's bytes could not be read.
     #[error("reading a snapshot of the head at offset {offset}")]
@@ -56,8 +74,10 @@ impl HeadError {
         match self {
             Self::Stale { .. } => ErrorKind::Conflict,
             Self::LimitExceeded { .. } => ErrorKind::LimitExceeded,
-            Self::ReadSnapshot { .. } => ErrorKind::Unavailable,
-            Self::DamagedSnapshot { .. } | Self::UnknownSnapshotVersion { .. } => ErrorKind::Corrupt,
+            Self::ReadSnapshot { .. } | Self::TooManyDeletes { .. } => ErrorKind::Unavailable,
+            Self::DamagedSnapshot { .. }
+            | Self::UnknownSnapshotVersion { .. }
+            | Self::DamagedChunk { .. } => ErrorKind::Corrupt,
         }
     }
 }

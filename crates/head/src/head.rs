@@ -3,8 +3,10 @@
 use std::path::Path;
 
 use batch::{Batch, BatchOutcome};
+use model::{LabelSet, Matcher, TimeRange};
 use parking_lot::{RwLock, RwLockWriteGuard};
 
+use crate::HeadError;
 use crate::spool::Spool;
 use crate::state::State;
 
@@ -85,6 +87,21 @@ impl Head {
         outcome
     }
 
+    /// Deletes the samples that it holds in a closed range, of the series that satisfy all matchers of one of the selectors and
+    /// that `accepts` does not refuse, where it is given. Returns how many series are concerned. What comes later is kept,
+    /// and so is what comes to a time after its series' newest sample. Deterministic.
+    ///
+    /// # Errors
+    /// [`HeadError::TooManyDeletes`]; then nothing is deleted.
+    pub fn delete(
+        &self,
+        selectors: &[Vec<Matcher>],
+        accepts: Option<&dyn Fn(&LabelSet) -> bool>,
+        range: TimeRange,
+    ) -> Result<usize, HeadError> {
+        self.state.write().delete(selectors, accepts, range)
+    }
+
     /// Freezes the content before a time: from now on samples before it are too old. Idempotent; never goes back.
     pub fn cut(&self, window_end_ms: i64) {
         self.state.write().cut(window_end_ms);
@@ -113,7 +130,7 @@ impl Head {
         let state = self.state.read();
         let has_samples = state.samples > 0;
         let spool = &state.store.spool;
-        let chunk_bytes = state.chunk_bytes + spool.memory_bytes();
+        let chunk_bytes = state.chunk_bytes + spool.memory_bytes() + state.tombstones.size_bytes();
         let bytes = chunk_bytes + state.slots.size_bytes() + state.index.size_bytes();
         HeadStats {
             series: state.index.all().len(),

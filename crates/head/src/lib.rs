@@ -5,7 +5,8 @@
 //! when one of them was restored from a snapshot between two entries.
 //!
 //! Life cycle of a window: 1. [`Head::apply`] fills it; 2. [`Head::cut`] freezes it; 3. [`Head::window`] hands it to whoever
-//! writes the block; 4. [`Head::drop_before`] forgets it, once the block is published. All but 3 are log entries.
+//! writes the block; 4. [`Head::drop_before`] forgets it, once the block is published. All but 3 are log
+//! entries, and so is [`Head::delete`].
 //!
 //! Readers hold a lock while they resolve matchers and while they copy chunks, a slice of the series at a time, and never
 //! while they decode. So a query may see a batch half applied, as it may see a scrape half written; it never sees a
@@ -14,7 +15,7 @@
 //! Not here: the log, clocks, blocks, and external labels, which belong to the cluster.
 //!
 //! Read in this order: `state` (the rules), `series` with `chunk_log`, `spool` and `late`, `slots`, `index` with `postings` and
-//! `matching`, `label_table`, `selection`, `read`, `window`, `snapshot`.
+//! `matching`, `label_table`, `tombstones`, `selection`, `read`, `window`, `snapshot`.
 
 mod cardinality;
 mod chunk_log;
@@ -34,6 +35,7 @@ mod slots;
 mod snapshot;
 mod spool;
 mod state;
+mod tombstones;
 mod window;
 
 pub use error::HeadError;

@@ -135,13 +135,14 @@ fn find(state: &State, selectors: &[Vec<Matcher>], range: TimeRange) -> Found {
     Found::Some(keep_in_range(state, found, range))
 }
 
-/// Removes series that have no sample in the range, as far as their first and last tell.
+/// Removes series that have no sample in the range, as far as their first and last and what is deleted tell.
 fn keep_in_range(state: &State, found: RoaringBitmap, range: TimeRange) -> RoaringBitmap {
-    let held = |slot| {
-        let series = state.slots.get(slot)?;
-        Some(TimeRange::new(series.first_ms()?.max(state.dropped_until_ms), series.newest_ms()?))
+    let held = |slot| state.slots.get(slot)?.held(state.dropped_until_ms);
+    let deleted = |slot| state.slots.series_ref(slot).and_then(|series| state.tombstones.of(series));
+    let is_kept = |slot: &u32| {
+        let held = held(*slot).map(|held| held.intersect(&range)).filter(|held| !held.is_empty());
+        held.is_some_and(|held| deleted(*slot).is_none_or(|deleted| !deleted.covers(&held)))
     };
-    let is_kept = |slot: &u32| held(*slot).is_some_and(|held| !held.intersect(&range).is_empty());
     found.iter().filter(is_kept).collect()
 }
 

@@ -5,7 +5,7 @@
 //!    this query.
 
 use chunk::EncodedChunk;
-use model::{LabelSet, Matcher, SeriesRef, TimeRange};
+use model::{LabelSet, Matcher, SeriesRef, TimeRange, TimeRanges};
 
 use crate::label_table::LabelTable;
 use crate::read::check_fresh;
@@ -22,6 +22,26 @@ pub struct HeadSeries {
     pub labels: LabelSet,
     /// Its chunks, which may overlap in time; no timestamp occurs in two of them. At least one.
     pub chunks: Vec<EncodedChunk>,
+}
+
+impl HeadSeries {
+    /// Leaves deleted samples out; `None` when no other is left. CPU-bound where there are any.
+    pub(crate) fn without(self, deleted: Option<&TimeRanges>) -> Result<Option<Self>, HeadError> {
+        let Some(deleted) = deleted else { return Ok(Some(self)) };
+        let Self { labels, chunks } = self;
+        match chunk::without(chunks, deleted) {
+            Ok(chunks) => Ok((!chunks.is_empty()).then_some(Self { labels, chunks })),
+            Err(source) => Err(HeadError::DamagedChunk { labels, source }),
+        }
+    }
+}
+
+/// A series of a slice.
+struct Found {
+    place: u32,
+    /// Where its chunks end among the copies.
+    end: usize,
+    deleted: Option<TimeRanges>,
 }
 
 /// See the module.
@@ -117,35 +137,40 @@ impl Selection {
     /// is hidden. CPU-bound.
     ///
     /// # Errors
-    /// [`HeadError::Stale`] when samples from `from_ms` on have been dropped meanwhile.
+    /// [`HeadError::Stale`] when samples from `from_ms` on have been dropped meanwhile; [`HeadError::DamagedChunk`].
     pub fn next_slice(&mut self, head: &Head) -> Result<Option<Vec<HeadSeries>>, HeadError> {
         if self.places.is_empty() {
             return Ok(None);
         }
         let places = self.places.split_off(self.places.len().saturating_sub(COPY_SLICE_SERIES));
         let mut copies = ChunkCopies::default();
-        // Place, and where the chunks end.
-        let mut found: Vec<(u32, usize)> = Vec::with_capacity(places.len());
+        let mut found: Vec<Found> = Vec::with_capacity(places.len());
         {
             let state = head.state.read();
             check_fresh(&state, self.from_ms)?;
             let range = TimeRange::new(self.range.start.0.max(self.from_ms), self.range.end.0);
             for place in places.into_iter().rev() {
                 let before = copies.len();
-                if let Some(series) = state.slots.by_ref(self.refs[place as usize]) {
-                    series.copy_wanted(self.newest_only, range, &state.store.spool, &mut copies);
+                let series_ref = self.refs[place as usize];
+                let deleted = state.tombstones.of(series_ref);
+                if let Some(series) = state.slots.by_ref(series_ref) {
+                    let newest_ms = series.newest_ms();
+                    let is_seen =
+                        |ranges: &TimeRanges| newest_ms.is_some_and(|newest| !ranges.contains(newest));
+                    let newest_only = self.newest_only && deleted.is_none_or(is_seen);
+                    series.copy_wanted(newest_only, range, &state.store.spool, &mut copies);
                 }
                 if copies.len() > before {
-                    found.push((place, copies.len()));
+                    found.push(Found { place, end: copies.len(), deleted: deleted.cloned() });
                 }
             }
         }
         let mut chunks = copies.into_chunks().map(|chunk| chunk.visible_from(self.from_ms));
         let (mut series, mut before) = (Vec::with_capacity(found.len()), 0);
-        for (place, end) in found {
-            let chunks = chunks.by_ref().take(end - before).collect();
-            series.push(HeadSeries { labels: self.table.label_set(place as usize), chunks });
-            before = end;
+        for Found { place, end, deleted } in found {
+            let chunks = chunks.by_ref().take(end - std::mem::replace(&mut before, end)).collect();
+            let labels = self.table.label_set(place as usize);
+            series.extend(HeadSeries { labels, chunks }.without(deleted.as_ref())?);
         }
         Ok(Some(series))
     }

@@ -105,6 +105,12 @@ impl Series {
         Some(late.map_or(in_order, |late| late.min(in_order)))
     }
 
+    /// Returns from when to when it holds samples that are not dropped; `None` without any.
+    pub(crate) fn held(&self, dropped_until_ms: i64) -> Option<TimeRange> {
+        let held = TimeRange::new(self.first_ms()?.max(dropped_until_ms), self.newest_ms()?);
+        (!held.is_empty()).then_some(held)
+    }
+
     /// Returns how many samples its chunks hold. Linear in their number.
     pub(crate) fn samples(&self) -> u64 {
         let late = self.late.as_ref().map_or(0, |late| late.samples());

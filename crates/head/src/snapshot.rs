@@ -11,7 +11,7 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 
 use chunk::OpenRun;
-use model::{LabelSet, MetricMetadata, MetricType, Samples};
+use model::{LabelSet, MetricMetadata, MetricType, Samples, TimeRange, TimeRanges};
 use parking_lot::RwLock;
 
 use crate::chunk_log::{self, ChunkLog, ChunkStore};
@@ -61,6 +61,12 @@ impl Head {
             }
         }
         state.store.spool.files().evict();
+        for (series, all, at_cut) in state.tombstones.iter() {
+            let out = frames.record(FrameKind::Tombstones)?;
+            push_u32(out, series.0 as u32);
+            write_ranges(all, out)?;
+            write_ranges(at_cut.unwrap_or(&TimeRanges::default()), out)?;
+        }
         push_u32(frames.record(FrameKind::End)?, state.slots.len());
         frames.finish()
     }
@@ -133,6 +139,15 @@ fn write_metadata(metadata: &MetricMetadata, out: &mut Vec<u8>) {
     }
 }
 
+fn write_ranges(ranges: &TimeRanges, out: &mut Vec<u8>) -> io::Result<()> {
+    push_field(out, |out| {
+        for range in ranges.as_slice() {
+            push_i64(out, range.start.0);
+            push_i64(out, range.end.0);
+        }
+    })
+}
+
 fn write_series(series: &Series, places: &[u32], spool: &Spool, out: &mut Vec<u8>) -> io::Result<()> {
     out.push(SLOT_SERIES);
     push_u32(out, series.pairs.len() as u32);
@@ -169,6 +184,9 @@ impl Restore {
                     self.pairs.push(fields.bytes().ok_or("a label pair is malformed")?.into());
                 }
                 FrameKind::Slots => self.take_slot(fields)?,
+                FrameKind::Tombstones => {
+                    self.take_tombstones(fields).ok_or("what is deleted of a series is malformed")?;
+                }
                 FrameKind::End => return Err("the end is not the end"),
             }
         }
@@ -207,6 +225,16 @@ impl Restore {
         }
     }
 
+    fn take_tombstones(&mut self, fields: &mut Fields<'_>) -> Option<()> {
+        let series = self.state.slots.series_ref(fields.u32()?)?;
+        let (all, at_cut) = (read_ranges(fields.bytes()?)?, read_ranges(fields.bytes()?)?);
+        if all.is_empty() || self.state.tombstones.of(series).is_some() {
+            return None;
+        }
+        self.state.tombstones.restore(series, all, at_cut);
+        Some(())
+    }
+
     fn read_labels(&self, fields: &mut Fields<'_>) -> Option<LabelSet> {
         let mut bytes = Vec::new();
         for _ in 0..fields.u32()? {
@@ -231,6 +259,17 @@ fn read_chunks(fields: &mut Fields<'_>, series: &mut Series, store: &mut ChunkSt
         && late.waiting().timestamps.last().is_none_or(|last_ms| Some(*last_ms) < newest_ms);
     series.restore(open, sealed, (!late.is_empty()).then_some(late));
     in_order.then_some(())
+}
+
+/// Reads ranges, which must ascend and lie apart.
+fn read_ranges(bytes: &[u8]) -> Option<TimeRanges> {
+    let mut fields = Fields::new(bytes);
+    let mut read = Vec::new();
+    while !fields.is_empty() {
+        read.push(TimeRange::new(fields.i64()?, fields.i64()?));
+    }
+    let ranges: TimeRanges = read.iter().copied().collect();
+    (ranges.as_slice() == read).then_some(ranges)
 }
 
 fn read_metadata(fields: &mut Fields<'_>) -> Option<MetricMetadata> {

@@ -7,16 +7,18 @@ use std::sync::Arc;
 
 use batch::{Batch, BatchOutcome, BatchSample, RefusalKind, SeriesSlot, WideSample};
 use hashbrown::HashTable;
-use model::{LabelSet, SampleValue, SeriesRef};
+use model::{LabelSet, Matcher, SampleValue, SeriesRef, TimeRange};
 use roaring::RoaringBitmap;
 
-use crate::HeadConfig;
 use crate::chunk_log::ChunkStore;
 use crate::index::Index;
+use crate::label_table::LabelTable;
 use crate::metadata::MetadataTable;
 use crate::series::Series;
 use crate::slots::Slots;
 use crate::spool::Spool;
+use crate::tombstones::Tombstones;
+use crate::{HeadConfig, HeadError, matching};
 
 /// See the module.
 #[derive(Debug)]
@@ -40,6 +42,7 @@ pub(crate) struct State {
     /// Heap memory of the series' chunks, without those in the spool.
     pub(crate) chunk_bytes: usize,
     pub(crate) store: ChunkStore,
+    pub(crate) tombstones: Tombstones,
 }
 
 /// What became of one sample.
@@ -113,6 +116,7 @@ impl State {
             samples: 0,
             chunk_bytes: 0,
             store: ChunkStore::new(spool),
+            tombstones: Tombstones::default(),
         }
     }
 
@@ -243,9 +247,44 @@ impl State {
         Some(Verdict::Accepted)
     }
 
+    /// See [`crate::Head::delete`].
+    pub(crate) fn delete(
+        &mut self,
+        selectors: &[Vec<Matcher>],
+        accepts: Option<&dyn Fn(&LabelSet) -> bool>,
+        range: TimeRange,
+    ) -> Result<usize, HeadError> {
+        let mut found = RoaringBitmap::new();
+        selectors.iter().for_each(|matchers| found |= matching::select(&self.index, &self.slots, matchers));
+        let mut table = LabelTable::default();
+        table.resume(&self.index);
+        let mut deleted = Vec::new();
+        for slot in found {
+            let series = self.slots.get(slot).expect("postings hold slots of series");
+            let Some(held) = series.held(self.dropped_until_ms).map(|held| held.intersect(&range)) else {
+                continue;
+            };
+            if let Some(accepts) = accepts {
+                table.push(&self.index, &series.pairs);
+                if !accepts(&table.label_set(table.len() - 1)) {
+                    continue;
+                }
+            }
+            if !held.is_empty() {
+                deleted.push((self.slots.series_ref(slot).expect("it has a series"), held));
+            }
+        }
+        let count = deleted.len();
+        self.tombstones.add(deleted)?;
+        Ok(count)
+    }
+
     /// Refuses samples before a time from now on.
     pub(crate) fn cut(&mut self, window_end_ms: i64) {
-        self.sealed_until_ms = self.sealed_until_ms.max(window_end_ms);
+        if window_end_ms > self.sealed_until_ms {
+            self.sealed_until_ms = window_end_ms;
+            self.tombstones.cut(window_end_ms);
+        }
     }
 
     /// Forgets samples before a time, and series that have no other. Linear in the number of series.
@@ -255,6 +294,7 @@ impl State {
         }
         self.dropped_until_ms = end_ms;
         self.cut(end_ms);
+        self.tombstones.drop_before(end_ms);
         self.oldest_ms = i64::MAX;
         let mut dead = RoaringBitmap::new();
         for (slot, series) in self.slots.series_mut() {

@@ -3,7 +3,7 @@
 //! The chunks of a slice of series are copied under the lock at a time and given up once they are read, so that a window
 //! is never held a second time, neither encoded nor decoded.
 
-use model::{BlockRange, SeriesRef, TimeRange};
+use model::{BlockRange, SeriesRef, TimeRange, TimeRanges};
 
 use crate::label_table::LabelTable;
 use crate::selection::COPY_SLICE_SERIES;
@@ -69,26 +69,29 @@ impl Window<'_> {
         files.evict();
     }
 
-    /// Copies the series of a slice that have chunks in the range.
+    /// Copies the series of a slice that have chunks in the range, without what was deleted before the cut.
     fn copy(&self, refs: &[SeriesRef]) -> Vec<HeadSeries> {
         let (mut table, mut copies, mut ends) = (LabelTable::default(), ChunkCopies::default(), Vec::new());
         {
             let state = self.head.state.read();
             table.resume(&state.index);
-            for series in refs.iter().filter_map(|series| state.slots.by_ref(*series)) {
+            for series_ref in refs {
+                let Some(series) = state.slots.by_ref(*series_ref) else { continue };
                 let before = copies.len();
                 series.copy_chunks(self.range, &state.store.spool, &mut copies);
                 if copies.len() > before {
                     table.push(&state.index, &series.pairs);
-                    ends.push(copies.len());
+                    ends.push((copies.len(), state.tombstones.at_cut(*series_ref).cloned()));
                 }
             }
         }
         let (mut chunks, mut before) = (copies.into_chunks(), 0);
-        let mut series = |(place, end): (usize, usize)| {
+        let mut series = |(place, (end, deleted)): (usize, (usize, Option<TimeRanges>))| {
             let chunks = chunks.by_ref().take(end - std::mem::replace(&mut before, end)).collect();
-            HeadSeries { labels: table.label_set(place), chunks }
+            let series = HeadSeries { labels: table.label_set(place), chunks };
+            // With a damaged chunk it stays as it is: whoever builds the block finds the damage, and builds none.
+            series.clone().without(deleted.as_ref()).unwrap_or(Some(series))
         };
-        ends.into_iter().enumerate().map(&mut series).collect()
+        ends.into_iter().enumerate().filter_map(&mut series).collect()
     }
 }

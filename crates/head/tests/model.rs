@@ -21,13 +21,32 @@ struct Model {
     sealed_until_ms: i64,
     dropped_until_ms: i64,
     newest_ms: i64,
+    /// What readers leave out, and whoever writes the frozen window.
+    deleted: Deleted,
+    deleted_at_cut: Deleted,
+}
+
+/// Deleted ranges, both ends inclusive.
+type Deleted = BTreeMap<SeriesRef, Vec<(i64, i64)>>;
+
+fn is_in(deleted: &Deleted, series: SeriesRef, time_ms: i64) -> bool {
+    deleted.get(&series).into_iter().flatten().any(|(start, end)| (*start..=*end).contains(&time_ms))
 }
 
 impl Model {
     fn new(config: HeadConfig) -> Self {
         let (series, refs_ever) = (BTreeMap::new(), BTreeSet::new());
         let start = i64::MIN;
-        Self { config, series, refs_ever, sealed_until_ms: start, dropped_until_ms: start, newest_ms: start }
+        Self {
+            config,
+            series,
+            refs_ever,
+            sealed_until_ms: start,
+            dropped_until_ms: start,
+            newest_ms: start,
+            deleted: Deleted::new(),
+            deleted_at_cut: Deleted::new(),
+        }
     }
 
     /// Does what the head did and returns what the outcome must have been. The refs of new series are the head's to choose.
@@ -108,23 +127,58 @@ impl Model {
         Some(Ok(true))
     }
 
+    fn delete(&mut self, series: &[usize], start_ms: i64, end_ms: i64, undeleted: &Head) {
+        for labels in series.iter().map(|i| labels(*i)) {
+            let Some((series, samples)) = self.series.get(&labels) else { continue };
+            let Some((newest_ms, _)) = samples.last_key_value() else { continue };
+            let start_ms = start_ms.max(first_ms(undeleted, &labels));
+            self.deleted.entry(*series).or_default().push((start_ms, end_ms.min(*newest_ms)));
+        }
+    }
+
+    fn cut(&mut self, end_ms: i64) {
+        if end_ms > self.sealed_until_ms {
+            self.sealed_until_ms = end_ms;
+            self.deleted_at_cut = self.deleted.clone();
+            self.deleted_at_cut.values_mut().flatten().for_each(|(_, end)| *end = (*end).min(end_ms - 1));
+        }
+    }
+
     fn drop_before(&mut self, end_ms: i64) {
         if end_ms > self.dropped_until_ms {
             self.dropped_until_ms = end_ms;
-            self.sealed_until_ms = self.sealed_until_ms.max(end_ms);
+            self.cut(end_ms);
             self.series.values_mut().for_each(|(_, samples)| *samples = samples.split_off(&end_ms));
             self.series.retain(|_, (_, samples)| !samples.is_empty());
         }
     }
 
+    /// What readers see.
     fn content(&self, start_ms: i64, end_ms: i64) -> Content {
-        let samples = |samples: &Samples| match start_ms <= end_ms {
-            true => samples.range(start_ms..=end_ms).map(|(t, v)| (*t, *v)).collect(),
+        self.without(&self.deleted, start_ms, end_ms)
+    }
+
+    fn without(&self, deleted: &Deleted, start_ms: i64, end_ms: i64) -> Content {
+        let samples = |series: SeriesRef, samples: &Samples| match start_ms <= end_ms {
+            true => {
+                let all = samples.range(start_ms..=end_ms).map(|(t, v)| (*t, *v));
+                all.filter(|(time_ms, _)| !is_in(deleted, series, *time_ms)).collect()
+            }
             false => Vec::new(),
         };
-        let content = self.series.iter().map(|(labels, (_, all))| (labels.clone(), samples(all)));
+        let content =
+            self.series.iter().map(|(labels, (series, all))| (labels.clone(), samples(*series, all)));
         content.filter(|(_, samples): &(_, Vec<_>)| !samples.is_empty()).collect()
     }
+}
+
+/// Returns from when on a head that was never told of a delete takes a series to have samples: dropped ones count that share
+/// a chunk with others.
+fn first_ms(undeleted: &Head, labels: &LabelSet) -> i64 {
+    let all = undeleted.select(&[], TimeRange::ALL, undeleted.dropped_until_ms(), usize::MAX);
+    let all = all.expect("the caller is up to date");
+    let series = all.iter().find(|series| series.labels == *labels).expect("it has samples");
+    series.chunks.iter().map(|chunk| chunk.start_ms).min().expect("it has chunks")
 }
 
 fn zip(samples: &model::Samples) -> Vec<(i64, u64)> {
@@ -166,9 +220,16 @@ fn window(head: &Head, start_ms: i64, end_ms: i64) -> Content {
     content
 }
 
-fn check(head: &Head, model: &Model, start_ms: i64, length_ms: i64) -> Result<(), TestCaseError> {
+fn check(
+    head: &Head,
+    undeleted: &Head,
+    model: &Model,
+    start_ms: i64,
+    length_ms: i64,
+) -> Result<(), TestCaseError> {
     let (end_ms, from_ms) = (start_ms + length_ms, model.dropped_until_ms);
-    prop_assert_eq!(window(head, start_ms, end_ms), model.content(start_ms, end_ms - 1));
+    let expected = model.without(&model.deleted_at_cut, start_ms, end_ms - 1);
+    prop_assert_eq!(window(head, start_ms, end_ms), expected);
     let found = selected(head, TimeRange::new(start_ms, end_ms), from_ms);
     prop_assert_eq!(found.expect("the caller is up to date"), model.content(start_ms, end_ms));
     let later_ms = from_ms.max(start_ms);
@@ -184,13 +245,18 @@ fn check(head: &Head, model: &Model, start_ms: i64, length_ms: i64) -> Result<()
         (stats.sealed_until_ms, stats.dropped_until_ms),
         (model.sealed_until_ms, model.dropped_until_ms)
     );
-    let all = model.content(i64::MIN, i64::MAX);
+    let all = model.without(&Deleted::new(), i64::MIN, i64::MAX);
     let times = || all.iter().flat_map(|(_, samples)| samples.iter().map(|(time_ms, _)| *time_ms));
     prop_assert_eq!(stats.max_ms, times().max());
     prop_assert!(stats.min_ms <= times().min() && stats.min_ms >= times().min().map(|_| from_ms));
     prop_assert!(stats.samples as usize >= times().count());
     let names = head.series(&[], TimeRange::ALL, None).expect("few series");
-    prop_assert_eq!(names, all.into_iter().map(|(labels, _)| labels).collect::<Vec<_>>());
+    let is_listed = |(labels, samples): &(LabelSet, Vec<(i64, u64)>)| {
+        let (series, newest_ms) = (model.series[labels].0, samples[samples.len() - 1].0);
+        (first_ms(undeleted, labels)..=newest_ms).any(|time_ms| !is_in(&model.deleted, series, time_ms))
+    };
+    let listed: Vec<LabelSet> = all.into_iter().filter(is_listed).map(|(labels, _)| labels).collect();
+    prop_assert_eq!(names, listed);
     Ok(())
 }
 
@@ -205,20 +271,26 @@ proptest! {
         length_ms in 0i64..3000,
     ) {
         let (head, mut model) = (Head::new(config(window_ms)), Model::new(config(window_ms)));
+        let undeleted = Head::new(config(window_ms));
         let mut known = KnownRefs::new();
         for op in &ops {
             let known_before = known.clone();
             let outcome = perform(&head, op, &mut known);
+            if !matches!(op, Op::Delete { .. }) {
+                let same = perform(&undeleted, op, &mut known_before.clone());
+                prop_assert_eq!(&outcome, &same, "deletes change nothing of what is accepted");
+            }
             match op {
                 Op::Append { stamp_ms, runs } => {
                     let outcome = outcome.expect("an append has an outcome");
                     let expected = model.append(*stamp_ms, runs, &known_before, &outcome);
                     prop_assert_eq!(outcome, expected);
                 }
-                Op::Cut(end_ms) => model.sealed_until_ms = model.sealed_until_ms.max(*end_ms),
+                Op::Cut(end_ms) => model.cut(*end_ms),
+                Op::Delete { series, start_ms, end_ms, .. } => model.delete(series, *start_ms, *end_ms, &undeleted),
                 Op::Drop(end_ms) => model.drop_before(*end_ms),
             }
-            check(&head, &model, start_ms, length_ms)?;
+            check(&head, &undeleted, &model, start_ms, length_ms)?;
         }
         let bytes = head.stats().bytes;
         head.drop_before(i64::MAX);

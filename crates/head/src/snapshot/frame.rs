@@ -6,7 +6,7 @@ use super::FRAME_BYTES_TARGET;
 use crate::HeadError;
 
 const MAGIC: [u8; 8] = *b"NORNHEAD";
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 const HEADER_BYTES: usize = 5;
 
 /// What a frame's records are. Frames come in this order, and each kind may fill any number of frames.
@@ -21,15 +21,16 @@ pub(super) enum FrameKind {
     Pairs = 3,
     /// Slots in order, free or with a series.
     Slots = 4,
+    /// Deleted ranges of series.
+    Tombstones = 5,
     /// Once: the number of slots.
-    End = 5,
+    End = 6,
 }
 
 impl FrameKind {
     fn of(byte: u8) -> Option<Self> {
-        [Self::Bounds, Self::Metadata, Self::Pairs, Self::Slots, Self::End]
-            .into_iter()
-            .find(|kind| *kind as u8 == byte)
+        let all = [Self::Bounds, Self::Metadata, Self::Pairs, Self::Slots, Self::Tombstones, Self::End];
+        all.into_iter().find(|kind| *kind as u8 == byte)
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use batch::{Batch, BatchBuilder, BatchOutcome};
 use head::{Head, HeadConfig};
 use model::histogram::Span;
-use model::{FloatHistogram, LabelSet, MetricMetadata, MetricType, Samples, SeriesRef};
+use model::{FloatHistogram, LabelSet, Matcher, MetricMetadata, MetricType, Samples, SeriesRef, TimeRange};
 use proptest::prelude::*;
 
 pub const SERIES: usize = 6;
@@ -82,9 +82,19 @@ impl Run {
 /// What a log entry asks of a head.
 #[derive(Clone, Debug)]
 pub enum Op {
-    Append { stamp_ms: i64, runs: Vec<Run> },
+    Append {
+        stamp_ms: i64,
+        runs: Vec<Run>,
+    },
     Cut(i64),
     Drop(i64),
+    /// Of these series, at these times; told by a matcher, or by their labels.
+    Delete {
+        series: Vec<usize>,
+        start_ms: i64,
+        end_ms: i64,
+        by_matcher: bool,
+    },
 }
 
 pub fn op() -> impl Strategy<Value = Op> {
@@ -101,9 +111,19 @@ pub fn op() -> impl Strategy<Value = Op> {
         },
     );
     let stamp = prop_oneof![3 => Just(TIME_MAX * 2), 1 => 0..TIME_MAX];
+    let series = prop::collection::vec(0..SERIES, 0..4);
+    let delete = (series, -10..TIME_MAX, -1i64..1500, any::<bool>()).prop_map(
+        |(series, start_ms, length_ms, by_matcher)| Op::Delete {
+            series,
+            start_ms,
+            end_ms: start_ms + length_ms,
+            by_matcher,
+        },
+    );
     let append = (stamp, prop::collection::vec(run, 0..4));
     prop_oneof![
         6 => append.prop_map(|(stamp_ms, runs)| Op::Append { stamp_ms, runs }),
+        1 => delete,
         1 => (0..TIME_MAX).prop_map(Op::Cut),
         1 => (0..TIME_MAX).prop_map(Op::Drop),
     ]
@@ -153,6 +173,17 @@ pub fn perform(head: &Head, op: &Op, known: &mut KnownRefs) -> Option<BatchOutco
         }
         Op::Cut(end_ms) => head.cut(*end_ms),
         Op::Drop(end_ms) => head.drop_before(*end_ms),
+        Op::Delete { series, start_ms, end_ms, by_matcher } => {
+            let range = TimeRange::new(*start_ms, *end_ms);
+            let deleted = if *by_matcher {
+                let selector = |i: &usize| vec![Matcher::equal("i", i.to_string())];
+                head.delete(&series.iter().map(selector).collect::<Vec<_>>(), None, range)
+            } else {
+                let is_named = |set: &LabelSet| series.iter().any(|i| *set == labels(*i));
+                head.delete(&[Vec::new()], Some(&is_named), range)
+            };
+            assert!(deleted.expect("few ranges") <= SERIES);
+        }
     }
     None
 }
