@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use block::SplitLimits;
 use object_store::ObjectStore;
 
 use crate::CompactorError;
@@ -23,6 +24,8 @@ pub struct CompactorConfig {
     /// Where the block that is being merged lies until it is uploaded, in a file without a name; it is made when it does not
     /// exist. It takes as much room as the largest block.
     pub spool_dir: PathBuf,
+    /// How large a block may become; a merge of more is split.
+    pub split: SplitLimits,
 }
 
 impl CompactorConfig {
@@ -34,7 +37,7 @@ impl CompactorConfig {
     /// Makes a configuration with the default delay and interval.
     pub fn new(objects: Arc<dyn ObjectStore>, retention: Option<Duration>, spool_dir: PathBuf) -> Self {
         let (deletion_delay, interval) = (Self::DELETION_DELAY, Self::INTERVAL);
-        Self { objects, retention, deletion_delay, interval, spool_dir }
+        Self { objects, retention, deletion_delay, interval, spool_dir, split: SplitLimits::DEFAULT }
     }
 
     pub(crate) fn check(&self) -> Result<(), CompactorError> {

@@ -1,10 +1,11 @@
 //! The worker that merges blocks. Every compactor of the cluster runs one; the catalogue gives each job to one of them.
 //!
 //! A job is:
-//! 1. claim: the catalogue names the output and an epoch; nobody else gets these inputs while this membership stands;
-//! 2. merge: inputs are read from the object store, the output grows in a file without a name;
-//! 3. upload, under the name that the claim gave;
-//! 4. commit: the output becomes active and the inputs tombstoned, in one command.
+//! 1. claim: the catalogue names the outputs and an epoch; nobody else gets these inputs while this membership stands;
+//! 2. split: what would be too much for one block is divided by series;
+//! 3. for one part after the other: merge, where the output grows in a file without a name, and upload, under a name that the
+//!    claim gave;
+//! 4. commit: the outputs become active and the inputs tombstoned, in one command.
 //!
 //! A worker that dies anywhere before the commit has changed nothing that a query sees: its membership lapses, the inputs
 //! are free again, and garbage collection deletes what it uploaded. A worker that only seemed dead fails at the commit.
@@ -15,12 +16,12 @@
 
 use std::sync::Arc;
 
-use block::{BlockError, BlockReader, MergedBlock, ObjectStoreReader, RangeReader};
+use block::{BlockError, BlockReader, MergeOutput, MergedBlock, ObjectStoreReader, RangeReader, SplitLimits};
 use cluster::{
     BadBlock, BlockState, Catalogue, Command, ControlState, JobId, JobOrder, Response, StateError,
 };
 use futures::{StreamExt, TryStreamExt, stream};
-use model::{BlockId, BlockMeta, Epoch, ErrorKind};
+use model::{BlockId, BlockMeta, Epoch, ErrorKind, SortRange};
 use session::{Membership, Session, SessionError};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -47,8 +48,8 @@ pub(crate) struct Merger {
 pub(crate) struct Claim {
     pub(crate) job: JobId,
     pub(crate) epoch: Epoch,
-    /// The name of what it writes.
-    pub(crate) output: BlockId,
+    /// The names of what it writes.
+    pub(crate) outputs: Vec<BlockId>,
     pub(crate) order: JobOrder,
 }
 
@@ -124,6 +125,7 @@ impl Merger {
         let rules = MergeRules {
             block_duration_ms: settings.block_duration_ms,
             retention_ms: self.config.retention.map(millis),
+            split: self.config.split,
         };
         let planned = merges(&state.catalogue, rules);
         self.metrics.jobs_planned.set(planned.len() as i64);
@@ -145,9 +147,11 @@ impl Merger {
         let command = Command::ClaimJob { order: order.clone(), node, member_epoch };
         match self.session.propose(&command).await {
             Ok(Response::Claimed { job, epoch, outputs, .. }) => {
-                let output = *outputs.first().ok_or(CompactorError::Claim)?;
-                debug!(%job, %epoch, %output, inputs = order.inputs.len(), "claimed a merge");
-                Ok(Some(Claim { job, epoch, output, order }))
+                if outputs.is_empty() {
+                    return Err(CompactorError::Claim);
+                }
+                debug!(%job, %epoch, inputs = order.inputs.len(), outputs = outputs.len(), "claimed a merge");
+                Ok(Some(Claim { job, epoch, outputs, order }))
             }
             Ok(_) => Err(CompactorError::Claim),
             Err(SessionError::Refused(StateError::Conflict(reason))) => {
@@ -163,36 +167,66 @@ impl Merger {
         let began = std::time::Instant::now();
         let done = self.do_job(claim).await;
         match done {
-            Ok(meta) => {
-                self.metrics.merged(claim.order.inputs.len(), &meta, began.elapsed());
-                info!(
-                    job = %claim.job, block = %meta.id, shard = %meta.shard, level = meta.level,
-                    inputs = claim.order.inputs.len(), series = meta.series, samples = meta.samples,
-                    bytes = meta.series_object.size_bytes + meta.chunks_object.size_bytes, took = ?began.elapsed(),
-                    "merged blocks"
-                );
+            Ok(metas) => {
+                self.metrics.merged(claim.order.inputs.len(), &metas, began.elapsed());
+                for meta in metas {
+                    info!(
+                        job = %claim.job, block = %meta.id, shard = %meta.shard, level = meta.level,
+                        inputs = claim.order.inputs.len(), series = meta.series, samples = meta.samples,
+                        bytes = meta.series_object.size_bytes + meta.chunks_object.size_bytes,
+                        took = ?began.elapsed(), "merged blocks"
+                    );
+                }
                 Ok(())
             }
             Err(error) => self.give_up(claim, error).await,
         }
     }
 
-    async fn do_job(&self, claim: &Claim) -> Result<BlockMeta, CompactorError> {
-        let merged = self.merge(claim).await?;
-        self.upload(claim, &merged).await?;
-        self.commit(claim, merged.meta.clone()).await?;
-        Ok(merged.meta)
+    async fn do_job(&self, claim: &Claim) -> Result<Vec<BlockMeta>, CompactorError> {
+        let mut metas = Vec::new();
+        for (output, inputs) in self.parts(claim).await? {
+            let merged = self.merge(claim, &output, inputs).await?;
+            self.upload(claim, &merged).await?;
+            metas.push(merged.meta);
+        }
+        self.commit(claim, metas.clone()).await?;
+        Ok(metas)
     }
 
-    /// Reads the inputs and writes the output to a local file.
-    pub(crate) async fn merge(&self, claim: &Claim) -> Result<MergedBlock, CompactorError> {
+    /// Divides the series of the inputs among as many blocks as they need; returns each with the inputs that have any of them.
+    pub(crate) async fn parts(
+        &self,
+        claim: &Claim,
+    ) -> Result<Vec<(MergeOutput, Vec<BlockMeta>)>, CompactorError> {
         let state = self.session.state();
         let meta = |id: &BlockId| {
             let entry = state.catalogue.get(*id).filter(|entry| entry.state == BlockState::Active);
             entry.map(|entry| entry.meta.clone()).ok_or(CompactorError::InputGone { block: *id })
         };
         let metas: Vec<BlockMeta> = claim.order.inputs.iter().map(meta).collect::<Result<_, _>>()?;
-        let reader: Arc<dyn RangeReader> = Arc::new(ObjectStoreReader::new(Arc::clone(&self.config.objects)));
+        let limits = SplitLimits { parts: claim.outputs.len(), ..self.config.split };
+        let ranges = block::split(&*self.reader(), &metas, limits).await;
+        let ranges = ranges.map_err(|source| CompactorError::Merge { job: claim.job, source })?;
+        let part = |(sort_range, id): (SortRange, &BlockId)| {
+            let inputs = metas.iter().filter(|meta| meta.sort_range.overlaps(&sort_range)).cloned().collect();
+            (MergeOutput { id: *id, level: claim.order.level, sort_range }, inputs)
+        };
+        Ok(ranges.into_iter().zip(&claim.outputs).map(part).collect())
+    }
+
+    fn reader(&self) -> Arc<dyn RangeReader> {
+        Arc::new(ObjectStoreReader::new(Arc::clone(&self.config.objects)))
+    }
+
+    /// Reads the inputs of one part and writes the output to a local file.
+    pub(crate) async fn merge(
+        &self,
+        claim: &Claim,
+        output: &MergeOutput,
+        inputs: Vec<BlockMeta>,
+    ) -> Result<MergedBlock, CompactorError> {
+        let reader = self.reader();
         let open = |meta: BlockMeta| {
             let reader = Arc::clone(&reader);
             async move {
@@ -201,16 +235,14 @@ impl Merger {
                 opened.map_err(|source| BlockError::Input { block, source: Box::new(source) })
             }
         };
-        let opened = stream::iter(metas.into_iter().map(open)).buffered(OPENS_MAX).try_collect::<Vec<_>>();
+        let opened = stream::iter(inputs.into_iter().map(open)).buffered(OPENS_MAX).try_collect::<Vec<_>>();
         let fault = |source| CompactorError::Merge { job: claim.job, source };
         let inputs = opened.await.map_err(fault)?;
         let erase = Arc::new(block::EraseNothing);
-        block::merge(claim.output, claim.order.level, inputs, erase, &self.config.spool_dir)
-            .await
-            .map_err(fault)
+        block::merge(output, inputs, erase, &self.config.spool_dir).await.map_err(fault)
     }
 
-    /// Uploads the output, unless the membership that the claim hangs on is gone.
+    /// Uploads one output, unless the membership that the claim hangs on is gone.
     pub(crate) async fn upload(&self, claim: &Claim, merged: &MergedBlock) -> Result<(), CompactorError> {
         if self.session.membership().is_none() {
             return Err(CompactorError::Commit { step: "uploading", source: SessionError::NoMembership });
@@ -219,10 +251,9 @@ impl Merger {
         uploaded.map_err(|source| CompactorError::Merge { job: claim.job, source })
     }
 
-    /// Puts the output in the place of the inputs.
-    pub(crate) async fn commit(&self, claim: &Claim, meta: BlockMeta) -> Result<(), CompactorError> {
-        let command =
-            Command::CommitJob { job: claim.job, epoch: claim.epoch, outputs: vec![meta], at_ms: now_ms() };
+    /// Puts the outputs in the place of the inputs.
+    pub(crate) async fn commit(&self, claim: &Claim, outputs: Vec<BlockMeta>) -> Result<(), CompactorError> {
+        let command = Command::CommitJob { job: claim.job, epoch: claim.epoch, outputs, at_ms: now_ms() };
         let committed = self.session.propose(&command).await;
         committed.map(drop).map_err(|source| CompactorError::Commit { step: "committing a merge", source })
     }

@@ -96,11 +96,13 @@ impl MergeMetrics {
     }
 
     /// Counts a merge that was committed.
-    pub(crate) fn merged(&self, inputs: usize, meta: &BlockMeta, took: Duration) {
+    pub(crate) fn merged(&self, inputs: usize, outputs: &[BlockMeta], took: Duration) {
         self.jobs.inc();
         self.inputs.inc_by(inputs as u64);
-        self.samples.inc_by(meta.samples);
-        self.bytes.inc_by(meta.series_object.size_bytes + meta.chunks_object.size_bytes);
+        for meta in outputs {
+            self.samples.inc_by(meta.samples);
+            self.bytes.inc_by(meta.series_object.size_bytes + meta.chunks_object.size_bytes);
+        }
         self.seconds.inc_by(took.as_secs_f64());
     }
 }

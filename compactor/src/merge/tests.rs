@@ -1,6 +1,6 @@
 //! Merging against the real control state and an S3 server: every step may be the last, and nothing is lost or doubled.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ::tests::control::{CLUSTER, CONTROL_ADDRESS, MemControl};
@@ -29,6 +29,7 @@ struct Bench {
     connector: Connector,
     control: MemControl,
     dir: tempfile::TempDir,
+    split: SplitLimits,
     published: Seen,
 }
 
@@ -59,7 +60,8 @@ impl Bench {
         let connector = Connector::default();
         let control = MemControl::start(&connector);
         let dir = tempfile::tempdir().expect("a folder for the test");
-        Self { s3, objects, connector, control, dir, published: Seen::new() }
+        let split = SplitLimits::DEFAULT;
+        Self { s3, objects, connector, control, dir, split, published: Seen::new() }
     }
 
     async fn worker(&self, name: &str) -> Worker {
@@ -80,6 +82,7 @@ impl Bench {
         let config = CompactorConfig {
             interval: Duration::from_millis(5),
             deletion_delay: Duration::ZERO,
+            split: self.split,
             ..CompactorConfig::new(Arc::clone(&self.objects), None, self.dir.path().to_owned())
         };
         let metrics = MergeMetrics::default();
@@ -164,8 +167,9 @@ impl Bench {
             (meta.shard.0, meta.level, meta.range.start.0 / WINDOW_MS, meta.range.end.0 / WINDOW_MS)
         };
         let is_so = |state: &ControlState| {
-            let active: BTreeSet<_> = state.catalogue.active().map(key).collect();
-            active == expected.iter().copied().collect() && state.catalogue.jobs().count() == 0
+            let mut active: Vec<_> = state.catalogue.active().map(key).collect();
+            active.sort_unstable();
+            active == expected && state.catalogue.jobs().count() == 0
         };
         self.control.wait(is_so).await;
         assert_eq!(self.active(), expected);
@@ -200,7 +204,8 @@ impl Worker {
     }
 
     async fn claim_first(&self, bench: &Bench) -> Claim {
-        let rules = MergeRules { block_duration_ms: WINDOW_MS, retention_ms: None };
+        let rules =
+            MergeRules { block_duration_ms: WINDOW_MS, retention_ms: None, split: self.merger.config.split };
         let order = merges(&bench.control.state().catalogue, rules).remove(0);
         let claim = self.merger.claim(self.membership(), order).await.expect("the control group answers");
         claim.expect("nobody else has it")
@@ -213,33 +218,49 @@ async fn stop(context: Context) {
 }
 
 /// How far the first compactor comes.
-#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum Reached {
     Claim,
-    Merge,
-    Upload,
+    /// So many parts are merged and uploaded, and the next one merged.
+    Parts(usize),
     Commit,
 }
 
-async fn stopped_after(reached: Reached) {
+impl Worker {
+    /// Does a job until it has come so far; returns what it would have committed.
+    async fn run_until(&self, claim: &Claim, reached: Reached) -> Vec<MergedBlock> {
+        let mut merged = Vec::new();
+        if reached == Reached::Claim {
+            return merged;
+        }
+        for (output, inputs) in self.merger.parts(claim).await.expect("undamaged inputs") {
+            merged.push(self.merger.merge(claim, &output, inputs).await.expect("undamaged inputs"));
+            if reached == Reached::Parts(merged.len() - 1) {
+                break;
+            }
+            self.merger.upload(claim, &merged[merged.len() - 1]).await.expect("the store answers");
+        }
+        if reached == Reached::Commit {
+            let metas = merged.iter().map(|block| block.meta.clone()).collect();
+            self.merger.commit(claim, metas).await.expect("it is held");
+        }
+        merged
+    }
+}
+
+/// One block a window, or, split, two.
+async fn stopped_after(reached: Reached, split: SplitLimits) {
     let mut bench = Bench::new();
+    bench.split = split;
     for window in 0..5 {
         bench.publish(1, window).await;
     }
-    let merged = [(1, 0, 4, 5), (1, 1, 0, 4)];
+    let parts = if split == SplitLimits::DEFAULT { 1 } else { 2 };
+    let mut merged = vec![(1, 0, 4, 5)];
+    merged.extend(vec![(1, 1, 0, 4); parts]);
     let zombie = bench.worker("c-0").await;
     let claim = zombie.claim_first(&bench).await;
-    let merger = &zombie.merger;
-    let mut block = None;
-    if reached >= Reached::Merge {
-        block = Some(merger.merge(&claim).await.expect("undamaged inputs"));
-    }
-    if let Some(block) = block.as_ref().filter(|_| reached >= Reached::Upload) {
-        merger.upload(&claim, block).await.expect("the store answers");
-    }
-    if let Some(block) = block.as_ref().filter(|_| reached >= Reached::Commit) {
-        merger.commit(&claim, block.meta.clone()).await.expect("it is held");
-    }
+    let blocks = zombie.run_until(&claim, reached).await;
     assert_eq!(bench.seen().await, bench.published, "after {reached:?}");
     bench.control.expire(zombie.membership().node);
     let next = bench.worker("c-1").await;
@@ -250,9 +271,12 @@ async fn stopped_after(reached: Reached) {
     bench.wait_active(&merged).await;
     assert_eq!(bench.seen().await, bench.published, "{node} went on after {reached:?}");
     // The first one was not dead. What it still does must not show.
-    if let Some(block) = &block {
+    for block in &blocks {
         block::upload_merged(&*bench.objects, block).await.expect("the store answers");
-        let committed = merger.commit(&claim, block.meta.clone()).await;
+    }
+    if !blocks.is_empty() {
+        let metas = blocks.iter().map(|block| block.meta.clone()).collect();
+        let committed = zombie.merger.commit(&claim, metas).await;
         match reached {
             Reached::Commit => committed.expect("the commit of before"),
             _ => {
@@ -274,24 +298,59 @@ async fn stopped_after(reached: Reached) {
     stop(zombie.context).await;
 }
 
+/// Few enough that the four series of a window become two blocks.
+const HALVES: SplitLimits = SplitLimits { series: 3, bytes: u64::MAX, parts: usize::MAX };
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_compactor_killed_after_its_claim_loses_and_doubles_nothing() {
-    stopped_after(Reached::Claim).await;
+    stopped_after(Reached::Claim, SplitLimits::DEFAULT).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_compactor_killed_after_its_merge_loses_and_doubles_nothing() {
-    stopped_after(Reached::Merge).await;
+    stopped_after(Reached::Parts(0), SplitLimits::DEFAULT).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_compactor_killed_after_its_upload_loses_and_doubles_nothing() {
-    stopped_after(Reached::Upload).await;
+    stopped_after(Reached::Parts(1), SplitLimits::DEFAULT).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_compactor_killed_after_its_commit_loses_and_doubles_nothing() {
-    stopped_after(Reached::Commit).await;
+    stopped_after(Reached::Commit, SplitLimits::DEFAULT).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_compactor_killed_after_one_of_two_parts_loses_and_doubles_nothing() {
+    stopped_after(Reached::Parts(1), HALVES).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_compactor_killed_after_the_last_of_two_parts_loses_and_doubles_nothing() {
+    stopped_after(Reached::Parts(2), HALVES).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_compactor_killed_after_it_committed_two_parts_loses_and_doubles_nothing() {
+    stopped_after(Reached::Commit, HALVES).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn days_are_made_of_parts_part_by_part() {
+    let mut bench = Bench::new();
+    bench.split = HALVES;
+    let context = bench.worker("c-0").await.start();
+    for window in 0..13 {
+        bench.publish(1, window).await;
+        if window % 4 == 3 {
+            bench.control.wait(|state| state.catalogue.active().all(|meta| meta.level > 0)).await;
+        }
+    }
+    bench.wait_active(&[(1, 0, 12, 13), (1, 2, 0, 12), (1, 2, 0, 12)]).await;
+    assert_eq!(bench.seen().await, bench.published);
+    bench.wait_clean().await;
+    stop(context).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,14 +1,16 @@
 //! Plans merges: a pure function of the catalogue.
 //!
-//! 1. Blocks of a shard that overlap are merged before anything else.
+//! 1. Blocks of a shard that overlap, in time and in the range of series that they hold, are merged before anything else.
 //! 2. Aligned windows of 4, 12 and 168 block durations (8h, 1d and 14d of 2h) whose blocks are all published are merged,
-//!    the largest first, so that a backlog is merged once and not level by level.
+//!    the largest first, so that a backlog is merged once and not level by level. Where merges were split by series, each part
+//!    is merged by itself with those of other times that share series with it.
 //!
 //! A block stays within its shard: the seam between head and blocks, and the pushing of queries, are by shard. Blocks that
 //! a job holds or that are set aside are left alone; the others of their window go on without the latter.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use block::SplitLimits;
 use cluster::{BlockEntry, BlockState, Catalogue, JobOrder, job};
 use model::{BlockId, BlockMeta, BlockRange, ShardId};
 
@@ -17,10 +19,9 @@ const LEVELS: [(i64, u8); 3] = [(168, 3), (12, 2), (4, 1)];
 /// Only windows up to this part of the retention are merged, as in Prometheus: a block is kept until its newest sample
 /// expires.
 const RETENTION_PART: i64 = 10;
-/// How many series the inputs of one job have together at the most: what a worker holds of each is in memory.
-const JOB_SERIES_MAX: u64 = 4_000_000;
-/// How large the inputs of one job are together at the most; the output is about as large.
-const JOB_BYTES_MAX: u64 = 16 << 30;
+/// How many rows the inputs of a window have together at the most, for each block that comes out at the least: a worker
+/// holds some bytes of each. Fourteen full blocks are below that, so only a backlog that skips a level can be above.
+const PART_ROWS_MAX: u64 = 16 << 20;
 
 /// What the planner must know besides the catalogue.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +30,8 @@ pub struct MergeRules {
     pub block_duration_ms: i64,
     /// How long samples are kept; `None` for ever.
     pub retention_ms: Option<i64>,
+    /// How large a block may become.
+    pub split: SplitLimits,
 }
 
 /// Returns the jobs that can be begun, the most useful first: overlaps, then those that leave the fewest blocks, then the
@@ -91,7 +94,8 @@ impl<'a> Planner<'a> {
         merges
     }
 
-    /// Returns the blocks that lie wholly within each window of a length whose samples are all published.
+    /// Returns the blocks that lie wholly within each window of a length whose samples are all published, apart where they
+    /// share no series.
     fn windows(&self, length_ms: i64) -> Vec<Vec<&'a BlockMeta>> {
         let mut windows: BTreeMap<BlockRange, Vec<&'a BlockMeta>> = BTreeMap::new();
         for meta in &self.blocks {
@@ -100,49 +104,87 @@ impl<'a> Planner<'a> {
                 windows.entry(window).or_default().push(meta);
             }
         }
-        windows.into_values().collect()
+        let parts = |blocks: Vec<&'a BlockMeta>| groups(&blocks, |a, b| a.sort_range.overlaps(&b.sort_range));
+        windows.into_values().flat_map(parts).filter(|blocks| !self.is_too_much(blocks)).collect()
     }
 
-    /// Orders a merge of blocks, when they are two or more, free, and not too much for one job.
+    fn is_too_much(&self, blocks: &[&BlockMeta]) -> bool {
+        let mut of_range: BTreeMap<BlockRange, u64> = BTreeMap::new();
+        for meta in blocks {
+            *of_range.entry(meta.range).or_default() += meta.series;
+        }
+        let widest = of_range.values().copied().max().unwrap_or_default();
+        let parts = widest.div_ceil(self.rules.split.series.max(1)).max(1);
+        of_range.values().sum::<u64>() > PART_ROWS_MAX.saturating_mul(parts)
+    }
+
+    /// Orders a merge of blocks, when they are two or more, free, and not too many for one job.
     fn merge(&mut self, blocks: &[&BlockMeta], level: u8, overlap: bool) -> Option<Merge> {
-        let series: u64 = blocks.iter().map(|meta| meta.series).sum();
-        let bytes: u64 = blocks.iter().map(|meta| meta.chunks_object.size_bytes).sum();
-        let fits = blocks.len() <= job::JOB_INPUTS_MAX && series <= JOB_SERIES_MAX && bytes <= JOB_BYTES_MAX;
-        if blocks.len() < 2 || !fits || blocks.iter().any(|meta| self.taken.contains(&meta.id)) {
+        let fits = (2..=job::JOB_INPUTS_MAX).contains(&blocks.len());
+        if !fits || blocks.iter().any(|meta| self.taken.contains(&meta.id)) {
             return None;
         }
         let mut inputs: Vec<BlockId> = blocks.iter().map(|meta| meta.id).collect();
         inputs.sort_unstable();
         self.taken.extend(&inputs);
         let start_ms = blocks[0].range.start.0;
-        Some(Merge { order: JobOrder { inputs, level, outputs: 1, downsample: None }, overlap, start_ms })
+        let sum = |of: fn(&BlockMeta) -> u64| blocks.iter().map(|meta| of(meta)).fold(0, u64::saturating_add);
+        // As many as it can become; what is not used of them is forgotten again.
+        let limits = SplitLimits { parts: job::JOB_OUTPUTS_MAX, ..self.rules.split };
+        let outputs = limits.parts_of(sum(|meta| meta.series), sum(|meta| meta.chunks_object.size_bytes));
+        let order = JobOrder { inputs, level, outputs: outputs as u32, downsample: None };
+        Some(Merge { order, overlap, start_ms })
     }
 }
 
 /// Returns groups of blocks that overlap, one the next, of blocks that come by their start.
 fn overlapping<'a>(blocks: &[&'a BlockMeta]) -> Vec<Vec<&'a BlockMeta>> {
-    let mut groups: Vec<Vec<&'a BlockMeta>> = Vec::new();
+    let mut apart: Vec<Vec<&'a BlockMeta>> = Vec::new();
     let mut end = None;
     for meta in blocks {
-        match groups.last_mut() {
+        match apart.last_mut() {
             Some(group) if end > Some(meta.range.start) => group.push(meta),
-            _ => groups.push(vec![meta]),
+            _ => apart.push(vec![meta]),
         }
         // Apart from all before, its own end is the greatest.
         end = end.max(Some(meta.range.end));
     }
+    let overlap = |a: &BlockMeta, b: &BlockMeta| {
+        a.range.start < b.range.end && b.range.start < a.range.end && a.sort_range.overlaps(&b.sort_range)
+    };
+    let mut groups: Vec<_> = apart.iter().flat_map(|blocks| groups(blocks, overlap)).collect();
     groups.retain(|group| group.len() > 1);
+    groups
+}
+
+/// Returns groups of blocks of which each touches another of its group and none of the other groups, in the order of their
+/// first blocks. Quadratic in the number of blocks, which are those of one window, or that overlap in time.
+fn groups<'a>(
+    blocks: &[&'a BlockMeta],
+    touch: impl Fn(&BlockMeta, &BlockMeta) -> bool,
+) -> Vec<Vec<&'a BlockMeta>> {
+    let mut groups: Vec<Vec<&'a BlockMeta>> = Vec::new();
+    for meta in blocks {
+        let is_touched = |group: &mut Vec<&'a BlockMeta>| group.iter().any(|other| touch(meta, other));
+        let mut joined: Vec<&'a BlockMeta> = groups.extract_if(.., is_touched).flatten().collect();
+        joined.push(meta);
+        groups.push(joined);
+    }
+    groups.iter_mut().for_each(|group| group.sort_by_key(|meta| (meta.range, meta.id)));
+    groups.sort_by_key(|group| group.first().map(|meta| (meta.range, meta.id)));
     groups
 }
 
 #[cfg(test)]
 mod tests {
     use cluster::{BadBlock, Command, ControlState, Response};
+    use model::{SortKey, SortRange};
 
     use super::*;
     use crate::plan::tests::{block, empty_state, join};
 
-    const RULES: MergeRules = MergeRules { block_duration_ms: 10, retention_ms: None };
+    const RULES: MergeRules =
+        MergeRules { block_duration_ms: 10, retention_ms: None, split: SplitLimits::DEFAULT };
 
     /// Publishes windows of ten milliseconds, by number, to shards.
     fn state(windows: &[(u32, i64)]) -> ControlState {
@@ -291,18 +333,108 @@ mod tests {
         check(&state, RULES, &[(2, &imported), (1, &[1000, 1001, 1002, 1003])]);
     }
 
-    #[test]
-    fn more_than_one_job_can_hold_is_left_at_the_level_below() {
+    /// Publishes windows of so many series each.
+    fn wide(windows: i64, series: u64) -> ControlState {
         let mut state = empty_state();
-        for window in 0..12 {
+        for window in 0..windows {
             let meta = block(1000 + window as u128, window * 10, window * 10 + 10);
-            let meta = Box::new(BlockMeta { shard: ShardId(1), series: JOB_SERIES_MAX / 4, ..meta });
-            state.apply(Command::PublishBlock { meta });
+            let meta = Box::new(BlockMeta { shard: ShardId(1), series, ..meta });
+            assert_eq!(state.apply(Command::PublishBlock { meta }), Response::Done);
         }
-        check(
-            &state,
-            RULES,
-            &[(1, &[1000, 1001, 1002, 1003]), (1, &[1004, 1005, 1006, 1007]), (1, &[1008, 1009, 1010, 1011])],
-        );
+        state
+    }
+
+    #[test]
+    fn a_job_may_write_as_many_blocks_as_its_inputs_can_become() {
+        let outputs = |state: &ControlState, rules| -> Vec<u32> {
+            merges(&state.catalogue, rules).into_iter().map(|order| order.outputs).collect()
+        };
+        let split = SplitLimits { series: 100, ..SplitLimits::DEFAULT };
+        let rules = MergeRules { split, ..RULES };
+        assert_eq!(outputs(&wide(4, 25), rules), [1]);
+        assert_eq!(outputs(&wide(4, 26), rules), [2]);
+        assert_eq!(outputs(&wide(4, 100), rules), [5]);
+        assert_eq!(outputs(&wide(4, 10_000), rules), [job::JOB_OUTPUTS_MAX as u32]);
+        let split = SplitLimits { bytes: 1, ..SplitLimits::DEFAULT };
+        assert_eq!(outputs(&wide(4, 1), MergeRules { split, ..RULES }), [4]);
+    }
+
+    #[test]
+    fn however_wide_a_shard_is_every_window_is_merged_in_the_end() {
+        for series in [1000, 1 << 20, (1 << 20) + 1, 50 << 20] {
+            let (mut state, mut ends) = (wide(168, series), Vec::new());
+            while let Some(order) = merges(&state.catalogue, RULES).into_iter().next() {
+                let inputs =
+                    order.inputs.iter().map(|id| state.catalogue.get(*id).expect("an input").meta.clone());
+                let inputs: Vec<BlockMeta> = inputs.collect();
+                let rows = inputs.iter().map(|meta| meta.series).sum::<u64>();
+                let parts = series.div_ceil(RULES.split.series);
+                assert!(rows <= PART_ROWS_MAX * parts, "{rows} rows for {parts} parts");
+                ends.push(order.level);
+                let range = |of: fn(&BlockMeta) -> i64| inputs.iter().map(of);
+                let start_ms = range(|meta| meta.range.start.0).min().expect("an input");
+                let end_ms = range(|meta| meta.range.end.0).max().expect("an input");
+                run_wide(&mut state, order, (start_ms, end_ms), series);
+            }
+            let left: Vec<_> = state.catalogue.active().map(|meta| meta.range).collect();
+            assert_eq!(left, [BlockRange::new(0, 1680)], "{series} series");
+            // Few series are merged at once; many day by day, and the last day with all the others.
+            assert_eq!(ends.len(), if series == 1000 { 1 } else { 14 }, "{ends:?}");
+        }
+    }
+
+    fn run_wide(state: &mut ControlState, order: JobOrder, range: (i64, i64), series: u64) {
+        let (node, member_epoch) = join(state, "worker");
+        let claimed = state.apply(Command::ClaimJob { order: order.clone(), node, member_epoch });
+        let Response::Claimed { job, epoch, outputs, .. } = claimed else { panic!("{claimed:?}") };
+        let meta = block(0, range.0, range.1);
+        let meta = BlockMeta { id: outputs[0], shard: ShardId(1), level: order.level, series, ..meta };
+        let committed = state.apply(Command::CommitJob { job, epoch, outputs: vec![meta], at_ms: 0 });
+        assert_eq!(committed, Response::Done);
+    }
+
+    /// Splits what a job makes at metrics.
+    fn run_split(state: &mut ControlState, order: JobOrder, range: (i64, i64), cuts: &[&str]) -> Vec<u128> {
+        let (node, member_epoch) = join(state, "worker");
+        let order = JobOrder { outputs: cuts.len() as u32 + 1, ..order };
+        let claimed = state.apply(Command::ClaimJob { order: order.clone(), node, member_epoch });
+        let Response::Claimed { job, epoch, outputs, .. } = claimed else { panic!("{claimed:?}") };
+        let cut = |metric: &&str| Some(SortKey { metric: (*metric).to_owned(), hash: 0 });
+        let bounds: Vec<_> = [None].into_iter().chain(cuts.iter().map(cut)).chain([None]).collect();
+        let metas = outputs.iter().zip(bounds.windows(2)).map(|(id, pair)| BlockMeta {
+            id: *id,
+            shard: ShardId(1),
+            level: order.level,
+            sort_range: SortRange { start: pair[0].clone(), end: pair[1].clone() },
+            ..block(0, range.0, range.1)
+        });
+        let metas = metas.collect();
+        assert_eq!(state.apply(Command::CommitJob { job, epoch, outputs: metas, at_ms: 0 }), Response::Done);
+        outputs.into_iter().map(|id| id.0).collect()
+    }
+
+    #[test]
+    fn parts_of_a_split_are_merged_with_those_that_share_series() {
+        let mut state = shard_1(0..12);
+        let group = |from: u128| JobOrder {
+            inputs: (from..from + 4).map(BlockId).collect(),
+            level: 1,
+            outputs: 1,
+            downsample: None,
+        };
+        let first = run_split(&mut state, group(1000), (0, 40), &["m"]);
+        let sorted = |ids: &[u128]| {
+            let mut ids = ids.to_vec();
+            ids.sort_unstable();
+            ids
+        };
+        // Two parts of one window are no overlap, and nothing to merge by themselves.
+        let rest: Vec<u128> = (1004..1012).collect();
+        check(&state, RULES, &[(2, &sorted(&[&first[..], &rest].concat()))]);
+        let second = run_split(&mut state, group(1004), (40, 80), &["m"]);
+        let third = run_split(&mut state, group(1008), (80, 120), &["m", "x"]);
+        let low = sorted(&[first[0], second[0], third[0]]);
+        let high = sorted(&[first[1], second[1], third[1], third[2]]);
+        check(&state, RULES, &[(2, &high), (2, &low)]);
     }
 }

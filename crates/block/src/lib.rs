@@ -35,7 +35,7 @@ pub use config::{Credentials, ObjectStoreConfig, S3Config, open_store};
 pub use erase::{Erase, EraseNothing};
 pub use error::BlockError;
 pub use layout::object_keys;
-pub use merge::{MergedBlock, merge};
+pub use merge::{MergeOutput, MergedBlock, SplitLimits, merge, split};
 pub use range::{ObjectStoreReader, RangeReader, coalesce, read_exact, slice};
 pub use reader::{BlockReader, BlockSeries, ReadPlan, SelectLimits};
 pub use upload::{delete, delete_orphan, upload, upload_merged};

@@ -1,4 +1,4 @@
-//! Merges blocks of one shard into one, streaming.
+//! Merges blocks of one shard into one, streaming; or a range of their series, when all would be too much for one ([`split`]).
 //!
 //! 1. Labels of all inputs, which their readers hold anyway, are joined and put in the order that the output has.
 //! 2. Rows are read in that order, a batch at a time, from all inputs at once, and handed to a writer on a blocking thread.
@@ -12,6 +12,7 @@
 //! bytes, in whatever order they are given. Of equal timestamps the sample of the block with the lowest id stays.
 
 mod rows;
+mod split;
 
 use std::cell::RefCell;
 use std::fs::File;
@@ -21,7 +22,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chunk::{ChunkError, EncodedChunk};
-use model::{BlockId, BlockMeta, BlockRange, LabelSet, Samples};
+use model::{BlockId, BlockMeta, BlockRange, LabelSet, Samples, SortRange};
 use tokio::sync::mpsc;
 
 use crate::build::{self, BlockSpec, RowOrder};
@@ -33,6 +34,8 @@ use crate::order::LabelTable;
 use crate::reader::BlockReader;
 use crate::series::SeriesRow;
 use rows::Rows;
+
+pub use split::{SplitLimits, split};
 
 /// About how much memory one batch takes.
 const BATCH_BYTES: u64 = 32 << 20;
@@ -63,7 +66,18 @@ impl MergedBlock {
 /// One row of the output: its chunks, by input.
 type RowChunks = Vec<(u16, Vec<EncodedChunk>)>;
 
-/// Merges opened blocks of one shard into the block `id`; `spool_dir` holds its samples meanwhile.
+/// What a merge writes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MergeOutput {
+    /// Its name.
+    pub id: BlockId,
+    /// Above those of the inputs.
+    pub level: u8,
+    /// Which of the inputs' series it gets.
+    pub sort_range: SortRange,
+}
+
+/// Merges opened blocks of one shard into one block; `spool_dir` holds its samples meanwhile.
 ///
 /// Samples that `erase` names are left out; when nothing remains, the output has no series. The range spans those of the
 /// inputs. Dropping the future stops the writer at the next batch.
@@ -75,31 +89,30 @@ type RowChunks = Vec<(u16, Vec<EncodedChunk>)>;
 /// # Panics
 /// When there is no input.
 pub async fn merge(
-    id: BlockId,
-    level: u8,
+    output: &MergeOutput,
     inputs: Vec<BlockReader>,
     erase: Arc<dyn Erase>,
     spool_dir: &Path,
 ) -> Result<MergedBlock, BlockError> {
-    merge_in_batches(id, level, inputs, erase, spool_dir, BATCH_BYTES).await
+    merge_in_batches(output, inputs, erase, spool_dir, BATCH_BYTES).await
 }
 
 async fn merge_in_batches(
-    id: BlockId,
-    level: u8,
+    output: &MergeOutput,
     mut inputs: Vec<BlockReader>,
     erase: Arc<dyn Erase>,
     spool_dir: &Path,
     batch_bytes: u64,
 ) -> Result<MergedBlock, BlockError> {
     inputs.sort_by_key(|input| input.meta().id);
-    let spec = spec(id, level, &inputs)?;
+    let spec = spec(output, &inputs)?;
     let fault =
         |e: &dyn std::fmt::Display| BlockError::Encode { file: layout::CHUNKS_FILE, reason: e.to_string() };
     let file = tempfile::tempfile_in(spool_dir).map_err(|e| fault(&e))?;
     let ended = |e: tokio::task::JoinError| fault(&e);
-    let (shared, erased) = (inputs.clone(), Arc::clone(&erase));
-    let rows = tokio::task::spawn_blocking(move || Rows::join(&shared, &*erased)).await.map_err(ended)??;
+    let (shared, erased, part) = (inputs.clone(), Arc::clone(&erase), output.sort_range.clone());
+    let rows = tokio::task::spawn_blocking(move || Rows::join(&shared, &part, &*erased));
+    let rows = rows.await.map_err(ended)??;
     let rows = Arc::new(rows);
     let (sender, receiver) = mpsc::channel(BATCHES_WAITING_MAX);
     let ids: Vec<BlockId> = inputs.iter().map(|input| input.meta().id).collect();
@@ -113,7 +126,7 @@ async fn merge_in_batches(
 }
 
 /// Describes the output.
-fn spec(id: BlockId, level: u8, inputs: &[BlockReader]) -> Result<BlockSpec, BlockError> {
+fn spec(output: &MergeOutput, inputs: &[BlockReader]) -> Result<BlockSpec, BlockError> {
     let first = inputs.first().expect("there is something to merge").meta();
     let metas = || inputs.iter().map(BlockReader::meta);
     for meta in metas() {
@@ -127,17 +140,15 @@ fn spec(id: BlockId, level: u8, inputs: &[BlockReader]) -> Result<BlockSpec, Blo
     }
     let start = metas().map(|meta| meta.range.start).min().unwrap_or(first.range.start);
     let end = metas().map(|meta| meta.range.end).max().unwrap_or(first.range.end);
-    let sort_range = metas().map(|meta| meta.sort_range.clone()).reduce(|all, range| all.hull(&range));
-    let sort_range = sort_range.unwrap_or_default();
     Ok(BlockSpec {
-        id,
+        id: output.id,
         shard: first.shard,
         range: BlockRange { start, end },
-        level,
+        level: output.level,
         cut_index: metas().map(|meta| meta.cut_index).max().unwrap_or(first.cut_index),
         parents: metas().map(|meta| meta.id).collect(),
         resolution_ms: first.resolution_ms,
-        sort_range,
+        sort_range: output.sort_range.clone(),
         external_labels: first.external_labels.clone(),
         metadata: inputs.iter().flat_map(|input| input.metadata(None)).collect(),
     })
@@ -380,10 +391,11 @@ mod tests {
         }
         let dir = std::env::temp_dir();
         let nothing = || Arc::new(EraseNothing);
-        let whole = merge(BlockId(9), 2, inputs.clone(), nothing(), &dir).await.expect("undamaged").meta;
+        let output = MergeOutput { id: BlockId(9), level: 2, sort_range: SortRange::ALL };
+        let whole = merge(&output, inputs.clone(), nothing(), &dir).await.expect("undamaged").meta;
         assert_eq!((whole.series, whole.samples), (97, 4 * 50 * 20));
         for batch_bytes in [1, 1000, 5000] {
-            let batched = merge_in_batches(BlockId(9), 2, inputs.clone(), nothing(), &dir, batch_bytes).await;
+            let batched = merge_in_batches(&output, inputs.clone(), nothing(), &dir, batch_bytes).await;
             assert_eq!(batched.expect("undamaged").meta, whole, "{batch_bytes}");
         }
     }

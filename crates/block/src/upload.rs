@@ -210,7 +210,8 @@ mod tests {
         upload(&*store, &built).await.expect("an empty store takes it");
         let reader = Arc::new(ObjectStoreReader::new(Arc::clone(&store)));
         let reader = BlockReader::open(reader, built.meta).await.expect("undamaged");
-        let merged = merge(BlockId(2), 1, vec![reader], Arc::new(crate::EraseNothing), &std::env::temp_dir())
+        let output = crate::MergeOutput { id: BlockId(2), level: 1, sort_range: model::SortRange::ALL };
+        let merged = merge(&output, vec![reader], Arc::new(crate::EraseNothing), &std::env::temp_dir())
             .await
             .expect("undamaged");
         let object = &merged.meta.chunks_object;

@@ -6,13 +6,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use block::{
-    BlockError, BlockInput, BlockReader, BlockSpec, BuiltBlock, Erase, EraseNothing, MergedBlock,
-    ObjectStoreReader, merge, upload_merged,
+    BlockError, BlockInput, BlockReader, BlockSpec, BuiltBlock, Erase, EraseNothing, MergeOutput,
+    MergedBlock, ObjectStoreReader, SplitLimits, merge, split, upload_merged,
 };
 use model::histogram::Span;
 use model::{
     BlockId, BlockMeta, BlockRange, ErrorKind, FloatHistogram, LabelSet, MatchOp, Matcher, MetricMetadata,
-    Samples, TimeRange, TimeRanges,
+    Samples, SortRange, TimeRange, TimeRanges,
 };
 use object_store::memory::InMemory;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload, path::Path};
@@ -25,6 +25,10 @@ const WINDOW_MS: i64 = 700_000;
 fn input_spec(number: u128, range: BlockRange) -> BlockSpec {
     let metadata = vec![MetricMetadata { family: format!("family_{}", number / 2), ..Default::default() }];
     BlockSpec { id: BlockId(number + 1), cut_index: number as u64, metadata, ..spec(range) }
+}
+
+fn output(id: BlockId, level: u8) -> MergeOutput {
+    MergeOutput { id, level, sort_range: SortRange::ALL }
 }
 
 /// A store that holds blocks.
@@ -57,7 +61,7 @@ impl Store {
         for meta in metas {
             readers.push(self.open(meta).await?);
         }
-        merge(OUTPUT, level, readers, erase, &std::env::temp_dir()).await
+        merge(&output(OUTPUT, level), readers, erase, &std::env::temp_dir()).await
     }
 
     async fn object(&self, key: &str) -> Vec<u8> {
@@ -193,8 +197,57 @@ async fn check(blocks: Vec<(BlockRange, Vec<PlainSeries>)>, level: u8, deleted: 
     );
 }
 
+/// Merges in parts; what all of them hold together, and what each holds of another merge of two of them.
+async fn check_split(blocks: Vec<(BlockRange, Vec<PlainSeries>)>, series_max: u64) {
+    let build = |(number, (range, series)): (usize, &(BlockRange, Vec<PlainSeries>))| {
+        build_plain(&input_spec(number as u128, *range), series).expect("valid")
+    };
+    let built: Vec<BuiltBlock> = blocks.iter().enumerate().map(build).collect();
+    let store = Store::of(&built).await;
+    let metas: Vec<BlockMeta> = built.iter().map(|built| built.meta.clone()).collect();
+    let reader = ObjectStoreReader::new(Arc::clone(&store.0));
+    let limits = SplitLimits { series: series_max, bytes: u64::MAX, parts: 64 };
+    let ranges = split(&reader, &metas, limits).await.expect("undamaged");
+    let expected = naive(&blocks);
+    assert_eq!(
+        ranges.len() > 1,
+        expected.len() as u64 > series_max,
+        "{} series in {ranges:?}",
+        expected.len()
+    );
+    let mut seen = Vec::new();
+    for (part, sort_range) in ranges.iter().enumerate() {
+        let output =
+            MergeOutput { id: BlockId(100 + part as u128), level: 1, sort_range: sort_range.clone() };
+        let mut readers = Vec::new();
+        for meta in &metas {
+            readers.push(store.open(meta).await.expect("undamaged"));
+        }
+        let merged =
+            merge(&output, readers, Arc::new(EraseNothing), &std::env::temp_dir()).await.expect("undamaged");
+        upload_merged(&*store.0, &merged).await.expect("the name is free");
+        assert_eq!(&merged.meta.sort_range, sort_range);
+        assert!((1..=series_max).contains(&merged.meta.series) || expected.is_empty(), "{:?}", merged.meta);
+        let reader = store.open(&merged.meta).await.expect("a part opens");
+        for name in ["x", "y", "z", "0.5", ""] {
+            let matchers = [Matcher::equal("__name__", name)];
+            let selected = select_plain(&reader, &matchers, TimeRange::ALL).await.expect("undamaged");
+            assert!(selected.is_empty() || sort_range.may_match(&matchers), "{name:?} in {sort_range:?}");
+        }
+        seen.extend(select_plain(&reader, &[], TimeRange::ALL).await.expect("undamaged"));
+    }
+    seen.sort_by(|a, b| a.labels.cmp(&b.labels));
+    assert_eq!(seen, expected);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(60))]
+
+    #[test]
+    fn the_parts_of_a_split_merge_hold_every_series_once(blocks in blocks(), series_max in 1..8u64) {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build();
+        runtime.expect("threads can be started").block_on(check_split(blocks, series_max));
+    }
 
     #[test]
     fn a_merged_block_answers_like_all_its_inputs(blocks in blocks(), level in 1..4u8, deleted in deleted()) {
@@ -218,15 +271,8 @@ async fn merging_in_steps_and_at_once_give_the_same_samples() {
     let store = Store::of(&built).await;
     let open = async |meta: &BlockMeta| store.open(meta).await.expect("undamaged");
     let dir = std::env::temp_dir();
-    let half = merge(
-        BlockId(50),
-        1,
-        vec![open(&built[0].meta).await, open(&built[1].meta).await],
-        Arc::new(EraseNothing),
-        &dir,
-    )
-    .await
-    .expect("undamaged");
+    let inputs = vec![open(&built[0].meta).await, open(&built[1].meta).await];
+    let half = merge(&output(BlockId(50), 1), inputs, Arc::new(EraseNothing), &dir).await.expect("undamaged");
     upload_merged(&*store.0, &half).await.expect("the name is free");
     let inputs = [&half.meta, &built[2].meta, &built[3].meta];
     let stepped = store.merge(inputs.into_iter()).await.expect("undamaged");
@@ -362,7 +408,7 @@ async fn a_damaged_input_is_named_at_every_byte() {
         damaged[position] ^= 0x20;
         let put = store.0.put(&Path::from(object.key.as_str()), PutPayload::from(damaged)).await;
         put.expect("the store takes it");
-        let error = merge(OUTPUT, 1, reader.to_vec(), Arc::new(EraseNothing), &std::env::temp_dir())
+        let error = merge(&output(OUTPUT, 1), reader.to_vec(), Arc::new(EraseNothing), &std::env::temp_dir())
             .await
             .expect_err("damaged");
         let BlockError::Input { block, ref source } = error else { panic!("byte {position}: {error:?}") };

@@ -1,7 +1,7 @@
 //! Which rows of the inputs make up each row of the output. In memory: labels of all series, and eight bytes an input row.
 
 use hashbrown::HashMap;
-use model::{LabelSet, TimeRange};
+use model::{LabelSet, SortRange, TimeRange};
 
 use crate::erase::Erase;
 use crate::error::BlockError;
@@ -31,11 +31,16 @@ pub(super) struct Rows {
 }
 
 impl Rows {
-    /// Joins the rows of all inputs on their labels, without rows whose samples are all erased. CPU-bound, linear in the number of labels of all rows.
+    /// Joins those rows of all inputs that lie in a range of series on their labels, without rows whose samples are all erased.
+    /// CPU-bound, linear in the number of labels of all rows.
     ///
     /// # Errors
     /// [`BlockError::Input`] when an input's index is damaged.
-    pub(super) fn join(inputs: &[BlockReader], erase: &dyn Erase) -> Result<Self, BlockError> {
+    pub(super) fn join(
+        inputs: &[BlockReader],
+        part: &SortRange,
+        erase: &dyn Erase,
+    ) -> Result<Self, BlockError> {
         let mut numbers: HashMap<LabelSet, u32> = HashMap::new();
         let mut kinds: Vec<u8> = Vec::new();
         let mut sources: Vec<(u32, Source)> = Vec::new();
@@ -44,6 +49,9 @@ impl Rows {
             for row in 0..file.index.rows() {
                 let fault = |source| BlockError::Input { block: reader.meta().id, source: Box::new(source) };
                 let labels = reader.labels(row).map_err(fault)?;
+                if !part.contains(labels.metric_name(), || labels.stable_hash()) {
+                    continue;
+                }
                 let held = TimeRange::new(file.first_ms[row as usize], file.last_ms[row as usize]);
                 if !erase.is_nothing() && erase.erased(reader.meta().id, &labels).covers(&held) {
                     continue;
