@@ -11,6 +11,7 @@ mod cluster;
 mod compaction;
 mod differential;
 mod failover;
+mod gateways;
 mod histograms;
 mod hostile;
 mod limits;
