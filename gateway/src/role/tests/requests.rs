@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ::tests::s3::{Counters, MemS3};
-use block::{BlockReader, ObjectStoreConfig, ObjectStoreReader, open_store};
+use block::{BlockReader, EraseNothing, MergeOutput, ObjectStoreConfig, ObjectStoreReader, open_store};
 
 use super::*;
 
@@ -58,7 +58,9 @@ async fn day(objects: &Arc<dyn ObjectStore>) -> BlockMeta {
         readers.push(BlockReader::open(reader, built.meta).await.expect("undamaged"));
     }
     let id = BlockId(((WINDOWS * WINDOW_MS) as u128) << 80 | 8);
-    let merged = block::merge(id, 2, readers, &std::env::temp_dir()).await.expect("undamaged");
+    let output = MergeOutput { id, level: 2, sort_range: model::SortRange::ALL };
+    let merged = block::merge(&output, readers, Arc::new(EraseNothing), &std::env::temp_dir()).await;
+    let merged = merged.expect("undamaged");
     block::upload_merged(&**objects, &merged).await.expect("the bucket takes it");
     merged.meta
 }
