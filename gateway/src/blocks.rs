@@ -1,39 +1,50 @@
 //! The blocks that are open: their index in memory, bounded by bytes, the least recently used closed first.
 
-use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
 use block::{BlockError, BlockReader, RangeReader};
-use model::{BlockId, BlockMeta, ErrorKind};
+use model::{BlockId, BlockMeta};
 use parking_lot::Mutex;
 
 use crate::cache::{CacheDir, CachedReader, EntryKey};
 use crate::joined::Joined;
 use crate::lru::Lru;
 use crate::metrics::{BlockMetrics, ResultLabel};
+use crate::quarantine::Quarantine;
 
 /// Opens blocks and keeps them open while there is room. A closed block that is being read lives until the read ends.
 pub(crate) struct Blocks {
     reader: Arc<CachedReader>,
     open: Mutex<Lru<BlockId, BlockReader>>,
     opening: Joined<BlockId, BlockReader>,
-    /// Blocks whose last read found damage; bounded by the blocks of the catalogue.
-    damaged: Mutex<BTreeSet<BlockId>>,
+    pub(crate) quarantine: Quarantine,
     metrics: BlockMetrics,
 }
 
 impl Blocks {
-    pub(crate) fn new(reader: Arc<CachedReader>, bytes_max: u64, metrics: BlockMetrics) -> Self {
+    pub(crate) fn new(
+        reader: Arc<CachedReader>,
+        bytes_max: u64,
+        quarantine: Quarantine,
+        metrics: BlockMetrics,
+    ) -> Self {
         let open = Mutex::new(Lru::new(bytes_max));
-        Self { reader, open, opening: Joined::new(), damaged: Mutex::default(), metrics }
+        Self { reader, open, opening: Joined::new(), quarantine, metrics }
     }
 
     /// Returns an open block; opens it first when it is not. Cancel-safe.
     ///
     /// # Errors
-    /// Those of [`BlockReader::open`].
+    /// Those of [`BlockReader::open`]; at once when the block is known to be damaged as a whole.
     pub(crate) async fn get(&self, meta: &BlockMeta) -> Result<BlockReader, BlockError> {
+        self.quarantine.admit(meta.id)?;
+        let opened = self.open(meta).await;
+        self.note(meta, opened)
+    }
+
+    /// Returns an open block; opens it first when it is not, also when it was damaged before.
+    pub(crate) async fn open(&self, meta: &BlockMeta) -> Result<BlockReader, BlockError> {
         if let Some(open) = self.open.lock().get(&meta.id) {
             return Ok(open.clone());
         }
@@ -45,11 +56,7 @@ impl Blocks {
             opens.get_or_create(&ResultLabel { result }).inc();
             opened
         };
-        let opened = self.opening.run(meta.id, open).await;
-        if opened.is_err() {
-            return self.note(meta, opened).await;
-        }
-        let opened = opened?;
+        let opened = self.opening.run(meta.id, open).await?;
         let mut open = self.open.lock();
         let closed = open.insert(meta.id, opened.clone(), opened.memory_bytes() as u64);
         self.metrics.open.set(open.len() as i64);
@@ -79,30 +86,9 @@ impl Blocks {
         self.reader.dir()
     }
 
-    /// Passes a result on. When bytes of the block were damaged, that is logged once, and the next read asks the object
-    /// store again instead of the cache.
-    pub(crate) async fn note<T>(
-        &self,
-        meta: &BlockMeta,
-        result: Result<T, BlockError>,
-    ) -> Result<T, BlockError> {
-        let damage = result.as_ref().err().filter(|error| error.kind() == ErrorKind::Corrupt);
-        match damage {
-            Some(error) => {
-                if self.damaged.lock().insert(meta.id) {
-                    tracing::error!(block = %meta.id, %error, "a block is damaged: restore its object, queries of it fail");
-                }
-                self.open.lock().remove(&meta.id);
-                self.reader.forget(&meta.series_object.key).await;
-                self.reader.forget(&meta.chunks_object.key).await;
-            }
-            None if result.is_ok() => {
-                self.damaged.lock().remove(&meta.id);
-            }
-            None => {}
-        }
-        self.metrics.damaged.set(self.damaged.lock().len() as i64);
-        result
+    /// Passes a result on, and notes the damage that it tells of.
+    pub(crate) fn note<T>(&self, meta: &BlockMeta, result: Result<T, BlockError>) -> Result<T, BlockError> {
+        self.quarantine.note(meta, result)
     }
 }
 

@@ -46,16 +46,6 @@ impl CachedReader {
         Self { inner, memory, dir, joined: Joined::new(), metrics }
     }
 
-    /// Removes all entries of an object: what the store gave did not belong to the block.
-    pub(crate) async fn forget(&self, object: &str) {
-        self.memory.forget(object);
-        if let Some(dir) = self.dir.clone() {
-            let object = object.to_owned();
-            // A failure is counted by the directory itself; the entries are out of its index in any case.
-            let _ = tokio::task::spawn_blocking(move || dir.forget(&object)).await;
-        }
-    }
-
     /// Returns the cache on disk, if there is one.
     pub(crate) fn dir(&self) -> Option<&Arc<CacheDir>> {
         self.dir.as_ref()
@@ -147,6 +137,15 @@ impl RangeReader for CachedReader {
         self.metrics.memory_bytes.set(self.memory.bytes() as i64);
         self.store(second).await;
         Ok(found.into_iter().map(|bytes| bytes.expect("the store gave what was missing")).collect())
+    }
+
+    async fn forget(&self, key: &str, range: Range<u64>) {
+        let name = EntryKey::new(key, range).name();
+        self.memory.forget(name);
+        if let Some(dir) = self.dir.clone() {
+            // A failure is counted by the directory itself; the entry is out of its index in any case.
+            let _ = tokio::task::spawn_blocking(move || dir.forget(name)).await;
+        }
     }
 }
 

@@ -10,9 +10,10 @@
 //! blocks (ingesters and compactors).
 //!
 //! Invariants: the cache never answers with bytes that fail their checksum; a cache that cannot be written makes reads
-//! slower, never wrong; equal reads at the same time cost one; a damaged block fails only the queries that name it.
+//! slower, never wrong; equal reads at the same time cost one; a damaged page fails only the queries that need it, and a damaged
+//! index those that name its block.
 //!
-//! Read in this order: `role`, `store_service`, `select`, `evaluate`, `blocks`, `prefetch`, `cache`.
+//! Read in this order: `role`, `store_service`, `select`, `evaluate`, `blocks`, `quarantine`, `prefetch`, `cache`.
 
 mod blocks;
 mod cache;
@@ -27,6 +28,7 @@ mod lru;
 mod metered;
 mod metrics;
 mod prefetch;
+mod quarantine;
 mod role;
 mod select;
 mod store_service;

@@ -97,11 +97,6 @@ impl<K: Clone + Eq + Hash, V> Lru<K, V> {
         Some(slot.value)
     }
 
-    /// Returns the keys in no order.
-    pub(crate) fn keys(&self) -> impl Iterator<Item = &K> {
-        self.slots.keys()
-    }
-
     pub(crate) fn len(&self) -> usize {
         self.slots.len()
     }

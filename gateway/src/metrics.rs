@@ -81,7 +81,20 @@ pub(crate) struct BlockMetrics {
     pub(crate) opens: Family<ResultLabel, Counter>,
     pub(crate) open: Gauge,
     pub(crate) open_bytes: Gauge,
-    pub(crate) damaged: Gauge,
+}
+
+/// Where damage was found: which file of the block, and what kind of place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct DamageLabel {
+    pub(crate) file: &'static str,
+    pub(crate) part: &'static str,
+}
+
+/// What is known of damaged blocks. Their names have no prefix: alerts are written for them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct DamageMetrics {
+    pub(crate) found: Family<DamageLabel, Counter>,
+    pub(crate) blocks: Gauge,
 }
 
 /// Everything a gateway counts.
@@ -90,6 +103,7 @@ pub(crate) struct GatewayMetrics {
     pub(crate) cache: CacheMetrics,
     pub(crate) store: StoreMetrics,
     pub(crate) blocks: BlockMetrics,
+    pub(crate) damage: DamageMetrics,
     pub(crate) requests: Family<MethodLabel, Counter>,
     pub(crate) series: Counter,
     pub(crate) chunk_bytes: Counter,
@@ -97,8 +111,19 @@ pub(crate) struct GatewayMetrics {
 }
 
 impl GatewayMetrics {
-    /// Registers all of it under `norn_gateway`, with the limits beside what they bound.
+    /// Registers all of it under `norn_gateway` but for what is damaged, with the limits beside what they bound.
     pub(crate) fn register(&self, registry: &mut Registry, config: &crate::GatewayConfig) {
+        let damage = &self.damage;
+        registry.register(
+            "norn_block_damage",
+            "Reads of blocks that found damage, by file and kind of place",
+            damage.found.clone(),
+        );
+        registry.register(
+            "norn_blocks_quarantined",
+            "Blocks of which a part is known to be damaged",
+            damage.blocks.clone(),
+        );
         let own = registry.sub_registry_with_prefix("norn_gateway");
         let Self { cache, store, blocks, .. } = self;
         own.register(
@@ -125,7 +150,6 @@ impl GatewayMetrics {
         own.register("block_opens", "Blocks opened, by result", blocks.opens.clone());
         own.register("open_blocks", "Blocks that are open", blocks.open.clone());
         own.register("open_blocks_bytes", "Memory of the blocks that are open", blocks.open_bytes.clone());
-        own.register("damaged_blocks", "Blocks whose last read found damage", blocks.damaged.clone());
         let limit = fixed(config.open_blocks_bytes_max);
         own.register("open_blocks_limit_bytes", "Memory that open blocks may take", limit);
         own.register("requests", "gRPC requests, by method and result", self.requests.clone());

@@ -19,6 +19,7 @@ use crate::cache::{CacheDir, CachedReader, PageMemory};
 use crate::metered::Metered;
 use crate::metrics::{CacheMetrics, GatewayMetrics};
 use crate::prefetch::Prefetch;
+use crate::quarantine::{self, Quarantine};
 use crate::store_service::StoreService;
 use crate::{GatewayConfig, GatewayError};
 
@@ -71,7 +72,9 @@ impl Gateway {
         let store = Metered::new(ObjectStoreReader::new(objects), metrics.store.clone());
         let pages = PageMemory::new(config.cache_memory_bytes);
         let reader = CachedReader::new(Arc::new(store), pages, cache, metrics.cache.clone());
-        let blocks = Blocks::new(Arc::new(reader), config.open_blocks_bytes_max, metrics.blocks.clone());
+        let quarantine = Quarantine::new(catalogue.clone(), metrics.damage.clone());
+        let open_bytes_max = config.open_blocks_bytes_max;
+        let blocks = Blocks::new(Arc::new(reader), open_bytes_max, quarantine, metrics.blocks.clone());
         let service = StoreService {
             catalogue,
             blocks: Arc::new(blocks),
@@ -95,7 +98,8 @@ impl Gateway {
         Router::new()
     }
 
-    /// Spawns the worker that takes over what an earlier run cached, and brings blocks here ahead of queries.
+    /// Spawns the workers: one takes over what an earlier run cached, and brings blocks here ahead of queries; one looks
+    /// again at what is damaged.
     pub fn start(&self) {
         let prefetch = Prefetch {
             catalogue: self.service.catalogue.clone(),
@@ -104,6 +108,8 @@ impl Gateway {
             replicas: self.replicas,
         };
         self.context.spawn("block prefetch", prefetch.run(self.context.shutdown()));
+        let recheck = quarantine::run(Arc::clone(&self.service.blocks), self.context.shutdown());
+        self.context.spawn("block quarantine", recheck);
     }
 }
 

@@ -71,7 +71,7 @@ impl Selection {
             Ok(series) => reader.leave_out(series, Arc::new(OfOneBlock(deletes.within(&self.range)))).await,
             error => error,
         };
-        let series = blocks.note(&meta, series).await.map_err(fault)?;
+        let series = blocks.note(&meta, series).map_err(fault)?;
         let bytes: u64 = series.iter().map(|series| size_bytes(series) as u64).sum();
         let total = gathered.fetch_add(bytes, Ordering::Relaxed) + bytes;
         if total > self.bytes_max {

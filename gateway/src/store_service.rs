@@ -193,7 +193,7 @@ impl StoreService {
                     tokio::task::spawn_blocking(move || ask(&reader, &query, &OfOneBlock(deletes))).await;
                 let asked = asked
                     .map_err(|e| status(ErrorKind::Internal, format!("reading the index ended: {e}")))?;
-                self.blocks.note(&meta, asked).await.map_err(|e| faults.status(&meta, &e))
+                self.blocks.note(&meta, asked).map_err(|e| faults.status(&meta, &e))
             }
         });
         let mut union = BTreeSet::new();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use model::{BlockId, LabelSet, TimeRanges};
 
 use crate::error::BlockError;
+use crate::place::Place;
 use crate::reader::{BlockReader, BlockSeries, on_blocking_thread};
 
 /// Tells what was deleted. Which selectors stand behind it is not the block's business.
@@ -49,7 +50,7 @@ impl BlockReader {
                 let erased = erase.erased(block, labels);
                 let left = chunk::without(std::mem::take(chunks), &erased);
                 *chunks = left
-                    .map_err(|e| BlockError::corrupt(&object, format!("series {labels}"), e.to_string()))?;
+                    .map_err(|e| BlockError::corrupt(&object, Place::Series(labels.to_string()), e))?;
             }
             series.retain(|series| !series.chunks.is_empty());
             Ok(series)

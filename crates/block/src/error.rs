@@ -3,6 +3,8 @@
 use model::{BlockId, ErrorKind};
 use storage::StorageError;
 
+use crate::place::Place;
+
 /// What went wrong with a block or its store.
 #[derive(Debug, thiserror::Error)]
 pub enum BlockError {
@@ -30,7 +32,7 @@ pub enum BlockError {
         /// The object's key.
         object: String,
         /// Where in it: a section, or a column and a row.
-        place: String,
+        place: Place,
         /// What was found.
         reason: String,
     },
@@ -149,12 +151,20 @@ impl BlockError {
         }
     }
 
-    pub(crate) fn corrupt(
-        object: impl Into<String>,
-        place: impl Into<String>,
-        reason: impl std::fmt::Display,
-    ) -> Self {
-        Self::Corrupt { object: object.into(), place: place.into(), reason: reason.to_string() }
+    pub(crate) fn corrupt(object: impl Into<String>, place: Place, reason: impl std::fmt::Display) -> Self {
+        Self::Corrupt { object: object.into(), place, reason: reason.to_string() }
+    }
+
+    /// Returns which object is damaged and where, when that is what is wrong; an object that is not there is damaged as a
+    /// whole.
+    pub fn damage(&self) -> Option<(&str, &Place)> {
+        match self {
+            Self::Corrupt { object, place, .. } => Some((object, place)),
+            Self::NotFound { object } => Some((object, &Place::Object)),
+            Self::Input { source, .. } => source.damage(),
+            Self::Shared(inner) => inner.damage(),
+            _ => None,
+        }
     }
 
     /// Wraps what the object store said of reading one object.

@@ -31,6 +31,7 @@ use crate::erase::Erase;
 use crate::error::BlockError;
 use crate::layout;
 use crate::order::LabelTable;
+use crate::place::Place;
 use crate::reader::BlockReader;
 use crate::series::SeriesRow;
 use rows::Rows;
@@ -286,7 +287,7 @@ fn leave_out(
 
 /// Says that the samples that a block has of a series cannot be those that were written.
 fn bad_series(block: BlockId, labels: &LabelSet, reason: String) -> BlockError {
-    let source = BlockError::corrupt(layout::object_keys(block).1, format!("series {labels}"), reason);
+    let source = BlockError::corrupt(layout::object_keys(block).1, Place::Series(labels.to_string()), reason);
     BlockError::Input { block, source: Box::new(source) }
 }
 

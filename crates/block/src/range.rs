@@ -8,6 +8,7 @@ use bytes::Bytes;
 use object_store::{ObjectStore, ObjectStoreExt, path::Path};
 
 use crate::error::BlockError;
+use crate::place::Place;
 use crate::upload::with_retries;
 
 /// Two parts with at most so many unneeded bytes between them are read together: bytes are cheaper than requests.
@@ -36,6 +37,11 @@ pub trait RangeReader: Send + Sync {
         let bytes = read_exact(self, key, whole.clone()).await?;
         Ok(parts.iter().map(|part| slice(&bytes, &whole, part)).collect())
     }
+
+    /// Drops what is kept of such bytes, since they did not match their checksums: the next read asks the store itself.
+    ///
+    /// A reader that keeps nothing has nothing to do.
+    async fn forget(&self, _key: &str, _range: Range<u64>) {}
 }
 
 /// Returns a part of the bytes of a range that holds it; shares them.
@@ -82,7 +88,7 @@ pub async fn read_exact<R: RangeReader + ?Sized>(
     let expected = range.end - range.start;
     let bytes = reader.read(key, range.clone()).await?;
     if bytes.len() as u64 != expected {
-        let place = format!("bytes {} to {}", range.start, range.end);
+        let place = Place::Bytes { start: range.start, end: range.end };
         return Err(BlockError::corrupt(key, place, format!("{} bytes, expected {expected}", bytes.len())));
     }
     Ok(bytes)

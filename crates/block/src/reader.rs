@@ -3,6 +3,9 @@
 //! Opening fetches `series.parquet` whole and the end of `chunks.parquet` at the same time: two reads. A select costs no
 //! read when nothing matches, else a few merged ranges of pages. Everything that needs more than some microseconds of CPU
 //! runs on the runtime's blocking threads.
+//!
+//! Bytes that do not match their checksum are asked for once more, past any cache. What is damaged then is an error that
+//! names the place; nothing but that place is lost.
 
 use std::collections::BinaryHeap;
 use std::ops::Range;
@@ -10,13 +13,13 @@ use std::sync::Arc;
 
 use chunk::EncodedChunk;
 use futures::{StreamExt, TryStreamExt, stream};
-use model::{BlockMeta, LabelSet, Matcher, MetricMetadata, TimeRange, TimeRanges};
+use model::{BlockMeta, ErrorKind, LabelSet, Matcher, MetricMetadata, TimeRange, TimeRanges};
 use roaring::RoaringBitmap;
 
 use crate::chunks::{Page, PageTable, decode_value};
 use crate::erase::Erase;
 use crate::error::BlockError;
-use crate::layout;
+use crate::place::Place;
 use crate::range::{RangeReader, coalesce, read_exact};
 use crate::series::SeriesFile;
 
@@ -64,29 +67,33 @@ pub(crate) async fn on_blocking_thread<T: Send + 'static>(
     tokio::task::spawn_blocking(work).await.map_err(ended)?
 }
 
+/// Returns which bytes of `chunks.parquet` are its page index and footer.
+fn tail_of(meta: &BlockMeta) -> Result<Range<u64>, BlockError> {
+    let chunks = &meta.chunks_object;
+    let start = chunks.size_bytes.checked_sub(chunks.tail_bytes).ok_or_else(|| {
+        let reason = format!("{} of {} bytes are the tail", chunks.tail_bytes, chunks.size_bytes);
+        BlockError::corrupt(&chunks.key, Place::CatalogueEntry, reason)
+    })?;
+    Ok(start..chunks.size_bytes)
+}
+
 impl BlockReader {
-    /// Opens a block: two reads in parallel, then every byte of the index is checked and decoded. Cancel-safe.
+    /// Opens a block: two reads in parallel, then every byte of the index is checked and decoded; both once more when
+    /// that finds damage. Cancel-safe.
     ///
     /// # Errors
     /// Kind `NotFound` when an object is missing, `Corrupt` with the place when bytes are damaged or the objects are not
     /// those that `meta` names, `Unavailable` when the store does not answer.
     pub async fn open(reader: Arc<dyn RangeReader>, meta: BlockMeta) -> Result<Self, BlockError> {
-        let (series, chunks) = (&meta.series_object, &meta.chunks_object);
-        let tail_start = chunks.size_bytes.checked_sub(chunks.tail_bytes).ok_or_else(|| {
-            let reason = format!("{} of {} bytes are the tail", chunks.tail_bytes, chunks.size_bytes);
-            BlockError::corrupt(&chunks.key, "catalogue entry", reason)
-        })?;
-        let (series_bytes, tail) = futures::try_join!(
-            read_exact(&*reader, &series.key, 0..series.size_bytes),
-            read_exact(&*reader, &chunks.key, tail_start..chunks.size_bytes),
-        )?;
-        let key = series.key.clone();
-        let block = on_blocking_thread(&key, move || {
-            let series = SeriesFile::decode(&meta, &series_bytes)?;
-            let pages = PageTable::decode(&meta, &series, &tail)?;
-            Ok(OpenBlock { meta, series, pages })
-        })
-        .await?;
+        let block = match OpenBlock::read(&*reader, &meta).await {
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                let (series, chunks) = (&meta.series_object, &meta.chunks_object);
+                reader.forget(&series.key, 0..series.size_bytes).await;
+                reader.forget(&chunks.key, tail_of(&meta)?).await;
+                OpenBlock::read(&*reader, &meta).await?
+            }
+            read => read?,
+        };
         Ok(Self { reader, block: Arc::new(block) })
     }
 
@@ -188,9 +195,43 @@ impl BlockReader {
         self.block.labels(row)
     }
 
+    /// Reads what a place names and checks it; what opening checked is whole in any opened block. Cancel-safe.
+    ///
+    /// # Errors
+    /// Kind `Corrupt` when it is still damaged; those of [`RangeReader::read`].
+    pub async fn check(&self, place: &Place) -> Result<(), BlockError> {
+        let page = match place {
+            Place::Page { window, first_row: row, .. } | Place::Value { window, row } => {
+                self.block.pages.page_of(*window, *row)
+            }
+            _ => None,
+        };
+        let Some(page) = page.cloned() else { return Ok(()) };
+        let rows = page.rows.clone().collect();
+        self.fetch(vec![(page, rows)], TimeRange::ALL).await.map(drop)
+    }
+
+    /// Reads some pages; once more when one of them is damaged.
     async fn fetch(
         &self,
         fetch: Fetch,
+        range: TimeRange,
+    ) -> Result<Vec<(u32, Vec<EncodedChunk>)>, BlockError> {
+        let fetch = Arc::new(fetch);
+        match self.fetch_once(Arc::clone(&fetch), range).await {
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                for (page, _) in &*fetch {
+                    self.reader.forget(&self.block.meta.chunks_object.key, page.bytes.clone()).await;
+                }
+                self.fetch_once(fetch, range).await
+            }
+            read => read,
+        }
+    }
+
+    async fn fetch_once(
+        &self,
+        fetch: Arc<Fetch>,
         range: TimeRange,
     ) -> Result<Vec<(u32, Vec<EncodedChunk>)>, BlockError> {
         let block = Arc::clone(&self.block);
@@ -367,6 +408,21 @@ fn read_bytes(fetch: &[(Page, Vec<u32>)]) -> u64 {
 }
 
 impl OpenBlock {
+    async fn read(reader: &dyn RangeReader, meta: &BlockMeta) -> Result<Self, BlockError> {
+        let (series, chunks) = (&meta.series_object, &meta.chunks_object);
+        let (series_bytes, tail) = futures::try_join!(
+            read_exact(reader, &series.key, 0..series.size_bytes),
+            read_exact(reader, &chunks.key, tail_of(meta)?),
+        )?;
+        let meta = meta.clone();
+        on_blocking_thread(&series.key, move || {
+            let series = SeriesFile::decode(&meta, &series_bytes)?;
+            let pages = PageTable::decode(&meta, &series, &tail)?;
+            Ok(Self { meta, series, pages })
+        })
+        .await
+    }
+
     fn plan(
         &self,
         matchers: &[Matcher],
@@ -423,7 +479,7 @@ impl OpenBlock {
     }
 
     fn corrupt_index(&self, reason: String) -> BlockError {
-        BlockError::corrupt(&self.meta.series_object.key, "section index", reason)
+        BlockError::corrupt(&self.meta.series_object.key, Place::Section("index"), reason)
     }
 
     /// Decodes one page and appends the wanted rows of it, each with its chunks of the range.
@@ -440,7 +496,7 @@ impl OpenBlock {
             let value = &values[(row - page.rows.start) as usize];
             let start_ms = self.pages.window_start_ms(page.window);
             let chunks = decode_value(start_ms, value.data(), range).map_err(|e| {
-                let place = format!("column {}, row {row}", layout::chunks_column(page.window));
+                let place = Place::Value { window: page.window, row: *row };
                 BlockError::corrupt(&self.meta.chunks_object.key, place, e)
             })?;
             rows.push((*row, chunks));

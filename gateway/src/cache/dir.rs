@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use super::entry::{EntryKey, EntryName, object_hash};
+use super::entry::{EntryKey, EntryName};
 use crate::lru::Lru;
 use crate::metrics::CacheMetrics;
 
@@ -156,12 +156,9 @@ impl CacheDir {
         }
     }
 
-    /// Removes all entries of an object.
-    pub(crate) fn forget(&self, object: &str) {
-        let hash = object_hash(object);
-        let of_object = |name: &&EntryName| name.object_hash == hash;
-        let names: Vec<EntryName> = self.index.lock().keys().filter(of_object).copied().collect();
-        names.into_iter().for_each(|name| self.remove(name));
+    /// Removes an entry, if it is there.
+    pub(crate) fn forget(&self, name: EntryName) {
+        self.remove(name);
     }
 
     fn path(&self, name: EntryName) -> PathBuf {

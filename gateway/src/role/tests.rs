@@ -23,7 +23,7 @@ use super::*;
 
 mod requests;
 
-use crate::metrics::ResultLabel;
+use crate::metrics::{DamageLabel, ResultLabel};
 
 const HOUR_MS: i64 = 3_600_000;
 const STEP_MS: i64 = 15_000;
@@ -510,25 +510,85 @@ async fn a_cache_that_cannot_be_used_costs_only_speed() {
     assert!(bench.metrics.cache.memory_bytes.get() > 0, "memory goes on");
 }
 
+/// Returns bytes with one bit flipped.
+fn flipped(bytes: &[u8], position: usize) -> Vec<u8> {
+    let mut damaged = bytes.to_vec();
+    damaged[position] ^= 1;
+    damaged
+}
+
+impl Bench {
+    async fn overwrite(&self, key: &str, bytes: Vec<u8>) {
+        self.objects.put(&ObjectPath::from(key), bytes.into()).await.expect("memory");
+    }
+
+    fn damage_found(&self, file: &'static str, part: &'static str) -> u64 {
+        self.metrics.damage.found.get_or_create(&DamageLabel { file, part }).get()
+    }
+
+    async fn recheck(&self) {
+        crate::quarantine::recheck(&self.gateway.service.blocks).await;
+    }
+}
+
+fn select_pod(meta: &BlockMeta, pod: &str) -> SelectRequest {
+    let pod = Matcher { name: "pod".into(), value: pod.into(), ..Default::default() };
+    SelectRequest { matchers: vec![pod], ..select_all(&[meta]) }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn a_damaged_block_fails_alone_and_recovers_with_its_object() {
+async fn a_damaged_page_fails_only_the_queries_that_need_it() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let bench = Bench::new(with_cache(dir.path())).await;
-    let (good, bad) = (block_of(4, "a", 5), block_of(5, "a", 5));
+    let (good, bad) = (block_of(4, "a", 5), block_of(5, "a", 100));
     bench.publish(&good).await;
     bench.publish(&bad).await;
-    let key = ObjectPath::from(bad.meta.chunks_object.key.as_str());
-    let mut damaged = bad.chunks_bytes.to_vec();
-    damaged[100] ^= 1;
-    bench.objects.put(&key, damaged.into()).await.expect("memory");
-    let error = bench.select(select_all(&[&good.meta, &bad.meta])).await.expect_err("damaged");
-    assert_eq!(error.code(), Code::DataLoss);
-    assert!(error.message().contains(&bad.meta.chunks_object.key), "{}", error.message());
+    let key = &bad.meta.chunks_object.key;
+    bench.overwrite(key, flipped(&bad.chunks_bytes, 100)).await;
+    for request in [select_all(&[&good.meta, &bad.meta]), select_pod(&bad.meta, "pod-000")] {
+        let error = bench.select(request).await.expect_err("damaged");
+        assert_eq!(error.code(), Code::DataLoss);
+        assert!(error.message().contains(&format!("{key} is corrupt: column c0, rows 0 to ")), "{error:?}");
+    }
     assert_eq!(bench.select(select_all(&[&good.meta])).await.expect("healthy").0.len(), 5);
-    bench.objects.put(&key, bad.chunks_bytes.clone().into()).await.expect("memory");
-    assert_eq!(bench.metrics.blocks.damaged.get(), 1);
-    assert_eq!(bench.select(select_all(&[&bad.meta])).await.expect("repaired").0.len(), 5);
-    assert_eq!(bench.metrics.blocks.damaged.get(), 0);
+    assert_eq!(bench.select(select_pod(&bad.meta, "pod-099")).await.expect("another page").0.len(), 1);
+    assert_eq!((bench.damage_found("chunks", "page"), bench.metrics.damage.blocks.get()), (2, 1));
+    bench.recheck().await;
+    assert_eq!(bench.metrics.damage.blocks.get(), 1, "still damaged");
+    bench.overwrite(key, bad.chunks_bytes.to_vec()).await;
+    assert_eq!(bench.select(select_all(&[&bad.meta])).await.expect("repaired").0.len(), 100);
+    bench.recheck().await;
+    assert_eq!((bench.damage_found("chunks", "page"), bench.metrics.damage.blocks.get()), (2, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_damaged_index_or_footer_fails_its_block_alone_and_is_not_read_again_by_each_query() {
+    let bench = Bench::new(GatewayConfig::default()).await;
+    let (good, index, footer) = (block_of(4, "a", 5), block_of(5, "a", 5), block_of(6, "a", 5));
+    for built in [&good, &index, &footer] {
+        bench.publish(built).await;
+    }
+    let footer_at = footer.chunks_bytes.len() - 20;
+    bench.overwrite(&index.meta.series_object.key, flipped(&index.series_bytes, 200)).await;
+    bench.overwrite(&footer.meta.chunks_object.key, flipped(&footer.chunks_bytes, footer_at)).await;
+    for (meta, word) in [(&index.meta, "series.parquet is corrupt"), (&footer.meta, "is corrupt: footer")] {
+        let error = bench.select(select_all(&[&good.meta, meta])).await.expect_err("damaged");
+        assert_eq!(error.code(), Code::DataLoss);
+        assert!(error.message().contains(word), "{error:?}");
+        let reads = bench.store_reads();
+        let again = bench.select(select_pod(meta, "pod-001")).await.expect_err("damaged");
+        assert_eq!((again.message(), bench.store_reads()), (error.message(), reads));
+    }
+    assert_eq!(bench.select(select_all(&[&good.meta])).await.expect("healthy").0.len(), 5);
+    assert_eq!((bench.damage_found("series", "object"), bench.damage_found("chunks", "footer")), (1, 1));
+    assert_eq!(bench.metrics.damage.blocks.get(), 2);
+    bench.overwrite(&index.meta.series_object.key, index.series_bytes.to_vec()).await;
+    bench.recheck().await;
+    assert_eq!(bench.metrics.damage.blocks.get(), 1);
+    assert_eq!(bench.select(select_all(&[&index.meta])).await.expect("repaired").0.len(), 5);
+    bench.tombstone(&footer.meta);
+    bench.recheck().await;
+    assert_eq!(bench.metrics.damage.blocks.get(), 0, "nobody is to read it any more");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
@@ -538,6 +598,7 @@ async fn a_block_whose_objects_are_gone_is_damage_or_a_conflict() {
     bench.add_to_catalogue(&built.meta);
     let error = bench.select(select_all(&[&built.meta])).await.expect_err("never uploaded");
     assert_eq!(error.code(), Code::DataLoss, "{error:?}");
+    assert_eq!((bench.damage_found("series", "object"), bench.metrics.damage.blocks.get()), (1, 1));
     bench.tombstone(&built.meta);
     let error = bench.select(select_all(&[&built.meta])).await.expect_err("deleted meanwhile");
     assert_eq!(error.code(), Code::Aborted, "{error:?}");

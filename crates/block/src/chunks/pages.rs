@@ -14,6 +14,7 @@ use parquet::file::serialized_reader::SerializedPageReader;
 
 use crate::error::BlockError;
 use crate::layout::{self, ChunksFacts};
+use crate::place::Place;
 use crate::series::SeriesFile;
 
 /// One page of a window's column.
@@ -51,7 +52,7 @@ impl PageTable {
     /// [`BlockError::Corrupt`] with the place when the bytes or the two files do not belong together.
     pub(crate) fn decode(meta: &BlockMeta, series: &SeriesFile, tail: &Bytes) -> Result<Self, BlockError> {
         let object = &meta.chunks_object;
-        let corrupt = |reason: String| BlockError::corrupt(&object.key, "footer", reason);
+        let corrupt = |reason: String| BlockError::corrupt(&object.key, Place::Footer, reason);
         let tail_crc32c = crc32c::crc32c(tail);
         let actual = ChunksFacts {
             size_bytes: object.size_bytes,
@@ -102,6 +103,12 @@ impl PageTable {
         needed
     }
 
+    /// Returns the page that holds a row's value of a window, if there is one.
+    pub(crate) fn page_of(&self, window: usize, row: u32) -> Option<&Page> {
+        let pages = &self.windows.get(window)?.pages;
+        pages.get(pages.partition_point(|page| page.rows.end <= row))
+    }
+
     /// Returns the time that a window begins, ms.
     pub(crate) fn window_start_ms(&self, window: usize) -> i64 {
         self.windows[window].range.start.0
@@ -113,12 +120,8 @@ impl PageTable {
     /// [`BlockError::Corrupt`] with column and rows.
     pub(crate) fn decode_page(&self, page: &Page, bytes: Bytes) -> Result<Vec<ByteArray>, BlockError> {
         let corrupt = |reason: String| {
-            let place = format!(
-                "column {}, rows {} to {}",
-                layout::chunks_column(page.window),
-                page.rows.start,
-                page.rows.end - 1
-            );
+            let Page { window, rows, .. } = page;
+            let place = Place::Page { window: *window, first_row: rows.start, last_row: rows.end - 1 };
             BlockError::corrupt(&self.key, place, reason)
         };
         let crc = crc32c::crc32c(&bytes);

@@ -11,6 +11,7 @@ use parquet::file::reader::{FileReader, SerializedFileReader};
 use crate::error::BlockError;
 use crate::index::LabelIndex;
 use crate::layout::{self, ChunksFacts, Stats};
+use crate::place::Place;
 use crate::section::{self, SectionKind, SectionPlace};
 
 /// A decoded `series.parquet`.
@@ -40,42 +41,49 @@ impl SeriesFile {
     /// [`BlockError::Corrupt`] with the place when the bytes are not those that the catalogue names.
     pub(crate) fn decode(meta: &BlockMeta, bytes: &Bytes) -> Result<Self, BlockError> {
         let object = &meta.series_object;
-        let corrupt = |place: &str, reason: String| BlockError::corrupt(&object.key, place, reason);
+        let corrupt = |place: Place, reason: String| BlockError::corrupt(&object.key, place, reason);
         if bytes.len() as u64 != object.size_bytes {
-            return Err(corrupt("object", format!("{} bytes, expected {}", bytes.len(), object.size_bytes)));
+            let reason = format!("{} bytes, expected {}", bytes.len(), object.size_bytes);
+            return Err(corrupt(Place::Object, reason));
         }
         // Nothing below parses a byte that this checksum has not covered.
         let crc = crc32c::crc32c(bytes);
         if crc != object.crc32c {
-            return Err(corrupt("object", format!("checksum {crc:08x}, expected {:08x}", object.crc32c)));
+            let reason = format!("checksum {crc:08x}, expected {:08x}", object.crc32c);
+            return Err(corrupt(Place::Object, reason));
         }
-        let file = SerializedFileReader::new(bytes.clone()).map_err(|e| corrupt("footer", e.to_string()))?;
+        let file =
+            SerializedFileReader::new(bytes.clone()).map_err(|e| corrupt(Place::Footer, e.to_string()))?;
         let entries = key_values(file.metadata());
-        let stats = check_identity(meta, entries).map_err(|e| corrupt("metadata", e))?;
-        let rows = u32::try_from(stats.series).map_err(|e| corrupt("metadata", e.to_string()))?;
+        let stats = check_identity(meta, entries).map_err(|e| corrupt(Place::Metadata, e))?;
+        let rows = u32::try_from(stats.series).map_err(|e| corrupt(Place::Metadata, e.to_string()))?;
         let section = |key: &str, kind: SectionKind| {
-            read_section(bytes, entries, key, kind)
-                .map_err(|e| corrupt(&format!("section {}", kind.name()), e))
+            read_section(bytes, entries, key, kind).map_err(|e| corrupt(Place::Section(kind.name()), e))
         };
         let index = LabelIndex::decode(&section(layout::KV_INDEX, SectionKind::Index)?, rows);
         let metadata = serde_json::from_slice(&section(layout::KV_METADATA, SectionKind::Metadata)?);
         let page_crcs = decode_page_crcs(&section(layout::KV_PAGES, SectionKind::Pages)?);
-        let column64 = |name: &str| read_column::<Int64Type>(&file, name, rows).map_err(|e| corrupt(name, e));
-        let column32 = |name: &str| read_column::<Int32Type>(&file, name, rows).map_err(|e| corrupt(name, e));
+        let column = |name: &str| Place::Column(name.to_owned());
+        let column64 =
+            |name: &str| read_column::<Int64Type>(&file, name, rows).map_err(|e| corrupt(column(name), e));
+        let column32 =
+            |name: &str| read_column::<Int32Type>(&file, name, rows).map_err(|e| corrupt(column(name), e));
         let samples = column32(layout::SAMPLES_COLUMN)?;
         if samples.iter().map(|samples| i64::from(*samples)).sum::<i64>() != meta.samples as i64 {
-            return Err(corrupt(layout::SAMPLES_COLUMN, "does not add up to the block's samples".to_owned()));
+            let reason = "does not add up to the block's samples".to_owned();
+            return Err(corrupt(column(layout::SAMPLES_COLUMN), reason));
         }
         Ok(Self {
-            index: index.map_err(|e| corrupt("section index", e))?,
+            index: index.map_err(|e| corrupt(Place::Section("index"), e))?,
             kinds: column32(layout::KINDS_COLUMN)?.into_iter().map(|kinds| kinds as u8).collect(),
             first_ms: column64(layout::MINT_COLUMN)?,
             last_ms: column64(layout::MAXT_COLUMN)?,
-            metadata: metadata.map_err(|e| corrupt("section metadata", e.to_string()))?,
-            chunks: layout::lookup_json(entries, layout::KV_CHUNKS).map_err(|e| corrupt("metadata", e))?,
-            page_crcs: page_crcs.map_err(|e| corrupt("section pages", e))?,
+            metadata: metadata.map_err(|e| corrupt(Place::Section("metadata"), e.to_string()))?,
+            chunks: layout::lookup_json(entries, layout::KV_CHUNKS)
+                .map_err(|e| corrupt(Place::Metadata, e))?,
+            page_crcs: page_crcs.map_err(|e| corrupt(Place::Section("pages"), e))?,
             rows_xxh3: layout::lookup(entries, layout::KV_ROWS_XXH3)
-                .map_err(|e| corrupt("metadata", e))?
+                .map_err(|e| corrupt(Place::Metadata, e))?
                 .to_owned(),
         })
     }
