@@ -49,8 +49,8 @@ impl BlockReader {
             for BlockSeries { labels, chunks } in &mut series {
                 let erased = erase.erased(block, labels);
                 let left = chunk::without(std::mem::take(chunks), &erased);
-                *chunks = left
-                    .map_err(|e| BlockError::corrupt(&object, Place::Series(labels.to_string()), e))?;
+                *chunks =
+                    left.map_err(|e| BlockError::corrupt(&object, Place::Series(labels.to_string()), e))?;
             }
             series.retain(|series| !series.chunks.is_empty());
             Ok(series)
