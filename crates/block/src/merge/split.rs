@@ -9,6 +9,7 @@ use model::labels::METRIC_NAME;
 use model::{BlockMeta, SortKey, SortRange};
 
 use crate::error::BlockError;
+use crate::place::Place;
 use crate::range::{RangeReader, read_exact};
 use crate::series::SeriesFile;
 
@@ -115,7 +116,8 @@ struct AllSeries {
 
 impl AllSeries {
     fn add(&mut self, meta: &BlockMeta, file: &SeriesFile) -> Result<(), BlockError> {
-        let corrupt = |reason: String| BlockError::corrupt(&meta.series_object.key, "section index", reason);
+        let corrupt =
+            |reason: String| BlockError::corrupt(&meta.series_object.key, Place::Section("index"), reason);
         let bytes = meta.chunks_object.size_bytes / meta.series.max(1);
         for row in 0..file.index.rows() {
             let labels = file.index.labels(row).map_err(corrupt)?;
