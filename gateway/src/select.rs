@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use block::{BlockError, BlockSeries, SelectLimits};
 use futures::{StreamExt, TryStreamExt, stream};
-use model::{BlockMeta, ErrorKind, Matcher, TimeRange};
+use model::{Aggregate, BlockMeta, ErrorKind, Matcher, TimeRange};
 use proto::error::status;
 use tonic::Status;
 
@@ -62,7 +62,7 @@ impl Selection {
         let reader = blocks.get(&meta).await.map_err(fault)?;
         let left = self.bytes_max.saturating_sub(gathered.load(Ordering::Relaxed));
         let limits = SelectLimits { series: self.series_max, bytes: left };
-        let series = reader.select_within(&self.matchers, self.range, limits).await;
+        let series = reader.select_within(&self.matchers, self.range, Aggregate::default(), limits).await;
         // The block knows only what was left of the limit; the caller is told the limit.
         if matches!(series, Err(BlockError::BytesLimit { .. })) {
             return Err(self.too_many_bytes());

@@ -10,7 +10,6 @@ mod blocks;
 mod cluster;
 mod compaction;
 mod differential;
-mod exemplars;
 mod failover;
 mod gateways;
 mod histograms;

@@ -14,7 +14,6 @@ mod active;
 mod endpoint;
 pub mod error;
 mod escape;
-mod exemplars;
 mod explain;
 mod features;
 mod json;

@@ -39,7 +39,7 @@ pub struct BlockSpec {
     pub cut_index: u64,
     /// The blocks it is merged from; none when it is cut from a head.
     pub parents: Vec<BlockId>,
-    /// The length of a slot when it is downsampled, ms; 0 for raw samples, the only ones that [`build`] takes.
+    /// The length of a slot when it is downsampled, ms; 0 for raw samples, which is what [`build`] takes.
     pub resolution_ms: i64,
     /// Which part of the shard's series it may hold: all of them, unless a merge was split.
     pub sort_range: SortRange,
@@ -132,7 +132,9 @@ pub fn build<S: SeriesInput>(
     let values = rows.iter().map(|row| vec![std::mem::take(&mut encoded.values[*row as usize])]);
     // The file is hardly ever larger than its values; a buffer that grows would be copied whole. Room unused stays untouched.
     let file = Vec::with_capacity(values_bytes);
-    let (chunks_bytes, written) = chunks::write(file, spec.level, 1, values, || identity.key_values())?;
+    let columns = layout::chunk_columns(0, 1);
+    let (chunks_bytes, written) =
+        chunks::write(file, spec.level, &columns, values, || identity.key_values())?;
     let order = RowOrder { rows: &rows, sort_labels: &sort_labels };
     let (meta, series_bytes) = seal(spec, &identity, &table, order, &facts, &written)?;
     Ok(BuiltBlock { meta, series_bytes, chunks_bytes: chunks_bytes.into() })

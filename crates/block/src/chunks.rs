@@ -10,5 +10,5 @@ mod write;
 
 pub(crate) use merge::{clip_chunks, merge_chunks};
 pub(crate) use pages::{Page, PageTable};
-pub(crate) use value::{decode_value, encode_value, join_value};
+pub(crate) use value::{decode_value, encode_value, join_value, seal_chunks};
 pub(crate) use write::{Sink, write};

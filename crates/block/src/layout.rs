@@ -27,8 +27,6 @@ pub(crate) const KINDS_COLUMN: &str = "s_kinds";
 pub(crate) const MINT_COLUMN: &str = "s_mint";
 pub(crate) const MAXT_COLUMN: &str = "s_maxt";
 pub(crate) const SAMPLES_COLUMN: &str = "s_samples";
-/// Before the number of a window: the column with its chunks.
-const CHUNKS_COLUMN_PREFIX: &str = "c";
 /// The most windows that a reader takes: far above what is written, far below harm.
 pub(crate) const WINDOWS_MAX: usize = 1000;
 
@@ -90,9 +88,70 @@ pub fn object_keys(id: BlockId) -> (String, String) {
     (format!("{folder}/{SERIES_FILE}"), format!("{folder}/{CHUNKS_FILE}"))
 }
 
-/// Returns the name of the column with the chunks of a window.
-pub(crate) fn chunks_column(window: usize) -> String {
-    format!("{CHUNKS_COLUMN_PREFIX}{window}")
+/// What the columns of a block's chunks hold, a column for each window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Content {
+    /// Raw samples.
+    Samples,
+    /// Of each slot its last sample.
+    Last,
+    /// What a counter did between two of those.
+    Counter,
+    /// How many resets do not show there.
+    Resets,
+    /// How many samples each slot had.
+    Count,
+    /// Their sum.
+    Sum,
+    /// The least.
+    Min,
+    /// The greatest.
+    Max,
+}
+
+impl Content {
+    /// Of a downsampled block, in the order of its columns.
+    const OF_SLOTS: [Self; 7] =
+        [Self::Last, Self::Counter, Self::Resets, Self::Count, Self::Sum, Self::Min, Self::Max];
+
+    /// Returns what a block of a resolution has, in the order of its columns.
+    pub(crate) fn of(resolution_ms: i64) -> &'static [Self] {
+        if resolution_ms == 0 { &[Self::Samples] } else { &Self::OF_SLOTS }
+    }
+
+    /// Returns the name of a column.
+    pub(crate) fn column(self, window: usize) -> String {
+        let prefix = match self {
+            Self::Samples => "c",
+            Self::Last => "last",
+            Self::Counter => "counter",
+            Self::Resets => "resets",
+            Self::Count => "count",
+            Self::Sum => "sum",
+            Self::Min => "min",
+            Self::Max => "max",
+        };
+        format!("{prefix}{window}")
+    }
+}
+
+/// Returns the names of a block's columns of chunks, in their order.
+pub(crate) fn chunk_columns(resolution_ms: i64, windows: usize) -> Vec<String> {
+    let contents = Content::of(resolution_ms).iter();
+    contents.flat_map(|content| (0..windows).map(|window| content.column(window))).collect()
+}
+
+/// About how many slots a window has at least.
+const WINDOW_SLOTS: u64 = 512;
+/// The most windows of any block.
+const MERGED_WINDOWS_MAX: u64 = 14;
+
+/// Returns the bounds of the windows of a downsampled block, whose range is one of whole slots.
+pub(crate) fn slot_windows_of(range: BlockRange, resolution_ms: i64) -> Vec<i64> {
+    let (start, end) = (range.start.0, range.end.0);
+    let slots = (end.saturating_sub(start) / resolution_ms.max(1)).max(1) as u64;
+    let windows = (slots / WINDOW_SLOTS).clamp(1, MERGED_WINDOWS_MAX);
+    bounds(start, end, (slots.div_ceil(windows) as i64).saturating_mul(resolution_ms))
 }
 
 /// Returns the bounds (ms) of the windows that a block's chunks lie in, a column each: n + 1 for n windows.
@@ -104,12 +163,16 @@ pub(crate) fn windows_of(range: BlockRange, level: u8) -> Vec<i64> {
         0 => 1,
         1 => 2,
         2 => 4,
-        _ => 14,
+        _ => MERGED_WINDOWS_MAX,
     };
     let (start, end) = (range.start.0, range.end.0);
-    let length = (end.saturating_sub(start).max(1) as u64).div_ceil(windows) as i64;
-    let inner = (0..windows as i64).map(|window| start.saturating_add(length.saturating_mul(window)));
-    inner.take_while(|bound| *bound < end).chain([end]).collect()
+    bounds(start, end, (end.saturating_sub(start).max(1) as u64).div_ceil(windows) as i64)
+}
+
+/// Cuts a range into windows of a length; the last may be shorter.
+fn bounds(start: i64, end: i64, length: i64) -> Vec<i64> {
+    let starts = (0i64..).map(|window| start.saturating_add(length.saturating_mul(window)));
+    starts.take_while(|bound| *bound < end).chain([end]).collect()
 }
 
 /// What both files say of their block, in this order.
@@ -206,6 +269,12 @@ mod tests {
         check((0, 3), 2, &[0, 1, 2, 3]);
         check((0, 1), 3, &[0, 1]);
         assert_eq!(windows_of(BlockRange::new(0, 14 * 24), 9).len(), 15);
+        let slots = |count: i64| slot_windows_of(BlockRange::new(-600, count * 60 - 600), 60);
+        assert_eq!(slots(288), [-600, 288 * 60 - 600]);
+        assert_eq!(slots(1023).len(), 2);
+        assert_eq!(slots(1025), [-600, 513 * 60 - 600, 1025 * 60 - 600]);
+        assert_eq!(slots(14 * 288).len() - 1, 7);
+        assert_eq!(slots(100_000).len() - 1, 14);
     }
 
     #[test]

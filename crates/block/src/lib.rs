@@ -12,7 +12,7 @@
 //! Life cycle: [`build()`] → [`upload()`] → published in the catalogue → [`BlockReader::open`] → [`merge()`] with others →
 //! [`delete()`].
 //!
-//! Read in this order: `layout`, `order`, `index`, `series`, `chunks`, `build`, `erase`, `reader`, `merge`, then the object
+//! Read in this order: `layout`, `order`, `index`, `series`, `chunks`, `build`, `erase`, `slots`, `reader`, `merge`, then the object
 //! store: `config`, `upload`, `range`.
 
 mod build;
@@ -29,6 +29,7 @@ mod range;
 mod reader;
 mod section;
 mod series;
+mod slots;
 mod upload;
 
 pub use build::{BlockInput, BlockSpec, BuiltBlock, SeriesInput, build};
@@ -36,7 +37,7 @@ pub use config::{Credentials, ObjectStoreConfig, S3Config, open_store};
 pub use erase::{Erase, EraseNothing};
 pub use error::BlockError;
 pub use layout::object_keys;
-pub use merge::{MergeOutput, MergedBlock, SplitLimits, merge, split};
+pub use merge::{MergeOutput, MergedBlock, Slotting, SplitLimits, downsample, merge, split};
 pub use place::Place;
 pub use range::{ObjectStoreReader, RangeReader, coalesce, read_exact, slice};
 pub use reader::{BlockReader, BlockSeries, ReadPlan, SelectLimits};

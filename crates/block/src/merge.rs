@@ -1,4 +1,4 @@
-//! Merges blocks of one shard into one, streaming; or a range of their series, when all would be too much for one ([`split`]).
+//! Merges blocks of one shard into one, streaming, or makes slots of them; or a range of their series, when all would be too much for one ([`split`]).
 //!
 //! 1. Labels of all inputs, which their readers hold anyway, are joined and put in the order that the output has.
 //! 2. Rows are read in that order, a batch at a time, from all inputs at once, and handed to a writer on a blocking thread.
@@ -13,28 +13,26 @@
 
 mod rows;
 mod split;
+mod write;
 
-use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use chunk::{ChunkError, EncodedChunk};
-use model::{BlockId, BlockMeta, BlockRange, LabelSet, Samples, SortRange};
+use model::{BlockId, BlockMeta, BlockRange, SortRange, TimeRange};
 use tokio::sync::mpsc;
 
-use crate::build::{self, BlockSpec, RowOrder};
-use crate::chunks::{self, Sink, clip_chunks, join_value, merge_chunks};
+use crate::build::BlockSpec;
+use crate::chunks::Sink;
 use crate::erase::Erase;
 use crate::error::BlockError;
 use crate::layout;
-use crate::order::LabelTable;
-use crate::place::Place;
-use crate::reader::BlockReader;
-use crate::series::SeriesRow;
+use crate::reader::{BlockReader, RowColumns};
 use rows::Rows;
+use write::Work;
 
 pub use split::{SplitLimits, split};
 
@@ -65,7 +63,7 @@ impl MergedBlock {
 }
 
 /// One row of the output: its chunks, by input.
-type RowChunks = Vec<(u16, Vec<EncodedChunk>)>;
+type RowChunks = Vec<(u16, RowColumns)>;
 
 /// What a merge writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,31 +93,73 @@ pub async fn merge(
     erase: Arc<dyn Erase>,
     spool_dir: &Path,
 ) -> Result<MergedBlock, BlockError> {
-    merge_in_batches(output, inputs, erase, spool_dir, BATCH_BYTES).await
+    write_in_batches(spec(output, &inputs)?, inputs, erase, spool_dir, BATCH_BYTES).await
 }
 
-async fn merge_in_batches(
+/// What of its inputs a downsampling reads, and what it makes of that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slotting {
+    /// The length of a slot, ms.
+    pub resolution_ms: i64,
+    /// The range of the output. Whole slots.
+    pub window: BlockRange,
+}
+
+/// Downsamples opened blocks of one shard and resolution into one block; else as [`merge`].
+///
+/// # Errors
+/// As [`merge`]; [`BlockError::Unlike`] also when the blocks' slots do not make up those that are wanted.
+///
+/// # Panics
+/// When there is no input.
+pub async fn downsample(
     output: &MergeOutput,
+    slotting: Slotting,
+    inputs: Vec<BlockReader>,
+    erase: Arc<dyn Erase>,
+    spool_dir: &Path,
+) -> Result<MergedBlock, BlockError> {
+    let spec = spec(output, &inputs)?;
+    let Slotting { resolution_ms, window } = slotting;
+    for input in inputs.iter().map(BlockReader::meta) {
+        let unlike = |reason| BlockError::Unlike { block: input.id, other: output.id, reason };
+        let of_ms = input.resolution_ms;
+        if resolution_ms <= of_ms || of_ms > 0 && resolution_ms % of_ms != 0 {
+            return Err(unlike("its slots do not make up whole ones"));
+        }
+        if !input.range.overlaps(&window.closed()) {
+            return Err(unlike("it lies outside of the window"));
+        }
+    }
+    let spec = BlockSpec { resolution_ms, range: window, ..spec };
+    write_in_batches(spec, inputs, erase, spool_dir, BATCH_BYTES).await
+}
+
+async fn write_in_batches(
+    spec: BlockSpec,
     mut inputs: Vec<BlockReader>,
     erase: Arc<dyn Erase>,
     spool_dir: &Path,
     batch_bytes: u64,
 ) -> Result<MergedBlock, BlockError> {
     inputs.sort_by_key(|input| input.meta().id);
-    let spec = spec(output, &inputs)?;
     let fault =
         |e: &dyn std::fmt::Display| BlockError::Encode { file: layout::CHUNKS_FILE, reason: e.to_string() };
     let file = tempfile::tempfile_in(spool_dir).map_err(|e| fault(&e))?;
     let ended = |e: tokio::task::JoinError| fault(&e);
-    let (shared, erased, part) = (inputs.clone(), Arc::clone(&erase), output.sort_range.clone());
+    let (shared, erased, part) = (inputs.clone(), Arc::clone(&erase), spec.sort_range.clone());
     let rows = tokio::task::spawn_blocking(move || Rows::join(&shared, &part, &*erased));
     let rows = rows.await.map_err(ended)??;
     let rows = Arc::new(rows);
     let (sender, receiver) = mpsc::channel(BATCHES_WAITING_MAX);
     let ids: Vec<BlockId> = inputs.iter().map(|input| input.meta().id).collect();
+    let of_ms = inputs[0].meta().resolution_ms;
+    // A merge takes everything: a sample outside of its block's range is damage.
+    let time = if spec.resolution_ms == of_ms { TimeRange::ALL } else { spec.range.closed() };
+    let work = Work { spec, inputs: ids, of_ms, erase };
     let shared = Arc::clone(&rows);
-    let writer = tokio::task::spawn_blocking(move || write(&spec, &ids, &shared, &*erase, receiver, file));
-    let read = feed(&inputs, &rows, sender, batch_bytes).await;
+    let writer = tokio::task::spawn_blocking(move || work.write(&shared, receiver, file));
+    let read = feed(&inputs, &rows, time, sender, batch_bytes).await;
     // The writer ends when its sender is gone; what went wrong in reading is the earlier fault.
     let written = writer.await.map_err(ended)?;
     read?;
@@ -138,6 +178,9 @@ fn spec(output: &MergeOutput, inputs: &[BlockReader]) -> Result<BlockSpec, Block
         if meta.external_labels != first.external_labels {
             return Err(unlike("they have different external labels"));
         }
+        if meta.resolution_ms != first.resolution_ms {
+            return Err(unlike("they have different resolutions"));
+        }
     }
     let start = metas().map(|meta| meta.range.start).min().unwrap_or(first.range.start);
     let end = metas().map(|meta| meta.range.end).max().unwrap_or(first.range.end);
@@ -147,7 +190,7 @@ fn spec(output: &MergeOutput, inputs: &[BlockReader]) -> Result<BlockSpec, Block
         range: BlockRange { start, end },
         level: output.level,
         cut_index: metas().map(|meta| meta.cut_index).max().unwrap_or(first.cut_index),
-        parents: metas().map(|meta| meta.id).collect(),
+        parents: metas().map(|meta| meta.id).collect::<BTreeSet<_>>().into_iter().collect(),
         resolution_ms: first.resolution_ms,
         sort_range: output.sort_range.clone(),
         external_labels: first.external_labels.clone(),
@@ -159,6 +202,7 @@ fn spec(output: &MergeOutput, inputs: &[BlockReader]) -> Result<BlockSpec, Block
 async fn feed(
     inputs: &[BlockReader],
     rows: &Rows,
+    time: TimeRange,
     sender: mpsc::Sender<Vec<RowChunks>>,
     batch_bytes: u64,
 ) -> Result<(), BlockError> {
@@ -175,7 +219,7 @@ async fn feed(
             bytes += rows.sources(end).iter().map(|source| part_bytes[source.input as usize]).sum::<u64>();
             end += 1;
         }
-        let batch = read_batch(inputs, rows, next..end).await?;
+        let batch = read_batch(inputs, rows, time, next..end).await?;
         if sender.send(batch).await.is_err() {
             return Ok(());
         }
@@ -188,6 +232,7 @@ async fn feed(
 async fn read_batch(
     inputs: &[BlockReader],
     rows: &Rows,
+    time: TimeRange,
     range: Range<usize>,
 ) -> Result<Vec<RowChunks>, BlockError> {
     let read = inputs.iter().enumerate().map(|(number, input)| {
@@ -197,7 +242,7 @@ async fn read_batch(
         wanted.sort_unstable();
         async move {
             let fault = |source| BlockError::Input { block: input.meta().id, source: Box::new(source) };
-            input.read_rows(wanted).await.map_err(fault)
+            input.read_rows(wanted, time).await.map_err(fault)
         }
     });
     let mut read = futures::future::try_join_all(read).await?;
@@ -209,145 +254,9 @@ async fn read_batch(
     Ok(range.map(|row| rows.sources(row).iter().map(&mut take).collect()).collect())
 }
 
-/// Writes both files from the batches. Blocking.
-fn write(
-    spec: &BlockSpec,
-    inputs: &[BlockId],
-    rows: &Rows,
-    erase: &dyn Erase,
-    mut batches: mpsc::Receiver<Vec<RowChunks>>,
-    file: File,
-) -> Result<MergedBlock, BlockError> {
-    // Filled while the values are taken, read once they are written: facts of rows that are kept, and their numbers.
-    let (facts, kept) = (RefCell::new(Vec::with_capacity(rows.len())), RefCell::new(Vec::new()));
-    let mut row = 0;
-    let fault = RefCell::new(None);
-    let windows = layout::windows_of(spec.range, spec.level);
-    let mut batch = Vec::new().into_iter();
-    let values = std::iter::from_fn(|| {
-        loop {
-            let Some(chunks): Option<RowChunks> = batch.next() else {
-                batch = batches.blocking_recv()?.into_iter();
-                continue;
-            };
-            let merged = leave_out(inputs, &rows.labels[row], chunks, erase)
-                .and_then(|chunks| merge_row(spec, &windows, inputs, rows, row, &chunks));
-            row += 1;
-            let merged = merged.map_err(|error| *fault.borrow_mut() = Some(error)).ok()?;
-            if let Some((row_facts, values)) = merged {
-                facts.borrow_mut().push(row_facts);
-                kept.borrow_mut().push(row - 1);
-                return Some(values);
-            }
-        }
-    });
-    let labels = |kept: &[usize]| kept.iter().map(|row| &rows.labels[*row]).collect::<Vec<_>>();
-    let hash = || build::rows_hash(labels(&kept.borrow()).into_iter());
-    let key_values = || build::identity(spec, &windows, &facts.borrow(), hash()).key_values();
-    let written = chunks::write(file, spec.level, windows.len() - 1, values.fuse(), key_values);
-    if let Some(fault) = fault.into_inner() {
-        return Err(fault);
-    }
-    let ((file, written), hash) = (written?, hash());
-    let (facts, labels) = (facts.into_inner(), labels(&kept.into_inner()));
-    if row != rows.len() {
-        let reason = format!("{row} of {} series were read", rows.len());
-        return Err(BlockError::Encode { file: layout::CHUNKS_FILE, reason });
-    }
-    let table = LabelTable::new(labels.into_iter());
-    let order = RowOrder {
-        rows: &(0..facts.len() as u32).collect::<Vec<_>>(),
-        // Rows keep the order that they have with those that went.
-        sort_labels: &table.positions(rows.sort_names.iter().map(String::as_str)),
-    };
-    let identity = build::identity(spec, &windows, &facts, hash);
-    let (meta, series_bytes) = build::seal(spec, &identity, &table, order, &facts, &written)?;
-    Ok(MergedBlock { meta, series_bytes, chunks: Arc::new(file) })
-}
-
-/// Leaves deleted samples out of the chunks of one series.
-fn leave_out(
-    inputs: &[BlockId],
-    labels: &LabelSet,
-    parts: RowChunks,
-    erase: &dyn Erase,
-) -> Result<RowChunks, BlockError> {
-    let left = parts.into_iter().map(|(input, chunks)| {
-        let block = inputs[input as usize];
-        // No chunk at all is damage, which the merge finds.
-        if erase.is_nothing() || chunks.is_empty() {
-            return Ok(Some((input, chunks)));
-        }
-        let left = chunk::without(chunks, &erase.erased(block, labels));
-        let left = left.map_err(|error| bad_series(block, labels, error.to_string()))?;
-        Ok((!left.is_empty()).then_some((input, left)))
-    });
-    left.filter_map(Result::transpose).collect()
-}
-
-/// Says that the samples that a block has of a series cannot be those that were written.
-fn bad_series(block: BlockId, labels: &LabelSet, reason: String) -> BlockError {
-    let source = BlockError::corrupt(layout::object_keys(block).1, Place::Series(labels.to_string()), reason);
-    BlockError::Input { block, source: Box::new(source) }
-}
-
-/// Merges one series; returns its value in each window, `None` when nothing is left of it.
-fn merge_row(
-    spec: &BlockSpec,
-    windows: &[i64],
-    inputs: &[BlockId],
-    rows: &Rows,
-    row: usize,
-    parts: &RowChunks,
-) -> Result<Option<(SeriesRow, Vec<Bytes>)>, BlockError> {
-    if parts.is_empty() {
-        return Ok(None);
-    }
-    let labels = &rows.labels[row];
-    let bad = |input: u16, reason: String| bad_series(inputs[input as usize], labels, reason);
-    for (input, chunks) in parts {
-        let is_within = |chunk: &EncodedChunk| {
-            spec.range.contains(chunk.start_ms) && spec.range.contains(chunk.end_ms) && chunk.samples > 0
-        };
-        if chunks.is_empty() || !chunks.iter().all(is_within) {
-            return Err(bad(*input, "no chunk, or one outside of the block's range".to_owned()));
-        }
-    }
-    let merged = merge_windows(windows, parts).map_err(|error| {
-        let is_damaged = |chunks: &[EncodedChunk]| {
-            chunk::read_merged(chunks, i64::MIN, i64::MAX, &mut Samples::default()).is_err()
-        };
-        let damaged = parts.iter().find(|(_, chunks)| is_damaged(chunks));
-        bad(damaged.unwrap_or(&parts[0]).0, error.to_string())
-    })?;
-    let all = || merged.iter().flatten();
-    let samples = all().map(|chunk| u64::from(chunk.samples)).sum::<u64>();
-    let samples = i32::try_from(samples).map_err(|_| BlockError::InvalidInput {
-        block: spec.id,
-        series: labels.to_string(),
-        reason: format!("has {samples} samples, at most {} can be stored", i32::MAX),
-    })?;
-    let (first, last) = (all().next(), all().next_back());
-    let facts = SeriesRow {
-        kinds: i32::from(rows.kinds[row]),
-        first_ms: first.expect("every part has a chunk within the range").start_ms,
-        last_ms: last.expect("every part has a chunk within the range").end_ms,
-        samples,
-    };
-    let values = windows.iter().zip(&merged).map(|(start_ms, chunks)| join_value(*start_ms, chunks));
-    Ok(Some((facts, values.collect())))
-}
-
-/// Merges the chunks of one series window by window; `windows` are bounds.
-fn merge_windows(windows: &[i64], parts: &RowChunks) -> Result<Vec<Vec<EncodedChunk>>, ChunkError> {
-    let listed: Vec<EncodedChunk> = parts.iter().flat_map(|(_, chunks)| chunks.iter().cloned()).collect();
-    let merge = |bounds: &[i64]| merge_chunks(&clip_chunks(&listed, BlockRange::new(bounds[0], bounds[1]))?);
-    windows.windows(2).map(merge).collect()
-}
-
 #[cfg(test)]
 mod tests {
-    use model::ShardId;
+    use model::{LabelSet, Samples, ShardId};
     use object_store::ObjectStore;
     use object_store::memory::InMemory;
 
@@ -396,7 +305,8 @@ mod tests {
         let whole = merge(&output, inputs.clone(), nothing(), &dir).await.expect("undamaged").meta;
         assert_eq!((whole.series, whole.samples), (97, 4 * 50 * 20));
         for batch_bytes in [1, 1000, 5000] {
-            let batched = merge_in_batches(&output, inputs.clone(), nothing(), &dir, batch_bytes).await;
+            let spec = spec(&output, &inputs).expect("blocks of one shard");
+            let batched = write_in_batches(spec, inputs.clone(), nothing(), &dir, batch_bytes).await;
             assert_eq!(batched.expect("undamaged").meta, whole, "{batch_bytes}");
         }
     }

@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use crate::layout;
-
 /// A place in an object of a block.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Place {
@@ -28,8 +26,8 @@ pub enum Place {
     Column(String),
     /// A page of `chunks.parquet`.
     Page {
-        /// Number of the window, and so of the column.
-        window: usize,
+        /// Name of its column.
+        column: String,
         /// First of its rows.
         first_row: u32,
         /// Last of its rows, inclusive.
@@ -37,8 +35,8 @@ pub enum Place {
     },
     /// One value of `chunks.parquet`, in a page that is as it was written.
     Value {
-        /// Number of the window, and so of the column.
-        window: usize,
+        /// Name of its column.
+        column: String,
         /// Its row.
         row: u32,
     },
@@ -79,10 +77,10 @@ impl fmt::Display for Place {
             Self::Metadata => f.write_str("metadata"),
             Self::Section(name) => write!(f, "section {name}"),
             Self::Column(name) => write!(f, "column {name}"),
-            Self::Page { window, first_row, last_row } => {
-                write!(f, "column {}, rows {first_row} to {last_row}", layout::chunks_column(*window))
+            Self::Page { column, first_row, last_row } => {
+                write!(f, "column {column}, rows {first_row} to {last_row}")
             }
-            Self::Value { window, row } => write!(f, "column {}, row {row}", layout::chunks_column(*window)),
+            Self::Value { column, row } => write!(f, "column {column}, row {row}"),
             Self::Series(labels) => write!(f, "series {labels}"),
         }
     }

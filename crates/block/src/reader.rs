@@ -13,15 +13,17 @@ use std::sync::Arc;
 
 use chunk::EncodedChunk;
 use futures::{StreamExt, TryStreamExt, stream};
-use model::{BlockMeta, ErrorKind, LabelSet, Matcher, MetricMetadata, TimeRange, TimeRanges};
+use model::{Aggregate, BlockMeta, ErrorKind, LabelSet, Matcher, MetricMetadata, TimeRange, TimeRanges};
 use roaring::RoaringBitmap;
 
 use crate::chunks::{Page, PageTable, decode_value};
 use crate::erase::Erase;
 use crate::error::BlockError;
+use crate::layout::Content;
 use crate::place::Place;
 use crate::range::{RangeReader, coalesce, read_exact};
 use crate::series::SeriesFile;
+use crate::slots;
 
 /// How many reads of one select run at the same time.
 const READS_IN_FLIGHT_MAX: usize = 32;
@@ -31,7 +33,8 @@ const READS_IN_FLIGHT_MAX: usize = 32;
 pub struct BlockSeries {
     /// Its labels, without external labels.
     pub labels: LabelSet,
-    /// Chunks that share a millisecond with the asked range, in time order, without overlap; not clipped.
+    /// Chunks that share a millisecond with the asked range, by their start; not clipped. Those of a counter's slots may overlap, and
+    /// have no timestamp in common.
     pub chunks: Vec<EncodedChunk>,
 }
 
@@ -124,10 +127,12 @@ impl BlockReader {
         range: TimeRange,
         series_limit: usize,
     ) -> Result<Vec<BlockSeries>, BlockError> {
-        self.select_within(matchers, range, SelectLimits { series: series_limit, bytes: u64::MAX }).await
+        let limits = SelectLimits { series: series_limit, bytes: u64::MAX };
+        self.select_within(matchers, range, Aggregate::default(), limits).await
     }
 
-    /// Returns what [`BlockReader::select`] does, within limits. Cancel-safe.
+    /// Returns what [`BlockReader::select`] does, within limits; of a downsampled block that aggregate, of a raw one its samples.
+    /// Cancel-safe.
     ///
     /// # Errors
     /// Those of [`BlockReader::plan`] and [`BlockReader::read`].
@@ -135,9 +140,10 @@ impl BlockReader {
         &self,
         matchers: &[Matcher],
         range: TimeRange,
+        aggregate: Aggregate,
         limits: SelectLimits,
     ) -> Result<Vec<BlockSeries>, BlockError> {
-        let plan = self.plan(matchers, range, limits).await?;
+        let plan = self.plan(matchers, range, aggregate, limits).await?;
         self.read(plan).await
     }
 
@@ -149,11 +155,12 @@ impl BlockReader {
         &self,
         matchers: &[Matcher],
         range: TimeRange,
+        aggregate: Aggregate,
         limits: SelectLimits,
     ) -> Result<ReadPlan, BlockError> {
         let (block, matchers) = (Arc::clone(&self.block), matchers.to_vec());
         let key = &self.block.meta.series_object.key;
-        on_blocking_thread(key, move || block.plan(&matchers, range, limits)).await
+        on_blocking_thread(key, move || block.plan(&matchers, range, aggregate, limits)).await
     }
 
     /// Reads what this block planned: the series that have a chunk that shares a millisecond with the plan's range,
@@ -162,28 +169,34 @@ impl BlockReader {
     /// # Errors
     /// `Corrupt` with column and rows; those of [`RangeReader::read`].
     pub async fn read(&self, plan: ReadPlan) -> Result<Vec<BlockSeries>, BlockError> {
-        let ReadPlan { labels, fetches, range } = plan;
+        let ReadPlan { labels, fetches, range, aggregate } = plan;
         let fetches = stream::iter(fetches).map(|fetch| self.fetch(fetch, range));
-        let parts: Vec<Vec<(u32, Vec<EncodedChunk>)>> =
-            fetches.buffer_unordered(READS_IN_FLIGHT_MAX).try_collect().await?;
+        let parts: Vec<Vec<RowPart>> = fetches.buffer_unordered(READS_IN_FLIGHT_MAX).try_collect().await?;
+        let block = Arc::clone(&self.block);
         let sort = move || {
             // Windows cover the block's range, so every row that was selected was read in one of them at least.
             let rows = labels.into_iter().zip(by_row(parts));
-            let series = rows.map(|(labels, (_, chunks))| BlockSeries { labels, chunks });
-            let mut series: Vec<BlockSeries> = series.filter(|series| !series.chunks.is_empty()).collect();
+            let series = rows.map(|(labels, (row, columns))| {
+                Ok(BlockSeries { labels, chunks: block.chunks_of(row, columns, aggregate)? })
+            });
+            let mut series = series.collect::<Result<Vec<BlockSeries>, BlockError>>()?;
+            series.retain(|series| !series.chunks.is_empty());
             series.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
             Ok(series)
         };
         on_blocking_thread(&self.block.meta.chunks_object.key, sort).await
     }
 
-    /// Returns all chunks of some rows, which ascend, in the order of rows. Cancel-safe.
+    /// Returns the chunks of some rows, which ascend, that share a millisecond with a range, in the order of rows: those of each
+    /// content by themselves. Cancel-safe.
     pub(crate) async fn read_rows(
         &self,
         rows: Vec<u32>,
-    ) -> Result<Vec<(u32, Vec<EncodedChunk>)>, BlockError> {
-        let fetches = fetches(self.block.pages.pages_of(rows, &TimeRange::ALL));
-        let fetches = stream::iter(fetches).map(|fetch| self.fetch(fetch, TimeRange::ALL));
+        range: TimeRange,
+    ) -> Result<Vec<(u32, RowColumns)>, BlockError> {
+        let contents = Content::of(self.block.meta.resolution_ms);
+        let fetches = fetches(self.block.pages.pages_of(rows, contents, &range));
+        let fetches = stream::iter(fetches).map(|fetch| self.fetch(fetch, range));
         Ok(by_row(fetches.buffer_unordered(READS_IN_FLIGHT_MAX).try_collect().await?))
     }
 
@@ -201,8 +214,8 @@ impl BlockReader {
     /// Kind `Corrupt` when it is still damaged; those of [`RangeReader::read`].
     pub async fn check(&self, place: &Place) -> Result<(), BlockError> {
         let page = match place {
-            Place::Page { window, first_row: row, .. } | Place::Value { window, row } => {
-                self.block.pages.page_of(*window, *row)
+            Place::Page { column, first_row: row, .. } | Place::Value { column, row } => {
+                self.block.pages.page_of(column, *row)
             }
             _ => None,
         };
@@ -212,11 +225,7 @@ impl BlockReader {
     }
 
     /// Reads some pages; once more when one of them is damaged.
-    async fn fetch(
-        &self,
-        fetch: Fetch,
-        range: TimeRange,
-    ) -> Result<Vec<(u32, Vec<EncodedChunk>)>, BlockError> {
+    async fn fetch(&self, fetch: Fetch, range: TimeRange) -> Result<Vec<RowPart>, BlockError> {
         let fetch = Arc::new(fetch);
         match self.fetch_once(Arc::clone(&fetch), range).await {
             Err(error) if error.kind() == ErrorKind::Corrupt => {
@@ -229,11 +238,7 @@ impl BlockReader {
         }
     }
 
-    async fn fetch_once(
-        &self,
-        fetch: Arc<Fetch>,
-        range: TimeRange,
-    ) -> Result<Vec<(u32, Vec<EncodedChunk>)>, BlockError> {
+    async fn fetch_once(&self, fetch: Arc<Fetch>, range: TimeRange) -> Result<Vec<RowPart>, BlockError> {
         let block = Arc::clone(&self.block);
         let key = &self.block.meta.chunks_object.key;
         let ranges: Vec<Range<u64>> = fetch.iter().map(|(page, _)| page.bytes.clone()).collect();
@@ -355,15 +360,24 @@ fn share(erased: &TimeRanges, held: &TimeRange) -> f64 {
     within.map(length).sum::<f64>() / length(*held)
 }
 
-/// Brings what was read of windows, in any order, into the order of rows and time.
-fn by_row(parts: Vec<Vec<(u32, Vec<EncodedChunk>)>>) -> Vec<(u32, Vec<EncodedChunk>)> {
-    let mut read: Vec<(u32, Vec<EncodedChunk>)> = parts.into_iter().flatten().collect();
-    read.sort_by_key(|(row, chunks)| (*row, chunks.first().map(|chunk| chunk.start_ms)));
-    let mut rows: Vec<(u32, Vec<EncodedChunk>)> = Vec::with_capacity(read.len());
-    for (row, chunks) in read {
-        match rows.last_mut() {
-            Some((last, all)) if *last == row => all.extend(chunks),
-            _ => rows.push((row, chunks)),
+/// What was read of a row in one column.
+type RowPart = (u32, Content, Vec<EncodedChunk>);
+/// The chunks of a row in time order, by content in the order of the file.
+pub(crate) type RowColumns = Vec<(Content, Vec<EncodedChunk>)>;
+
+/// Brings what was read of columns, in any order, into the order of rows, contents and time.
+fn by_row(parts: Vec<Vec<RowPart>>) -> Vec<(u32, RowColumns)> {
+    let mut read: Vec<RowPart> = parts.into_iter().flatten().collect();
+    read.sort_by_key(|(row, content, chunks)| (*row, *content, chunks.first().map(|chunk| chunk.start_ms)));
+    let mut rows: Vec<(u32, RowColumns)> = Vec::with_capacity(read.len());
+    for (row, content, chunks) in read {
+        if rows.last().is_none_or(|(last, _)| *last != row) {
+            rows.push((row, Vec::new()));
+        }
+        let (_, columns) = rows.last_mut().expect("there is one at least");
+        match columns.last_mut() {
+            Some((last, all)) if *last == content => all.extend(chunks),
+            _ => columns.push((content, chunks)),
         }
     }
     rows
@@ -386,6 +400,7 @@ pub struct ReadPlan {
     labels: Vec<LabelSet>,
     fetches: Vec<Fetch>,
     range: TimeRange,
+    aggregate: Aggregate,
 }
 
 impl ReadPlan {
@@ -427,6 +442,7 @@ impl OpenBlock {
         &self,
         matchers: &[Matcher],
         range: TimeRange,
+        aggregate: Aggregate,
         limits: SelectLimits,
     ) -> Result<ReadPlan, BlockError> {
         let rows = self.rows(matchers, &range)?;
@@ -434,13 +450,17 @@ impl OpenBlock {
         if rows.len() > limits.series as u64 {
             return Err(BlockError::SeriesLimit { block, limit: limits.series });
         }
-        let fetches = fetches(self.pages.pages_of(&rows, &range));
+        let contents = match self.meta.resolution_ms {
+            0 => Content::of(0),
+            _ => slots::contents_of(aggregate),
+        };
+        let fetches = fetches(self.pages.pages_of(&rows, contents, &range));
         let bytes = fetches.iter().map(|fetch| read_bytes(fetch)).sum();
         if bytes > limits.bytes {
             return Err(BlockError::BytesLimit { block, bytes, limit: limits.bytes });
         }
         let labels = rows.iter().map(|row| self.labels(row)).collect::<Result<_, _>>()?;
-        Ok(ReadPlan { labels, fetches, range })
+        Ok(ReadPlan { labels, fetches, range, aggregate })
     }
 
     fn rows_of_any(
@@ -474,6 +494,23 @@ impl OpenBlock {
         Ok(rows)
     }
 
+    /// Makes one list of what was read of a row.
+    fn chunks_of(
+        &self,
+        row: u32,
+        mut columns: RowColumns,
+        aggregate: Aggregate,
+    ) -> Result<Vec<EncodedChunk>, BlockError> {
+        if self.meta.resolution_ms == 0 {
+            return Ok(columns.pop().map_or(Vec::new(), |(_, chunks)| chunks));
+        }
+        slots::view(aggregate, columns).map_err(|e| {
+            let labels =
+                self.labels(row).map_or_else(|_| format!("of row {row}"), |labels| labels.to_string());
+            BlockError::corrupt(&self.meta.chunks_object.key, Place::Series(labels), e.to_string())
+        })
+    }
+
     fn labels(&self, row: u32) -> Result<LabelSet, BlockError> {
         self.series.index.labels(row).map_err(|e| self.corrupt_index(e))
     }
@@ -489,17 +526,17 @@ impl OpenBlock {
         wanted: &[u32],
         bytes: bytes::Bytes,
         range: &TimeRange,
-        rows: &mut Vec<(u32, Vec<EncodedChunk>)>,
+        rows: &mut Vec<RowPart>,
     ) -> Result<(), BlockError> {
         let values = self.pages.decode_page(page, bytes)?;
         for row in wanted {
             let value = &values[(row - page.rows.start) as usize];
-            let start_ms = self.pages.window_start_ms(page.window);
+            let start_ms = self.pages.window_start_ms(page);
             let chunks = decode_value(start_ms, value.data(), range).map_err(|e| {
-                let place = Place::Value { window: page.window, row: *row };
+                let place = Place::Value { column: self.pages.column_name(page), row: *row };
                 BlockError::corrupt(&self.meta.chunks_object.key, place, e)
             })?;
-            rows.push((*row, chunks));
+            rows.push((*row, self.pages.content(page), chunks));
         }
         Ok(())
     }

@@ -70,7 +70,8 @@ async fn a_damaged_page_is_lost_alone_and_by_name() {
     let error = reader.select(&[], TimeRange::ALL, usize::MAX).await.expect_err("needs the first page");
     let (object, place) = error.damage().expect("damage");
     assert_eq!(object, built.meta.chunks_object.key);
-    let Place::Page { window: 0, first_row: 0, last_row } = *place else { panic!("{place:?}") };
+    let Place::Page { column, first_row: 0, last_row } = place else { panic!("{place:?}") };
+    assert_eq!(column, "c0");
     assert!(place.is_contained());
     assert!(
         error.to_string().contains(&format!("column c0, rows 0 to {last_row}: page checksum")),
@@ -79,7 +80,7 @@ async fn a_damaged_page_is_lost_alone_and_by_name() {
     assert!(reader.check(place).await.is_err(), "still damaged");
     assert!(
         reader
-            .check(&Place::Page { window: 0, first_row: last_row + 1, last_row: last_row + 1 })
+            .check(&Place::Page { column: column.clone(), first_row: last_row + 1, last_row: last_row + 1 })
             .await
             .is_ok()
     );

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use block::{BlockError, BlockInput, BlockReader, BlockSeries, BuiltBlock, SelectLimits};
 use bytes::Bytes;
 use model::histogram::Span;
-use model::{BlockRange, ErrorKind, FloatHistogram, MatchOp, Matcher, Samples, TimeRange};
+use model::{Aggregate, BlockRange, ErrorKind, FloatHistogram, MatchOp, Matcher, Samples, TimeRange};
 use support::{
     MemoryReader, PlainSeries, build_plain, cluster_series, labels, open, scan, select_plain, spec,
 };
@@ -89,7 +89,8 @@ async fn more_than_the_limits_is_refused_before_any_read() {
     assert_eq!(error.kind(), ErrorKind::LimitExceeded);
     assert_eq!(memory.take_reads(), []);
     let limits = SelectLimits { series: 1000, bytes: built.meta.chunks_object.size_bytes / 2 };
-    let error = reader.select_within(&[], TimeRange::ALL, limits).await.expect_err("all of it");
+    let error =
+        reader.select_within(&[], TimeRange::ALL, Aggregate::Last, limits).await.expect_err("all of it");
     assert!(matches!(error, BlockError::BytesLimit { .. }), "{error:?}");
     assert_eq!((error.kind(), memory.take_reads()), (ErrorKind::LimitExceeded, vec![]));
     let series =

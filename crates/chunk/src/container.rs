@@ -5,7 +5,7 @@ use model::Samples;
 use model::varint::Cursor;
 
 use crate::bits::BitReader;
-use crate::{ChunkError, open, sealed, wide};
+use crate::{ChunkError, hidden, open, sealed, wide};
 
 /// The most samples one chunk may hold. A few bytes can stand for a long constant run, so this is what bounds the memory
 /// that a reader spends on any input: 1 MiB.
@@ -44,6 +44,8 @@ pub(crate) enum Encoding {
     OpenWide = 3,
     /// See `wide`.
     SealedWide = 4,
+    /// See `hidden`.
+    Hidden = 5,
 }
 
 /// Encodes floats as a sealed chunk: the smallest form, for samples that do not change any more. Deterministic.
@@ -76,7 +78,7 @@ pub fn decode(data: &[u8], out: &mut Samples) -> Result<(), ChunkError> {
     let before = out.len();
     let result = read_body(encoding, body, out);
     match result {
-        Ok(()) => out.complete_starts(),
+        Ok(()) => out.complete_columns(),
         Err(_) => {
             // The columns may differ in length.
             out.timestamps.truncate(before);
@@ -88,6 +90,9 @@ pub fn decode(data: &[u8], out: &mut Samples) -> Result<(), ChunkError> {
 }
 
 fn read_body(encoding: Encoding, body: &[u8], out: &mut Samples) -> Result<(), ChunkError> {
+    if encoding == Encoding::Hidden {
+        return hidden::read_samples(body, out);
+    }
     let mut cursor = Cursor::new(body);
     // The encoding is known already.
     cursor.byte()?;
@@ -107,6 +112,7 @@ fn read_body(encoding: Encoding, body: &[u8], out: &mut Samples) -> Result<(), C
         }
         Encoding::OpenWide => wide::read_open(cursor, samples, out),
         Encoding::SealedWide => wide::read_sealed(cursor, samples, out),
+        Encoding::Hidden => unreachable!("it was read above"),
     }
 }
 
@@ -129,6 +135,7 @@ pub(crate) fn open_container(data: &[u8]) -> Result<(Encoding, &[u8]), ChunkErro
         Some(2) => Ok((Encoding::Sealed, body)),
         Some(3) => Ok((Encoding::OpenWide, body)),
         Some(4) => Ok((Encoding::SealedWide, body)),
+        Some(5) => Ok((Encoding::Hidden, body)),
         Some(encoding) => Err(ChunkError::UnknownEncoding { encoding: *encoding }),
         None => Err(ChunkError::Truncated { offset: 0 }),
     }

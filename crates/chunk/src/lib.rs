@@ -15,12 +15,13 @@
 //! Not here: which chunk belongs to which series, files, and time windows.
 //!
 //! Read in this order: `container`, [`OpenChunk`] in `open`, `sealed` with `ints` and `decimal` beneath it, `wide`, `runs`,
-//! `open_run`, `merge`, `without`.
+//! `open_run`, `hidden`, `merge`, `without`.
 
 mod bits;
 mod container;
 mod decimal;
 mod error;
+mod hidden;
 mod ints;
 mod merge;
 mod open;

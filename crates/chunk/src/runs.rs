@@ -6,7 +6,7 @@ use bytes::Bytes;
 use model::Samples;
 
 use crate::container::{CHUNK_SAMPLES_MAX, EncodedChunk, Encoding, encode, finish};
-use crate::wide;
+use crate::{hidden, wide};
 
 /// Iterates over the longest runs of samples that one chunk can hold but for their number, which callers choose: of one
 /// kind and, for histograms, of one layout. Any part of a run is a run, too.
@@ -34,6 +34,14 @@ pub fn runs(samples: &Samples) -> impl Iterator<Item = Range<usize>> + '_ {
 /// When the range is empty, longer than [`CHUNK_SAMPLES_MAX`] or no part of a run, when timestamps are not strictly ascending, or
 /// when a histogram is not [`model::FloatHistogram::is_storable`].
 pub fn encode_run(samples: &Samples, run: Range<usize>) -> EncodedChunk {
+    match samples.hidden.get(run.clone()) {
+        Some(all) if all.iter().any(|hidden| *hidden != 0) => hidden::wrap(encode_shown(samples, run), all),
+        _ => encode_shown(samples, run),
+    }
+}
+
+/// Encodes a run without what its samples hide.
+fn encode_shown(samples: &Samples, run: Range<usize>) -> EncodedChunk {
     let timestamps = &samples.timestamps[run.clone()];
     let has_starts =
         samples.start_timestamps.get(run.clone()).is_some_and(|all| all.iter().any(|ms| *ms != 0));

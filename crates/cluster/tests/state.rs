@@ -18,7 +18,6 @@ fn settings() -> ClusterSettings {
         out_of_order_window_ms: 0,
         shards: 1,
         replicas: 1,
-        exemplars_max: 0,
     }
 }
 

@@ -4,6 +4,7 @@
 //!
 //! Read in this order: [`labels`], [`matcher`], [`regexp`], [`time`], [`time_ranges`], [`sample`], [`samples`], [`histogram`], [`ids`]. [`varint`] is what stored bytes are made of.
 
+pub mod aggregate;
 pub mod block_meta;
 pub mod cardinality;
 pub mod error;
@@ -23,6 +24,7 @@ pub mod time_ranges;
 mod unicode;
 pub mod varint;
 
+pub use aggregate::Aggregate;
 pub use block_meta::{BlockMeta, ObjectMeta};
 pub use cardinality::Cardinality;
 pub use error::ErrorKind;

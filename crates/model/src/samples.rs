@@ -50,6 +50,9 @@ pub struct Samples {
     pub histograms: Vec<(u32, Arc<FloatHistogram>)>,
     /// Since when each sample has been counting (ms), one a timestamp, 0 for unknown. Empty when all are unknown.
     pub start_timestamps: Vec<i64>,
+    /// What each sample stands for besides itself, one a timestamp: how many samples of its slot, or how many counter resets
+    /// that do not show, as was asked for. Empty when all stand for themselves, as raw ones do.
+    pub hidden: Vec<u32>,
 }
 
 impl Samples {
@@ -59,6 +62,7 @@ impl Samples {
         self.floats.clear();
         self.histograms.clear();
         self.start_timestamps.clear();
+        self.hidden.clear();
     }
 
     /// Appends a float sample; `time_ms` must be later than the last one.
@@ -69,9 +73,7 @@ impl Samples {
         );
         self.timestamps.push(time_ms);
         self.floats.push(value);
-        if !self.start_timestamps.is_empty() {
-            self.start_timestamps.push(0);
-        }
+        self.complete_columns();
     }
 
     /// Appends a histogram sample; `time_ms` must be later than the last one.
@@ -113,6 +115,22 @@ impl Samples {
         self.start_timestamps.get(position).copied().unwrap_or(0)
     }
 
+    /// Says what the last sample stands for besides itself.
+    ///
+    /// # Panics
+    /// When there is no sample.
+    pub fn hide_last(&mut self, hidden: u32) {
+        if hidden != 0 || !self.hidden.is_empty() {
+            self.hidden.resize(self.timestamps.len(), 0);
+            *self.hidden.last_mut().expect("there is a sample") = hidden;
+        }
+    }
+
+    /// Returns what the sample at a position stands for besides itself.
+    pub fn hidden(&self, position: usize) -> u32 {
+        self.hidden.get(position).copied().unwrap_or(0)
+    }
+
     /// Appends a sample; `time_ms` must be later than the last one.
     pub fn push_value(&mut self, time_ms: i64, start_ms: i64, value: SampleValue) {
         match value {
@@ -138,6 +156,9 @@ impl Samples {
             self.start_timestamps.resize(self.timestamps.len() - 1, 0);
             self.start_timestamps.insert(position, start_ms);
         }
+        if !self.hidden.is_empty() {
+            self.hidden.insert(position, 0);
+        }
     }
 
     /// Appends samples of another run, by their positions there, in the order given.
@@ -152,15 +173,22 @@ impl Samples {
         }
         if !other.start_timestamps.is_empty() {
             self.start_timestamps.resize(before, 0);
-            self.start_timestamps.extend(positions.map(|at| other.start_timestamps[at]));
+            self.start_timestamps.extend(positions.clone().map(|at| other.start_timestamps[at]));
         }
-        self.complete_starts();
+        if !other.hidden.is_empty() {
+            self.hidden.resize(before, 0);
+            self.hidden.extend(positions.map(|at| other.hidden[at]));
+        }
+        self.complete_columns();
     }
 
-    /// Makes the column of start timestamps as long as the others, after samples without one were appended to these.
-    pub fn complete_starts(&mut self) {
+    /// Makes the columns that may be empty as long as the others, after samples that have nothing there were appended to these.
+    pub fn complete_columns(&mut self) {
         if !self.start_timestamps.is_empty() {
             self.start_timestamps.resize(self.timestamps.len(), 0);
+        }
+        if !self.hidden.is_empty() {
+            self.hidden.resize(self.timestamps.len(), 0);
         }
     }
 
@@ -169,6 +197,7 @@ impl Samples {
         let numbers = self.timestamps.capacity() + self.floats.capacity() + self.start_timestamps.capacity();
         let histograms = self.histograms.iter().map(|(_, histogram)| histogram.size_bytes());
         8 * numbers
+            + size_of::<u32>() * self.hidden.capacity()
             + self.histograms.capacity() * size_of::<(u32, Arc<FloatHistogram>)>()
             + histograms.sum::<usize>()
     }
@@ -178,6 +207,7 @@ impl Samples {
         self.timestamps.truncate(len);
         self.floats.truncate(len);
         self.start_timestamps.truncate(len);
+        self.hidden.truncate(len);
         let kept = self.histograms.partition_point(|(at, _)| (*at as usize) < len);
         self.histograms.truncate(kept);
     }
@@ -194,6 +224,9 @@ impl Samples {
         self.floats.drain(range.clone());
         if !self.start_timestamps.is_empty() {
             self.start_timestamps.drain(range.clone());
+        }
+        if !self.hidden.is_empty() {
+            self.hidden.drain(range.clone());
         }
         self.histograms.retain_mut(|(at, _)| {
             let position = *at as usize;
@@ -235,6 +268,26 @@ mod tests {
         samples.clear();
         assert_eq!(samples, Samples::default());
     }
+    #[test]
+    fn what_is_hidden_goes_with_its_sample() {
+        let mut samples = Samples::default();
+        samples.push(10, 1.0);
+        samples.hide_last(0);
+        assert_eq!(samples.hidden, []);
+        samples.push(20, 2.0);
+        samples.hide_last(7);
+        samples.push(40, 4.0);
+        samples.insert(2, 30, 0, SampleValue::Float(3.0));
+        assert_eq!((samples.hidden.as_slice(), samples.hidden(1)), (&[0, 7, 0, 0][..], 7));
+        let mut other = Samples::default();
+        other.push(1, 1.0);
+        other.extend_from(&samples, [1, 3].into_iter());
+        assert_eq!(other.hidden, [0, 7, 0]);
+        other.remove(0..1);
+        other.truncate(1);
+        assert_eq!((other.timestamps.as_slice(), other.hidden.as_slice()), (&[20][..], &[7][..]));
+    }
+
     #[test]
     fn positions_of_histograms_follow_what_is_removed() {
         let mut samples = Samples::default();

@@ -1,6 +1,6 @@
 //! The writer: routes samples to the leaders of their shards, and waits out elections.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,15 +21,13 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::handle::{HandleExemplar, HandleSample, SeriesHandle, WideValue};
+use crate::handle::{HandleSample, SeriesHandle, WideValue};
 use crate::known::{Fingerprint, KnownSeries, fingerprint};
 use crate::lane::Lane;
 use crate::membership::Session;
 
 /// How many samples one batch carries at the most. A histogram counts as one more for each of its numbers.
 const BATCH_SAMPLES_MAX: usize = 20_000;
-/// How many floats an exemplar weighs in a batch: its series and its own labels are texts.
-const EXEMPLAR_WEIGHT: usize = 20;
 /// How long one attempt waits for an answer before another replica is asked.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
 /// The pause before asking again while no leader is known.
@@ -98,22 +96,7 @@ struct Part<'a> {
     samples: Vec<&'a HandleSample>,
     /// What counts towards [`BATCH_SAMPLES_MAX`].
     weight: usize,
-    exemplars: Vec<&'a HandleExemplar>,
     metadata: Vec<&'a MetricMetadata>,
-}
-
-/// What a write holds, its series found.
-struct Resolved {
-    samples: Vec<HandleSample>,
-    exemplars: Vec<HandleExemplar>,
-    /// Of each series that has labels.
-    handles: Vec<(Fingerprint, SeriesHandle)>,
-}
-
-impl Part<'_> {
-    fn empty(shard: ShardId) -> Self {
-        Self { shard, samples: Vec::new(), weight: 0, exemplars: Vec::new(), metadata: Vec::new() }
-    }
 }
 
 impl Writer {
@@ -151,19 +134,17 @@ impl Writer {
         }
     }
 
-    /// Appends samples of known series, durably. Samples of one series must be in time order, and so
-    /// must exemplars.
+    /// Appends samples of known series, durably. Samples of one series must be in time order.
     ///
     /// # Errors
     /// As [`Appender::append`]. Cancel-safe in the sense that the same samples may be appended again.
     pub async fn append_samples(
         &self,
         samples: &[HandleSample],
-        exemplars: &[HandleExemplar],
         metadata: &[MetricMetadata],
     ) -> Result<AppendOutcome, StorageError> {
         let deadline = Instant::now() + self.config.deadline;
-        let parts = self.split(samples, exemplars, metadata)?;
+        let parts = self.split(samples, metadata)?;
         let results = join_all(parts.into_iter().map(|part| self.append_part(part, deadline))).await;
         let mut total = AppendOutcome::default();
         for result in results {
@@ -177,7 +158,6 @@ impl Writer {
     fn split<'a>(
         &self,
         samples: &'a [HandleSample],
-        exemplars: &'a [HandleExemplar],
         metadata: &'a [MetricMetadata],
     ) -> Result<Vec<Part<'a>>, StorageError> {
         let state = self.session.state();
@@ -190,18 +170,14 @@ impl Writer {
         let mut parts = Vec::new();
         for sample in samples {
             let shard = shard_of(sample.series.hash())?;
-            let part = open.entry(shard).or_insert_with(|| Part::empty(shard));
+            let part = open.entry(shard).or_insert_with(|| Part {
+                shard,
+                samples: Vec::new(),
+                weight: 0,
+                metadata: Vec::new(),
+            });
             part.samples.push(sample);
             part.weight += sample.weight();
-            if part.weight >= BATCH_SAMPLES_MAX {
-                parts.extend(open.remove(&shard));
-            }
-        }
-        for exemplar in exemplars {
-            let shard = shard_of(exemplar.series.hash())?;
-            let part = open.entry(shard).or_insert_with(|| Part::empty(shard));
-            part.exemplars.push(exemplar);
-            part.weight += EXEMPLAR_WEIGHT;
             if part.weight >= BATCH_SAMPLES_MAX {
                 parts.extend(open.remove(&shard));
             }
@@ -210,18 +186,24 @@ impl Writer {
             let shard = shard_of(
                 LabelSet::from_pairs([(model::labels::METRIC_NAME, entry.family.as_str())]).stable_hash(),
             )?;
-            open.entry(shard).or_insert_with(|| Part::empty(shard)).metadata.push(entry);
+            let part = open.entry(shard).or_insert_with(|| Part {
+                shard,
+                samples: Vec::new(),
+                weight: 0,
+                metadata: Vec::new(),
+            });
+            part.metadata.push(entry);
         }
         parts.extend(open.into_values());
         Ok(parts)
     }
 
     async fn append_part(&self, part: Part<'_>, deadline: Instant) -> Result<AppendOutcome, StorageError> {
-        let Part { shard, mut samples, mut exemplars, mut metadata, .. } = part;
+        let Part { shard, mut samples, mut metadata, .. } = part;
         let mut total = AppendOutcome::default();
         // The second round sends labels for references that the shard had forgotten; a third would mean that it lies.
         for _round in 0..3 {
-            let (bytes, declared) = encode(shard, &samples, &exemplars, &metadata);
+            let (bytes, declared) = encode(shard, &samples, &metadata);
             let outcome = self.send(shard, bytes, deadline).await?;
             for (handle, reference) in declared.iter().zip(&outcome.declared_refs) {
                 handle.set_place(reference.map(|reference| (shard, reference)));
@@ -234,9 +216,6 @@ impl Writer {
             }
             unknown.iter().for_each(|sample| sample.series.set_place(None));
             self.metrics.relabelled.inc();
-            // Their exemplars came before the shard knew the series.
-            let series: HashSet<u64> = unknown.iter().map(|sample| sample.series.hash()).collect();
-            exemplars.retain(|exemplar| series.contains(&exemplar.series.hash()));
             (samples, metadata) = (unknown, Vec::new());
         }
         Err(StorageError::new(ErrorKind::Internal, format!("shard {shard} does not accept declared series")))
@@ -367,8 +346,8 @@ impl Appender for Writer {
     async fn append(&self, request: WriteRequest) -> Result<AppendOutcome, StorageError> {
         let WriteRequest { series, metadata } = request;
         let mut outcome = AppendOutcome::default();
-        let Resolved { samples, exemplars, handles } = self.resolve(series, &mut outcome);
-        let appended = self.append_samples(&samples, &exemplars, &metadata).await;
+        let (samples, handles) = self.resolve(series, &mut outcome);
+        let appended = self.append_samples(&samples, &metadata).await;
         // Parts of a failed append may have told places as well.
         let mut known = self.known.lock();
         handles.iter().for_each(|(fingerprint, handle)| known.learn(*fingerprint, handle));
@@ -380,20 +359,22 @@ impl Appender for Writer {
 
 impl Writer {
     /// Finds the handles of pushed series; counts those whose labels cannot be stored.
-    fn resolve(&self, series: Vec<SeriesWrite>, outcome: &mut AppendOutcome) -> Resolved {
+    fn resolve(
+        &self,
+        series: Vec<SeriesWrite>,
+        outcome: &mut AppendOutcome,
+    ) -> (Vec<HandleSample>, Vec<(Fingerprint, SeriesHandle)>) {
         let fingerprints: Vec<Fingerprint> =
             series.iter().map(|series| fingerprint(&series.labels, self.seed)).collect();
         let count = |series: &SeriesWrite| series.samples.len() + series.histograms.len();
         let mut samples = Vec::with_capacity(series.iter().map(count).sum());
-        let (mut handles, mut exemplars) = (Vec::with_capacity(series.len()), Vec::new());
+        let mut handles = Vec::with_capacity(series.len());
         let mut known = self.known.lock();
         for (series, fingerprint) in series.into_iter().zip(fingerprints) {
-            let SeriesWrite { labels, samples: floats, histograms, starts, exemplars: own } = series;
+            let SeriesWrite { labels, samples: floats, histograms, starts } = series;
             match known.handle(fingerprint, labels) {
                 Ok(handle) => {
                     push_samples(&mut samples, &handle, floats, histograms, &starts);
-                    let exemplar = |exemplar| HandleExemplar { series: handle.clone(), exemplar };
-                    exemplars.extend(own.into_iter().map(exemplar));
                     handles.push((fingerprint, handle));
                 }
                 Err(reason) => {
@@ -402,7 +383,7 @@ impl Writer {
                 }
             }
         }
-        Resolved { samples, exemplars, handles }
+        (samples, handles)
     }
 }
 
@@ -448,7 +429,6 @@ fn buffers_full(shard: ShardId) -> StorageError {
 fn encode(
     shard: ShardId,
     samples: &[&HandleSample],
-    exemplars: &[&HandleExemplar],
     metadata: &[&MetricMetadata],
 ) -> (bytes::Bytes, Vec<SeriesHandle>) {
     let mut builder = BatchBuilder::new();
@@ -472,7 +452,6 @@ fn encode(
             builder.widen_last(wide.start_ms, wide.histogram.as_deref());
         }
     }
-    exemplars.iter().for_each(|of| builder.push_exemplar(&of.series.labels(), &of.exemplar));
     metadata.iter().for_each(|entry| builder.push_metadata(entry));
     (builder.finish(), declared)
 }

@@ -32,7 +32,6 @@ pub(super) async fn build(builder: &Builder<'_>) -> Result<Part, Fault> {
             out_of_order_window_ms: settings.cluster.out_of_order_window_ms as i64,
             shards: settings.cluster.shards,
             replicas: settings.cluster.replicas,
-            exemplars_max: settings.cluster.exemplars_max,
         },
         objects: builder.objects(),
         lease: IngesterConfig::LEASE,

@@ -13,15 +13,15 @@ use parquet::file::metadata::{
 use parquet::file::serialized_reader::SerializedPageReader;
 
 use crate::error::BlockError;
-use crate::layout::{self, ChunksFacts};
+use crate::layout::{self, ChunksFacts, Content};
 use crate::place::Place;
 use crate::series::SeriesFile;
 
-/// One page of a window's column.
+/// One page of a column.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Page {
-    /// Which window.
-    pub(crate) window: usize,
+    /// Which column, in the order of the file.
+    pub(crate) column: usize,
     /// Rows of the block whose values it holds.
     pub(crate) rows: Range<u32>,
     /// Its bytes within the object, header included.
@@ -33,16 +33,18 @@ pub(crate) struct Page {
 /// All pages of one `chunks.parquet`.
 pub(crate) struct PageTable {
     key: String,
-    windows: Vec<Window>,
+    columns: Vec<Column>,
 }
 
-/// The column of one window.
-struct Window {
+/// One content in one window.
+struct Column {
+    content: Content,
+    window: usize,
     range: BlockRange,
     /// In row order without gaps.
     pages: Vec<Page>,
     /// What the library needs to know of a column to decode a page; absent in a block without series.
-    column: Option<ColumnChunkMetaData>,
+    descriptor: Option<ColumnChunkMetaData>,
 }
 
 impl PageTable {
@@ -73,28 +75,30 @@ impl PageTable {
         if layout::lookup(entries, layout::KV_ROWS_XXH3).map_err(corrupt)? != series.rows_xxh3 {
             return Err(corrupt("holds other rows than the series object".to_owned()));
         }
-        let windows = windows(meta, entries, &metadata).map_err(corrupt)?;
-        let windows =
-            with_pages(windows, &metadata, &series.page_crcs, series.index.rows()).map_err(corrupt)?;
-        Ok(Self { key: object.key.clone(), windows })
+        let columns = columns(meta, entries, &metadata).map_err(corrupt)?;
+        let columns =
+            with_pages(columns, &metadata, &series.page_crcs, series.index.rows()).map_err(corrupt)?;
+        Ok(Self { key: object.key.clone(), columns })
     }
 
-    /// Returns the pages that hold the rows, which ascend, in the windows that share a millisecond with `range`; each page
-    /// with those of the rows that it holds. In file order.
+    /// Returns the pages of some contents that hold the rows, which ascend, in the windows that share a millisecond with
+    /// `range`; each page with those of the rows that it holds. In file order.
     pub(crate) fn pages_of(
         &self,
         rows: impl IntoIterator<Item = u32> + Clone,
+        contents: &[Content],
         range: &TimeRange,
     ) -> Vec<(&Page, Vec<u32>)> {
         let mut needed: Vec<(&Page, Vec<u32>)> = Vec::new();
-        for window in self.windows.iter().filter(|window| window.range.overlaps(range)) {
+        let is_wanted = |column: &&Column| contents.contains(&column.content) && column.range.overlaps(range);
+        for column in self.columns.iter().filter(is_wanted) {
             let before = needed.len();
             for row in rows.clone() {
                 match needed[before..].last_mut() {
                     Some((page, rows)) if page.rows.contains(&row) => rows.push(row),
                     _ => {
-                        let position = window.pages.partition_point(|page| page.rows.end <= row);
-                        needed.push((&window.pages[position], vec![row]));
+                        let position = column.pages.partition_point(|page| page.rows.end <= row);
+                        needed.push((&column.pages[position], vec![row]));
                     }
                 }
             }
@@ -103,15 +107,27 @@ impl PageTable {
         needed
     }
 
-    /// Returns the page that holds a row's value of a window, if there is one.
-    pub(crate) fn page_of(&self, window: usize, row: u32) -> Option<&Page> {
-        let pages = &self.windows.get(window)?.pages;
+    /// Returns the page that holds a row's value of a column, if there is one.
+    pub(crate) fn page_of(&self, column: &str, row: u32) -> Option<&Page> {
+        let is_it = |known: &&Column| known.content.column(known.window) == column;
+        let pages = &self.columns.iter().find(is_it)?.pages;
         pages.get(pages.partition_point(|page| page.rows.end <= row))
     }
 
-    /// Returns the time that a window begins, ms.
-    pub(crate) fn window_start_ms(&self, window: usize) -> i64 {
-        self.windows[window].range.start.0
+    /// Returns what a page's column holds.
+    pub(crate) fn content(&self, page: &Page) -> Content {
+        self.columns[page.column].content
+    }
+
+    /// Returns the time that the window of a page's column begins, ms.
+    pub(crate) fn window_start_ms(&self, page: &Page) -> i64 {
+        self.columns[page.column].range.start.0
+    }
+
+    /// Returns the name of a page's column.
+    pub(crate) fn column_name(&self, page: &Page) -> String {
+        let Column { content, window, .. } = &self.columns[page.column];
+        content.column(*window)
     }
 
     /// Checks and decodes one page into the values of its rows.
@@ -120,16 +136,17 @@ impl PageTable {
     /// [`BlockError::Corrupt`] with column and rows.
     pub(crate) fn decode_page(&self, page: &Page, bytes: Bytes) -> Result<Vec<ByteArray>, BlockError> {
         let corrupt = |reason: String| {
-            let Page { window, rows, .. } = page;
-            let place = Place::Page { window: *window, first_row: rows.start, last_row: rows.end - 1 };
+            let rows = &page.rows;
+            let column = self.column_name(page);
+            let place = Place::Page { column, first_row: rows.start, last_row: rows.end - 1 };
             BlockError::corrupt(&self.key, place, reason)
         };
         let crc = crc32c::crc32c(&bytes);
         if crc != page.crc32c {
             return Err(corrupt(format!("page checksum {crc:08x}, expected {:08x}", page.crc32c)));
         }
-        let column = self.windows[page.window]
-            .column
+        let column = self.columns[page.column]
+            .descriptor
             .as_ref()
             .ok_or_else(|| corrupt("the file has no row group".to_owned()))?;
         let rows = page.rows.len();
@@ -156,49 +173,54 @@ impl PageTable {
 
     /// Returns about how many bytes the table takes in memory.
     pub(crate) fn memory_bytes(&self) -> usize {
-        let pages: usize = self.windows.iter().map(|window| window.pages.len()).sum();
-        size_of::<Self>() + self.windows.len() * size_of::<Window>() + pages * size_of::<Page>()
+        let pages: usize = self.columns.iter().map(|column| column.pages.len()).sum();
+        size_of::<Self>() + self.columns.len() * size_of::<Column>() + pages * size_of::<Page>()
     }
 }
 
 /// Reads the list of windows and holds it against the block's range and the file's columns.
-fn windows(
+fn columns(
     meta: &BlockMeta,
     entries: &[KeyValue],
     metadata: &ParquetMetaData,
-) -> Result<Vec<Window>, String> {
+) -> Result<Vec<Column>, String> {
     let bounds: Vec<i64> = layout::lookup_json(entries, layout::KV_WINDOWS)?;
     let is_whole = bounds.first() == Some(&meta.range.start.0) && bounds.last() == Some(&meta.range.end.0);
     if !is_whole || !bounds.is_sorted_by(|a, b| a < b) || bounds.len() > layout::WINDOWS_MAX {
         return Err(format!("{} does not cover the block's range", layout::KV_WINDOWS));
     }
+    let windows: Vec<BlockRange> =
+        bounds.windows(2).map(|bounds| BlockRange::new(bounds[0], bounds[1])).collect();
+    let contents = Content::of(meta.resolution_ms);
     let groups = metadata.row_groups();
-    if groups.iter().any(|group| group.num_columns() != bounds.len() - 1) {
+    if groups.iter().any(|group| group.num_columns() != windows.len() * contents.len()) {
         return Err(format!("{} and the columns do not agree", layout::KV_WINDOWS));
     }
-    let window = |(number, bounds): (usize, &[i64])| Window {
-        range: BlockRange::new(bounds[0], bounds[1]),
+    let column = |number: usize| Column {
+        content: contents[number / windows.len()],
+        window: number % windows.len(),
+        range: windows[number % windows.len()],
         pages: Vec::new(),
-        column: groups.first().map(|group| group.column(number).clone()),
+        descriptor: groups.first().map(|group| group.column(number).clone()),
     };
-    Ok(bounds.windows(2).enumerate().map(window).collect())
+    Ok((0..contents.len() * windows.len()).map(column).collect())
 }
 
 /// Reads the offset index and holds it against the checksums and the number of rows.
 fn with_pages(
-    mut windows: Vec<Window>,
+    mut columns: Vec<Column>,
     metadata: &ParquetMetaData,
     crcs: &[u32],
     rows: u32,
-) -> Result<Vec<Window>, String> {
+) -> Result<Vec<Column>, String> {
     let mut crcs = crcs.iter();
     let mut group_start = 0i64;
-    for (number, group) in metadata.row_groups().iter().enumerate() {
-        let index = metadata.page_index_for_row_group(number);
-        for (column, window) in windows.iter_mut().enumerate() {
+    for (group_number, group) in metadata.row_groups().iter().enumerate() {
+        let index = metadata.page_index_for_row_group(group_number);
+        for (number, column) in columns.iter_mut().enumerate() {
             let locations = index
-                .page_locations(column)
-                .ok_or_else(|| format!("row group {number} has no offset index"))?;
+                .page_locations(number)
+                .ok_or_else(|| format!("row group {group_number} has no offset index"))?;
             let ends = locations.iter().skip(1).map(|next| next.first_row_index).chain([group.num_rows()]);
             for (location, end) in locations.iter().zip(ends) {
                 let crc32c = *crcs.next().ok_or("more pages than checksums")?;
@@ -207,20 +229,20 @@ fn with_pages(
                 let length = u64::try_from(location.compressed_page_size).map_err(|e| e.to_string())?;
                 let rows = row(location.first_row_index)?..row(end)?;
                 if rows.is_empty() {
-                    return Err(format!("page {} has no rows", window.pages.len()));
+                    return Err(format!("page {} has no rows", column.pages.len()));
                 }
-                window.pages.push(Page { window: column, rows, bytes: start..start + length, crc32c });
+                column.pages.push(Page { column: number, rows, bytes: start..start + length, crc32c });
             }
         }
         group_start += group.num_rows();
     }
-    let is_covered = |window: &Window| {
-        let starts = window.pages.iter().map(|page| page.rows.start);
-        let ends = window.pages.iter().map(|page| page.rows.end);
+    let is_covered = |column: &Column| {
+        let starts = column.pages.iter().map(|page| page.rows.start);
+        let ends = column.pages.iter().map(|page| page.rows.end);
         starts.chain([rows]).eq([0].into_iter().chain(ends))
     };
-    if crcs.next().is_some() || !windows.iter().all(is_covered) {
+    if crcs.next().is_some() || !columns.iter().all(is_covered) {
         return Err("pages do not cover the rows".to_owned());
     }
-    Ok(windows)
+    Ok(columns)
 }

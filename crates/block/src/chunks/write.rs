@@ -73,9 +73,9 @@ impl<S: Write> Write for Summed<S> {
     }
 }
 
-/// Writes the values of all rows, in row order, one a window each, to an empty sink; returns the sink and what the other file must know.
+/// Writes the values of all rows, in row order, one a column each, to an empty sink; returns the sink and what the other file must know.
 ///
-/// Values of the first window are given up soon after they were taken, those of the others with their row group, of which one
+/// Values of the first column are given up soon after they were taken, those of the others with their row group, of which one
 /// is held. The metadata is asked for after the last value.
 ///
 /// # Errors
@@ -83,35 +83,35 @@ impl<S: Write> Write for Summed<S> {
 pub(crate) fn write<S: Sink>(
     sink: S,
     level: u8,
-    windows: usize,
+    columns: &[String],
     values: impl Iterator<Item = Vec<Bytes>>,
     key_values: impl FnOnce() -> Vec<KeyValue>,
 ) -> std::result::Result<(S, WrittenChunks), BlockError> {
-    write_file(sink, level, windows, values, key_values)
+    write_file(sink, level, columns, values, key_values)
         .map_err(|e| BlockError::Encode { file: layout::CHUNKS_FILE, reason: e.to_string() })
 }
 
 fn write_file<S: Sink>(
     sink: S,
     level: u8,
-    windows: usize,
+    columns: &[String],
     values: impl Iterator<Item = Vec<Bytes>>,
     key_values: impl FnOnce() -> Vec<KeyValue>,
 ) -> Result<(S, WrittenChunks)> {
-    let column = |window: usize| {
-        Type::primitive_type_builder(&layout::chunks_column(window), PhysicalType::BYTE_ARRAY)
+    let column = |name: &String| {
+        Type::primitive_type_builder(name, PhysicalType::BYTE_ARRAY)
             .with_repetition(Repetition::REQUIRED)
             .build()
             .map(Arc::new)
     };
-    let columns = (0..windows).map(column).collect::<Result<Vec<_>>>()?;
-    let schema = Type::group_type_builder("chunks").with_fields(columns).build()?;
+    let fields = columns.iter().map(column).collect::<Result<Vec<_>>>()?;
+    let schema = Type::group_type_builder("chunks").with_fields(fields).build()?;
     let properties = Arc::new(properties(if level == 0 { CUT } else { MERGED })?);
     let mut summed = Summed { sink, crc32c: 0 };
     let mut writer = SerializedFileWriter::new(&mut summed, Arc::new(schema), properties)?;
     let mut values = values.peekable();
     while values.peek().is_some() {
-        write_group(&mut writer, windows, &mut values)?;
+        write_group(&mut writer, columns.len(), &mut values)?;
     }
     key_values().into_iter().for_each(|entry| writer.append_key_value_metadata(entry));
     let tail_start = writer.bytes_written() as u64;
@@ -144,12 +144,12 @@ fn properties(pages: PageStyle) -> Result<WriterProperties> {
 /// Writes rows until the row group is full or none is left.
 fn write_group<W: Write + Send>(
     writer: &mut SerializedFileWriter<W>,
-    windows: usize,
+    columns: usize,
     rows: &mut impl Iterator<Item = Vec<Bytes>>,
 ) -> Result<()> {
     let mut group = writer.next_row_group()?;
     // The file has one column after the other, so all but the first wait.
-    let mut waiting: Vec<Vec<ByteArray>> = vec![Vec::new(); windows.saturating_sub(1)];
+    let mut waiting: Vec<Vec<ByteArray>> = vec![Vec::new(); columns.saturating_sub(1)];
     let (mut count, mut bytes) = (0, 0);
     let first = std::iter::from_fn(|| {
         let row = (count < GROUP_ROWS && bytes < GROUP_BYTES).then(|| rows.next()).flatten()?;

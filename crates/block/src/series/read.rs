@@ -104,6 +104,13 @@ pub(crate) fn check_identity(meta: &BlockMeta, entries: &[KeyValue]) -> Result<S
     if id != meta.id.to_string() {
         return Err(format!("is of block {id}, expected {}", meta.id));
     }
+    let resolution_ms = match entries.iter().any(|entry| entry.key == layout::KV_RESOLUTION) {
+        true => layout::lookup_json(entries, layout::KV_RESOLUTION)?,
+        false => 0,
+    };
+    if resolution_ms != meta.resolution_ms {
+        return Err(format!("has a resolution of {resolution_ms} ms, expected {} ms", meta.resolution_ms));
+    }
     let stats: Stats = layout::lookup_json(entries, layout::KV_STATS)?;
     let expected = Stats { series: meta.series, samples: meta.samples };
     if stats != expected {
