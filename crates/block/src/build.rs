@@ -7,7 +7,11 @@
 //! Nothing here reads a clock, draws a random number or names the program's release, so replicas that build from equal
 //! heads upload equal objects.
 
+mod values;
+
 use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
 
 use bytes::Bytes;
 use chunk::ChunkError;
@@ -17,12 +21,14 @@ use model::{
 };
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::chunks::{self, encode_value};
+use crate::chunks::{self, Sink, encode_value};
 use crate::error::BlockError;
 use crate::layout::{self, Identity, Stats};
-use crate::order::LabelTable;
+use crate::merge::MergedBlock;
+use crate::order::{LabelTable, LabelTableBuilder};
 use crate::reader::BlockSeries;
 use crate::series::{self, SeriesRow, WrittenChunks};
+use values::{SpooledValues, Values};
 
 /// Everything of a block that is not in its series.
 #[derive(Clone, Debug, PartialEq)]
@@ -117,27 +123,67 @@ pub fn build<S: SeriesInput>(
     spec: &BlockSpec,
     series: impl IntoIterator<Item = S>,
 ) -> Result<BuiltBlock, BlockError> {
-    let mut encoded = EncodedSeries::encode(spec, series)?;
-    let labels = std::mem::take(&mut encoded.labels);
-    let table = LabelTable::new(labels.iter());
+    let (meta, series_bytes, chunks_bytes) = build_with(spec, series, Vec::new(), Vec::with_capacity)?;
+    Ok(BuiltBlock { meta, series_bytes, chunks_bytes: chunks_bytes.into() })
+}
+
+/// Builds the block that [`build`] does, in files without names of a directory: what is held beside `series.parquet` is
+/// some 150 bytes a series, and each text of their labels once.
+///
+/// # Errors
+/// As [`build`].
+pub fn build_in_files<S: SeriesInput>(
+    spec: &BlockSpec,
+    series: impl IntoIterator<Item = S>,
+    spool_dir: &Path,
+) -> Result<MergedBlock, BlockError> {
+    let file = || tempfile::tempfile_in(spool_dir).map_err(not_spooled);
+    let (values, chunks) = (SpooledValues::new(file()?), file()?);
+    let (meta, series_bytes, chunks) = build_with(spec, series, values, |_| chunks)?;
+    Ok(MergedBlock::new(meta, series_bytes, chunks))
+}
+
+fn not_spooled(error: io::Error) -> BlockError {
+    BlockError::Encode { file: layout::CHUNKS_FILE, reason: error.to_string() }
+}
+
+fn build_with<S: SeriesInput, V: Values, K: Sink>(
+    spec: &BlockSpec,
+    series: impl IntoIterator<Item = S>,
+    values: V,
+    sink: impl FnOnce(usize) -> K,
+) -> Result<(BlockMeta, Bytes, K), BlockError> {
+    let EncodedSeries { mut table, facts, mut values, values_bytes } =
+        EncodedSeries::encode(spec, series, values)?;
     let sort_labels = table.sort_labels();
     let (rows, twins) = table.rows(&sort_labels);
     if let Some((twin, _)) = twins {
-        return Err(invalid(spec, &labels[twin as usize], "is given twice".to_owned()));
+        return Err(invalid(spec, &table.label_set(twin as usize), "is given twice".to_owned()));
     }
-    let facts: Vec<SeriesRow> = rows.iter().map(|row| encoded.facts[*row as usize]).collect();
+    let facts: Vec<SeriesRow> = rows.iter().map(|row| facts[*row as usize]).collect();
     let windows = [spec.range.start.0, spec.range.end.0];
-    let identity = identity(spec, &windows, &facts, rows_hash(rows.iter().map(|row| &labels[*row as usize])));
-    let values_bytes = encoded.values.iter().map(Bytes::len).sum();
-    let values = rows.iter().map(|row| vec![std::mem::take(&mut encoded.values[*row as usize])]);
+    let mut hash = RowsHash::default();
+    rows.iter().for_each(|row| hash.push(&table.label_set(*row as usize)));
+    let identity = identity(spec, &windows, &facts, hash.finish());
+    let mut fault = None;
+    let taken = rows.iter().map_while(|row| match values.take(*row) {
+        Ok(value) => Some(vec![value]),
+        Err(error) => {
+            fault = Some(error);
+            None
+        }
+    });
     // The file is hardly ever larger than its values; a buffer that grows would be copied whole. Room unused stays untouched.
-    let file = Vec::with_capacity(values_bytes);
     let columns = layout::chunk_columns(0, 1);
-    let (chunks_bytes, written) =
-        chunks::write(file, spec.level, &columns, values, || identity.key_values())?;
+    let sink = sink(values_bytes);
+    let written = chunks::write(sink, spec.level, &columns, taken, || identity.key_values());
+    if let Some(error) = fault {
+        return Err(not_spooled(error));
+    }
+    let (sink, written) = written?;
     let order = RowOrder { rows: &rows, sort_labels: &sort_labels };
     let (meta, series_bytes) = seal(spec, &identity, &table, order, &facts, &written)?;
-    Ok(BuiltBlock { meta, series_bytes, chunks_bytes: chunks_bytes.into() })
+    Ok((meta, series_bytes, sink))
 }
 
 /// Returns what both files say of their block, from the facts of all its rows.
@@ -177,7 +223,7 @@ pub(crate) struct RowOrder<'a> {
 pub(crate) fn seal(
     spec: &BlockSpec,
     identity: &Identity<'_>,
-    table: &LabelTable<'_>,
+    table: &LabelTable,
     order: RowOrder<'_>,
     facts: &[SeriesRow],
     written: &WrittenChunks,
@@ -217,20 +263,21 @@ pub(crate) fn seal(
 }
 
 /// What remains of the input, one element a series.
-#[derive(Default)]
-struct EncodedSeries {
-    labels: Vec<LabelSet>,
+struct EncodedSeries<V> {
+    table: LabelTable,
     facts: Vec<SeriesRow>,
-    /// What the chunks column holds of it.
-    values: Vec<Bytes>,
+    /// What the chunks column holds of each.
+    values: V,
+    values_bytes: usize,
 }
 
-impl EncodedSeries {
+impl<V: Values> EncodedSeries<V> {
     fn encode<S: SeriesInput>(
         spec: &BlockSpec,
         series: impl IntoIterator<Item = S>,
+        mut values: V,
     ) -> Result<Self, BlockError> {
-        let mut encoded = Self::default();
+        let (mut labels_of, mut facts, mut values_bytes) = (LabelTableBuilder::default(), Vec::new(), 0);
         let mut samples = Samples::default();
         for input in series {
             samples.clear();
@@ -242,14 +289,17 @@ impl EncodedSeries {
             if samples.is_empty() {
                 continue;
             }
-            if encoded.labels.len() >= layout::ROWS_MAX {
+            if labels_of.len() >= layout::ROWS_MAX {
                 return Err(invalid(spec, &labels, format!("one of more than {} series", layout::ROWS_MAX)));
             }
-            encoded.labels.push(labels);
-            encoded.facts.push(facts(&samples));
-            encoded.values.push(encode_value(spec.range.start.0, &samples));
+            labels_of.push(&labels);
+            facts.push(facts_of(&samples));
+            let value = encode_value(spec.range.start.0, &samples);
+            values_bytes += value.len();
+            values.push(value).map_err(not_spooled)?;
         }
-        Ok(encoded)
+        values.finish().map_err(not_spooled)?;
+        Ok(Self { table: labels_of.finish(), facts, values, values_bytes })
     }
 }
 
@@ -284,7 +334,7 @@ fn check(spec: &BlockSpec, samples: &Samples) -> Result<(), String> {
 }
 
 /// Describes checked samples, of which there is at least one.
-fn facts(samples: &Samples) -> SeriesRow {
+fn facts_of(samples: &Samples) -> SeriesRow {
     let timestamps = &samples.timestamps;
     SeriesRow {
         kinds: kinds(samples),
@@ -316,12 +366,24 @@ fn kinds(samples: &Samples) -> i32 {
 }
 
 /// Hashes the labels of all rows in row order, each after its length.
-pub(crate) fn rows_hash<'a>(rows: impl Iterator<Item = &'a LabelSet>) -> u128 {
-    let mut hash = Xxh3::new();
-    for labels in rows {
+#[derive(Default)]
+struct RowsHash(Xxh3);
+
+impl RowsHash {
+    fn push(&mut self, labels: &LabelSet) {
         let labels = labels.as_bytes();
-        hash.update(&(labels.len() as u64).to_le_bytes());
-        hash.update(labels);
+        self.0.update(&(labels.len() as u64).to_le_bytes());
+        self.0.update(labels);
     }
-    hash.digest128()
+
+    fn finish(&self) -> u128 {
+        self.0.digest128()
+    }
+}
+
+/// Hashes the labels of all rows, given in row order.
+pub(crate) fn rows_hash<'a>(rows: impl Iterator<Item = &'a LabelSet>) -> u128 {
+    let mut hash = RowsHash::default();
+    rows.for_each(|labels| hash.push(labels));
+    hash.finish()
 }

@@ -25,7 +25,7 @@ mod tests {
     use crate::order::LabelTable;
 
     fn build(series: &[LabelSet]) -> (Vec<LabelSet>, LabelIndex) {
-        let table = LabelTable::new(series.iter());
+        let mut table = LabelTable::new(series.iter());
         let (rows, _) = table.rows(&table.sort_labels());
         let bytes = encode(&table, &rows).expect("valid");
         let index = LabelIndex::decode(&bytes, rows.len() as u32).expect("just encoded");
@@ -76,7 +76,7 @@ mod tests {
 
         #[test]
         fn damaged_bytes_never_panic(series in label_sets(), position: prop::sample::Index, bits in 1u8..) {
-            let table = LabelTable::new(series.iter());
+            let mut table = LabelTable::new(series.iter());
             let (rows, _) = table.rows(&table.sort_labels());
             // Beneath the section's checksum, that is: what a faulty writer could leave behind. The FST is the exception;
             // its own checksum is tested before it is walked.

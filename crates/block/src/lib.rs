@@ -32,7 +32,7 @@ mod series;
 mod slots;
 mod upload;
 
-pub use build::{BlockInput, BlockSpec, BuiltBlock, SeriesInput, build};
+pub use build::{BlockInput, BlockSpec, BuiltBlock, SeriesInput, build, build_in_files};
 pub use config::{Credentials, ObjectStoreConfig, S3Config, open_store};
 pub use erase::{Erase, EraseNothing};
 pub use error::BlockError;

@@ -43,7 +43,7 @@ const PART_BYTES: u64 = 200;
 /// How many batches wait for the writer.
 const BATCHES_WAITING_MAX: usize = 1;
 
-/// A merged block that is not uploaded yet.
+/// A finished block in files, not uploaded yet: merged, or built by [`crate::build_in_files`].
 #[derive(Debug)]
 pub struct MergedBlock {
     /// What the catalogue stores.
@@ -55,6 +55,10 @@ pub struct MergedBlock {
 }
 
 impl MergedBlock {
+    pub(crate) fn new(meta: BlockMeta, series_bytes: Bytes, chunks: File) -> Self {
+        Self { meta, series_bytes, chunks: Arc::new(chunks) }
+    }
+
     /// Reads a part of `chunks.parquet`. Blocking.
     pub(crate) fn read_chunks(&self, range: Range<u64>) -> impl FnOnce() -> std::io::Result<Bytes> + use<> {
         let file = Arc::clone(&self.chunks);

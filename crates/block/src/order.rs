@@ -5,9 +5,10 @@
 //! values first. An absent label sorts before every value. With the alphabetical order a query for one namespace of one
 //! metric would touch most of the metric's pages.
 
-use hashbrown::{HashMap, HashSet};
+use hashbrown::{HashSet, HashTable};
 use model::LabelSet;
 use model::labels::METRIC_NAME;
+use xxhash_rust::xxh3::xxh3_64;
 
 /// A label that occurs in this many metrics identifies targets ...
 const TARGET_LABEL_METRICS_MIN: usize = 16;
@@ -21,60 +22,85 @@ pub(crate) struct Cell {
     pub(crate) value: u32,
 }
 
-/// The labels of many series with every text numbered.
-pub(crate) struct LabelTable<'a> {
+/// The labels of many series with every text numbered: eight bytes a label, and each text once.
+pub(crate) struct LabelTable {
     /// Label names, ascending.
-    pub(crate) names: Vec<&'a str>,
+    pub(crate) names: Vec<Box<str>>,
     /// Values of each name, ascending.
-    pub(crate) values: Vec<Vec<&'a str>>,
+    pub(crate) values: Vec<Vec<Box<str>>>,
     starts: Vec<usize>,
     cells: Vec<Cell>,
 }
 
 /// Texts in the order of their first appearance.
 #[derive(Default)]
-struct Interner<'a> {
-    numbers: HashMap<&'a str, u32>,
-    texts: Vec<&'a str>,
+struct Interner {
+    numbers: HashTable<u32>,
+    texts: Vec<Box<str>>,
 }
 
-impl<'a> Interner<'a> {
-    fn number(&mut self, text: &'a str) -> u32 {
-        *self.numbers.entry(text).or_insert_with(|| {
-            self.texts.push(text);
-            (self.texts.len() - 1) as u32
-        })
+impl Interner {
+    fn number(&mut self, text: &str) -> u32 {
+        let (texts, hash_of) = (&mut self.texts, |text: &str| xxh3_64(text.as_bytes()));
+        let is_same = |number: &u32| *texts[*number as usize] == *text;
+        if let Some(number) = self.numbers.find(hash_of(text), is_same) {
+            return *number;
+        }
+        let number = texts.len() as u32;
+        texts.push(text.into());
+        self.numbers.insert_unique(hash_of(text), number, |number| hash_of(&texts[*number as usize]));
+        number
     }
 
     /// Returns the texts ascending, and for each number by appearance the number by order.
-    fn sorted(self) -> (Vec<&'a str>, Vec<u32>) {
+    fn sorted(mut self) -> (Vec<Box<str>>, Vec<u32>) {
         let mut by_text: Vec<u32> = (0..self.texts.len() as u32).collect();
-        by_text.sort_unstable_by_key(|number| self.texts[*number as usize]);
+        by_text.sort_unstable_by(|a, b| self.texts[*a as usize].cmp(&self.texts[*b as usize]));
         let mut ranks = vec![0; by_text.len()];
         for (rank, number) in by_text.iter().enumerate() {
             ranks[*number as usize] = rank as u32;
         }
-        (by_text.iter().map(|number| self.texts[*number as usize]).collect(), ranks)
+        (by_text.iter().map(|number| std::mem::take(&mut self.texts[*number as usize])).collect(), ranks)
     }
 }
 
-impl<'a> LabelTable<'a> {
-    /// Numbers the labels of series.
-    pub(crate) fn new(series: impl Iterator<Item = &'a LabelSet>) -> Self {
-        let mut names = Interner::default();
-        let mut values: Vec<Interner<'a>> = Vec::new();
-        let (mut starts, mut cells) = (vec![0], Vec::new());
-        for labels in series {
-            for (name, value) in labels {
-                let name = names.number(name);
-                if name as usize == values.len() {
-                    values.push(Interner::default());
-                }
-                let value = values[name as usize].number(value);
-                cells.push(Cell { name, value });
+/// Gathers the labels of series, one after the other, for a [`LabelTable`].
+pub(crate) struct LabelTableBuilder {
+    names: Interner,
+    /// By name.
+    values: Vec<Interner>,
+    starts: Vec<usize>,
+    cells: Vec<Cell>,
+}
+
+impl Default for LabelTableBuilder {
+    fn default() -> Self {
+        Self { names: Interner::default(), values: Vec::new(), starts: vec![0], cells: Vec::new() }
+    }
+}
+
+impl LabelTableBuilder {
+    /// Appends the labels of a series.
+    pub(crate) fn push(&mut self, labels: &LabelSet) {
+        for (name, value) in labels {
+            let name = self.names.number(name);
+            if name as usize == self.values.len() {
+                self.values.push(Interner::default());
             }
-            starts.push(cells.len());
+            let value = self.values[name as usize].number(value);
+            self.cells.push(Cell { name, value });
         }
+        self.starts.push(self.cells.len());
+    }
+
+    /// Returns how many series there are.
+    pub(crate) fn len(&self) -> usize {
+        self.starts.len() - 1
+    }
+
+    /// Brings all texts into their order.
+    pub(crate) fn finish(self) -> LabelTable {
+        let Self { names, values, starts, mut cells } = self;
         let (sorted_names, name_ranks) = names.sorted();
         let mut sorted_values = vec![Vec::new(); sorted_names.len()];
         let mut value_ranks = Vec::with_capacity(values.len());
@@ -87,7 +113,27 @@ impl<'a> LabelTable<'a> {
             cell.value = value_ranks[cell.name as usize][cell.value as usize];
             cell.name = name_ranks[cell.name as usize];
         }
-        Self { names: sorted_names, values: sorted_values, starts, cells }
+        LabelTable { names: sorted_names, values: sorted_values, starts, cells }
+    }
+}
+
+impl LabelTable {
+    /// Numbers the labels of series.
+    pub(crate) fn new<'a>(series: impl Iterator<Item = &'a LabelSet>) -> Self {
+        let mut builder = LabelTableBuilder::default();
+        series.for_each(|labels| builder.push(labels));
+        builder.finish()
+    }
+
+    /// Returns the label set of one series.
+    pub(crate) fn label_set(&self, series: usize) -> LabelSet {
+        let text = |cell: &Cell| (&*self.names[cell.name as usize], self.value(*cell));
+        LabelSet::from_sorted(self.cells(series).iter().map(text)).expect("it was a label set")
+    }
+
+    /// Returns the value of a label.
+    pub(crate) fn value(&self, cell: Cell) -> &str {
+        &self.values[cell.name as usize][cell.value as usize]
     }
 
     /// Returns how many series there are.
@@ -111,7 +157,11 @@ impl<'a> LabelTable<'a> {
 
     /// Returns the positions of all label names in the order in which they sort rows.
     pub(crate) fn sort_labels(&self) -> Vec<u32> {
-        let metric_name = self.names.binary_search(&METRIC_NAME).ok().map(|position| position as u32);
+        let metric_name = self
+            .names
+            .binary_search_by(|name| (**name).cmp(METRIC_NAME))
+            .ok()
+            .map(|position| position as u32);
         let mut seen = HashSet::new();
         let mut metrics_of_name = vec![0usize; self.names.len()];
         let mut metrics = HashSet::new();
@@ -139,29 +189,35 @@ impl<'a> LabelTable<'a> {
     /// Returns the positions of label names, in the order given, without those that no series has.
     pub(crate) fn positions<'n>(&self, names: impl Iterator<Item = &'n str>) -> Vec<u32> {
         names
-            .filter_map(|name| self.names.binary_search(&name).ok())
+            .filter_map(|name| self.names.binary_search_by(|known| (**known).cmp(name)).ok())
             .map(|position| position as u32)
             .collect()
     }
 
-    /// Returns the series in row order, and the positions of two series with the same labels, if there are any.
-    pub(crate) fn rows(&self, sort_labels: &[u32]) -> (Vec<u32>, Option<(u32, u32)>) {
+    /// Returns the series in row order, and the positions of two series with the same labels, if there are any. The table is
+    /// as it was after, and not while it lasts: its cells are compared where they stand.
+    pub(crate) fn rows(&mut self, sort_labels: &[u32]) -> (Vec<u32>, Option<(u32, u32)>) {
         let mut rank_of_name = vec![0u32; self.names.len()];
         for (rank, name) in sort_labels.iter().enumerate() {
             rank_of_name[*name as usize] = rank as u32;
         }
-        let mut keys = self.cells.clone();
-        for cell in &mut keys {
-            cell.name = rank_of_name[cell.name as usize];
-        }
-        for series in 0..self.len() {
-            keys[self.starts[series]..self.starts[series + 1]].sort_unstable_by_key(|cell| cell.name);
-        }
-        let key = |series: u32| &keys[self.starts[series as usize]..self.starts[series as usize + 1]];
+        self.rename(&rank_of_name);
         let mut rows: Vec<u32> = (0..self.len() as u32).collect();
+        let key = |series: u32| self.cells(series as usize);
         rows.sort_unstable_by(|a, b| compare(key(*a), key(*b)).then(a.cmp(b)));
         let twins = rows.windows(2).find(|pair| key(pair[0]) == key(pair[1])).map(|pair| (pair[0], pair[1]));
+        self.rename(sort_labels);
         (rows, twins)
+    }
+
+    /// Gives names other numbers, and brings the cells of each series in their order.
+    fn rename(&mut self, numbers: &[u32]) {
+        for cell in &mut self.cells {
+            cell.name = numbers[cell.name as usize];
+        }
+        for bounds in self.starts.windows(2) {
+            self.cells[bounds[0]..bounds[1]].sort_unstable_by_key(|cell| cell.name);
+        }
     }
 }
 
@@ -181,7 +237,7 @@ mod tests {
     use super::*;
 
     fn sorted(series: &[LabelSet]) -> Vec<String> {
-        let table = LabelTable::new(series.iter());
+        let mut table = LabelTable::new(series.iter());
         let (rows, twins) = table.rows(&table.sort_labels());
         assert_eq!(twins, None);
         rows.iter().map(|row| series[*row as usize].to_string()).collect()
@@ -202,7 +258,7 @@ mod tests {
         }
         series.reverse();
         let table = LabelTable::new(series.iter());
-        let names: Vec<&str> = table.sort_labels().iter().map(|name| table.names[*name as usize]).collect();
+        let names: Vec<&str> = table.sort_labels().iter().map(|name| &*table.names[*name as usize]).collect();
         assert_eq!(names, ["__name__", "job", "pod", "path"]);
         let http: Vec<String> =
             sorted(&series).into_iter().filter(|labels| labels.starts_with("http")).collect();
@@ -234,7 +290,7 @@ mod tests {
     fn twins_are_found() {
         let twin = LabelSet::from_pairs([("a", "1")]);
         let series = [twin.clone(), LabelSet::from_pairs([("a", "2")]), twin];
-        let table = LabelTable::new(series.iter());
+        let mut table = LabelTable::new(series.iter());
         assert_eq!(table.rows(&table.sort_labels()).1, Some((0, 2)));
     }
 }

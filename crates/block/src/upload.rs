@@ -16,9 +16,9 @@ use crate::merge::MergedBlock;
 /// How often an operation is tried before its error is returned; the S3 client retries single requests below this.
 const ATTEMPTS_MAX: u32 = 4;
 /// Up to this size an object is sent as one request, only if there is none of its name yet.
-const SINGLE_PUT_BYTES_MAX: u64 = 64 << 20;
-/// The size of one part of a larger object; a store takes 10,000 parts.
-const PART_BYTES: usize = 32 << 20;
+const SINGLE_PUT_BYTES_MAX: u64 = 16 << 20;
+/// The size of one part of a larger object, of which one is in memory; a store takes 10,000 parts.
+const PART_BYTES: usize = 8 << 20;
 /// The pause after the first failure; it doubles with each.
 const BACKOFF_FIRST: Duration = Duration::from_millis(200);
 
@@ -54,10 +54,11 @@ pub async fn upload(store: &dyn ObjectStore, built: &BuiltBlock) -> Result<(), B
     upload_object(store, &built.meta.series_object, &built.series_bytes).await
 }
 
-/// Uploads both objects of a merged block, chunks first; large ones in parts.
+/// Uploads both objects of a block in files, chunks first; large ones in parts.
 ///
-/// May be repeated by whoever merged it: a merged block's name is given to one attempt only, so nobody else writes these
-/// objects. The catalogue publishes it after this returned.
+/// As [`upload`], an object that is there with the same bytes counts as uploaded. A large one that comes to be there during
+/// the upload is replaced: a merged block's name is given to one attempt only, and whoever else cuts the block of a name
+/// writes the same bytes. The catalogue publishes it after this returned.
 ///
 /// # Errors
 /// As [`upload`].
@@ -67,7 +68,7 @@ pub async fn upload_merged(store: &dyn ObjectStore, merged: &MergedBlock) -> Res
         let bytes = read_part(merged, 0..object.size_bytes).await?;
         upload_object(store, object, &bytes).await?;
     } else {
-        with_retries(|| upload_parts(store, merged, PART_BYTES)).await?;
+        with_retries(|| upload_large(store, merged, PART_BYTES)).await?;
     }
     upload_object(store, &merged.meta.series_object, &merged.series_bytes).await
 }
@@ -77,6 +78,34 @@ async fn read_part(merged: &MergedBlock, range: Range<u64>) -> Result<Bytes, Blo
     let read = tokio::task::spawn_blocking(merged.read_chunks(range)).await;
     let read = read.map_err(|e| BlockError::Task { object: object.clone(), reason: e.to_string() })?;
     read.map_err(|source| BlockError::Io { operation: "reading the merged", object: object.clone(), source })
+}
+
+/// Uploads the chunks of a block in parts, unless they are there.
+async fn upload_large(
+    store: &dyn ObjectStore,
+    merged: &MergedBlock,
+    part_bytes: usize,
+) -> Result<(), BlockError> {
+    let object = &merged.meta.chunks_object;
+    let path = Path::from(object.key.as_str());
+    let there = match store.head(&path).await {
+        Ok(there) => there,
+        Err(object_store::Error::NotFound { .. }) => return upload_parts(store, merged, part_bytes).await,
+        Err(e) => return Err(BlockError::store("comparing", &object.key, e)),
+    };
+    let conflict = |reason: String| BlockError::Conflict { object: object.key.clone(), reason };
+    if there.size != object.size_bytes {
+        return Err(conflict(format!("{} bytes, expected {}", there.size, object.size_bytes)));
+    }
+    for start in (0..object.size_bytes).step_by(part_bytes) {
+        let range = start..object.size_bytes.min(start + part_bytes as u64);
+        let stored = store.get_range(&path, range.clone()).await;
+        let stored = stored.map_err(|e| BlockError::store("comparing", &object.key, e))?;
+        if stored != read_part(merged, range).await? {
+            return Err(conflict(format!("other bytes behind {start}")));
+        }
+    }
+    Ok(())
 }
 
 async fn upload_parts(
@@ -216,9 +245,15 @@ mod tests {
             .expect("undamaged");
         let object = &merged.meta.chunks_object;
         assert!(object.size_bytes > 1000, "{} bytes", object.size_bytes);
-        upload_parts(&*store, &merged, 999).await.expect("the store takes it");
+        upload_large(&*store, &merged, 999).await.expect("the store takes it");
         let stored = store.get(&Path::from(object.key.as_str())).await.expect("it is there");
         let stored = stored.bytes().await.expect("readable");
         assert_eq!((stored.len() as u64, crc32c::crc32c(&stored)), (object.size_bytes, object.crc32c));
+        upload_large(&*store, &merged, 999).await.expect("the same bytes are there");
+        let mut other = stored.to_vec();
+        other[2000] ^= 1;
+        store.put(&Path::from(object.key.as_str()), other.into()).await.expect("the store takes it");
+        let error = upload_large(&*store, &merged, 999).await.expect_err("others are there");
+        assert!(matches!(error, BlockError::Conflict { .. }), "{error}");
     }
 }

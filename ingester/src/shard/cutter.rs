@@ -9,10 +9,11 @@
 //! bytes under the same name, and goes on. A step that fails is logged and tried again after a pause.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use block::{BlockSeries, BlockSpec, BuiltBlock};
+use block::{BlockSeries, BlockSpec, MergedBlock};
 use cluster::{ClusterSettings, Command};
 use head::HeadSeries;
 use model::{BlockId, BlockRange, ShardId};
@@ -41,6 +42,8 @@ pub(crate) struct Cutter {
     pub(crate) session: Arc<Session>,
     pub(crate) objects: Arc<dyn ObjectStore>,
     pub(crate) settings: Arc<ClusterSettings>,
+    /// A directory for the files of a block that is being built.
+    pub(crate) spool_dir: PathBuf,
     pub(crate) publish_grace: Duration,
     pub(crate) metrics: CutterMetrics,
 }
@@ -132,9 +135,10 @@ impl Cutter {
     async fn publish(&self, window: SealedWindow) -> Result<(), StepError> {
         let began = Instant::now();
         let built = self.build(window).await?;
-        block::upload(self.objects.as_ref(), &built).await?;
+        block::upload_merged(self.objects.as_ref(), &built).await?;
         let meta = built.meta.clone();
-        self.session.propose(&Command::PublishBlock { meta: Box::new(built.meta) }).await?;
+        drop(built);
+        self.session.propose(&Command::PublishBlock { meta: Box::new(meta.clone()) }).await?;
         self.metrics.published.inc();
         info!(
             shard = %meta.shard, block = %meta.id, series = meta.series, samples = meta.samples,
@@ -143,7 +147,7 @@ impl Cutter {
         Ok(())
     }
 
-    async fn build(&self, window: SealedWindow) -> Result<BuiltBlock, block::BlockError> {
+    async fn build(&self, window: SealedWindow) -> Result<MergedBlock, block::BlockError> {
         let head = self.replica.head();
         let spec = BlockSpec {
             id: block_id(&self.settings.uuid, self.replica.shard, window),
@@ -157,9 +161,11 @@ impl Cutter {
             external_labels: self.settings.external_labels.clone(),
             metadata: head.metadata(None),
         };
+        let spool_dir = self.spool_dir.clone();
         let build = move || {
             let series = head.window(window.range);
-            block::build(&spec, series.map(|HeadSeries { labels, chunks }| BlockSeries { labels, chunks }))
+            let series = series.map(|HeadSeries { labels, chunks }| BlockSeries { labels, chunks });
+            block::build_in_files(&spec, series, &spool_dir)
         };
         tokio::task::spawn_blocking(build)
             .await

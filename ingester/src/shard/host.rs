@@ -124,6 +124,7 @@ impl ShardHost {
             session: self.session.clone(),
             objects: self.objects.clone(),
             settings: settings.clone(),
+            spool_dir: self.chunks_dir.clone(),
             publish_grace: self
                 .publish_grace
                 .min(Duration::from_millis(settings.block_duration_ms as u64 / 4)),

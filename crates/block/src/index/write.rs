@@ -9,7 +9,7 @@ use crate::order::LabelTable;
 ///
 /// # Errors
 /// A sentence when an FST cannot be built.
-pub(crate) fn encode(table: &LabelTable<'_>, rows: &[u32]) -> Result<Vec<u8>, String> {
+pub(crate) fn encode(table: &LabelTable, rows: &[u32]) -> Result<Vec<u8>, String> {
     let mut postings: Vec<Vec<PostingsWriter>> =
         table.values.iter().map(|values| vec![PostingsWriter::default(); values.len()]).collect();
     for (row, series) in rows.iter().enumerate() {
@@ -24,7 +24,7 @@ pub(crate) fn encode(table: &LabelTable<'_>, rows: &[u32]) -> Result<Vec<u8>, St
         let mut fst = fst::MapBuilder::memory();
         let mut lists = Vec::new();
         for (value, writer) in values.iter().zip(writers) {
-            fst.insert(value, lists.len() as u64).map_err(|e| e.to_string())?;
+            fst.insert(&**value, lists.len() as u64).map_err(|e| e.to_string())?;
             writer.finish(&mut lists);
         }
         varint::push_bytes(&mut bytes, name.as_bytes());

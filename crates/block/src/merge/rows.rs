@@ -72,10 +72,10 @@ impl Rows {
 
     /// Brings rows, which are numbered by their first appearance, into the order of a block.
     fn order(mut labels: Vec<LabelSet>, kinds: &[u8], mut sources: Vec<(u32, Source)>) -> Self {
-        let table = LabelTable::new(labels.iter());
+        let mut table = LabelTable::new(labels.iter());
         let sort_labels = table.sort_labels();
         let (order, _) = table.rows(&sort_labels);
-        let sort_names = sort_labels.iter().map(|name| table.names[*name as usize].to_owned()).collect();
+        let sort_names = sort_labels.iter().map(|name| table.names[*name as usize].to_string()).collect();
         drop(table);
         let mut ranks = vec![0u32; order.len()];
         for (rank, number) in order.iter().enumerate() {

@@ -56,9 +56,9 @@ struct Columns {
 }
 
 impl Columns {
-    fn choose(table: &LabelTable<'_>) -> Self {
+    fn choose(table: &LabelTable) -> Self {
         let frequencies = table.frequencies();
-        let is_metric_name = |name: u32| table.names[name as usize] == model::labels::METRIC_NAME;
+        let is_metric_name = |name: u32| *table.names[name as usize] == *model::labels::METRIC_NAME;
         let mut own: Vec<u32> = (0..table.names.len() as u32).collect();
         own.sort_by_key(|name| (!is_metric_name(*name), usize::MAX - frequencies[*name as usize], *name));
         own.truncate(layout::LABEL_COLUMNS_MAX);
@@ -68,7 +68,7 @@ impl Columns {
         Self { own, has_column }
     }
 
-    fn name(&self, table: &LabelTable<'_>, column: usize) -> String {
+    fn name(&self, table: &LabelTable, column: usize) -> String {
         format!("{}{}", layout::LABEL_COLUMN_PREFIX, table.names[self.own[column] as usize])
     }
 
@@ -83,7 +83,7 @@ impl Columns {
 /// A sentence when the library refuses.
 pub(crate) fn write(
     identity: &Identity<'_>,
-    table: &LabelTable<'_>,
+    table: &LabelTable,
     order: RowOrder<'_>,
     facts: &[SeriesRow],
     metadata: &[MetricMetadata],
@@ -104,7 +104,7 @@ pub(crate) fn write(
     for entry in identity.key_values() {
         writer.append_key_value_metadata(entry);
     }
-    let sort_names: Vec<&str> = sort_labels.iter().map(|name| table.names[*name as usize]).collect();
+    let sort_names: Vec<&str> = sort_labels.iter().map(|name| &*table.names[*name as usize]).collect();
     writer.append_key_value_metadata(key_value(layout::KV_SORT_LABELS, layout::json(&sort_names)));
     writer.append_key_value_metadata(key_value(layout::KV_CHUNKS, layout::json(&chunks.facts)));
     let sections = [
@@ -131,7 +131,7 @@ fn encode_page_crcs(crcs: &[u32]) -> Vec<u8> {
     raw
 }
 
-fn schema(table: &LabelTable<'_>, columns: &Columns) -> parquet::errors::Result<Arc<Type>> {
+fn schema(table: &LabelTable, columns: &Columns) -> parquet::errors::Result<Arc<Type>> {
     let text = |name: &str| {
         Type::primitive_type_builder(name, PhysicalType::BYTE_ARRAY)
             .with_repetition(Repetition::OPTIONAL)
@@ -191,7 +191,7 @@ fn properties(columns: &Columns, sort_labels: &[u32]) -> parquet::errors::Result
 
 fn write_columns<W: std::io::Write + Send>(
     group: &mut SerializedRowGroupWriter<'_, W>,
-    table: &LabelTable<'_>,
+    table: &LabelTable,
     columns: &Columns,
     rows: &[u32],
     facts: &[SeriesRow],
@@ -212,9 +212,7 @@ fn write_columns<W: std::io::Write + Send>(
         write_optional(group, rows, |series| {
             let rest =
                 table.cells(series as usize).iter().filter(|cell| !columns.has_column[cell.name as usize]);
-            let texts = rest.map(|cell| {
-                (table.names[cell.name as usize], table.values[cell.name as usize][cell.value as usize])
-            });
+            let texts = rest.map(|cell| (&*table.names[cell.name as usize], table.value(*cell)));
             let rest = LabelSet::from_sorted(texts).expect("a subset of a label set");
             (!rest.is_empty()).then(|| ByteArray::from(Bytes::copy_from_slice(rest.as_bytes())))
         })?;

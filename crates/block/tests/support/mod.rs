@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use block::{BlockError, BlockInput, BlockReader, BlockSpec, BuiltBlock, RangeReader, build};
+use block::{BlockError, BlockInput, BlockReader, BlockSpec, BuiltBlock, RangeReader, build, build_in_files};
 use bytes::Bytes;
 use model::{
     BlockId, BlockRange, LabelSet, Matcher, MetricMetadata, MetricType, Samples, ShardId, TimeRange,
@@ -49,8 +49,12 @@ pub(crate) fn build_plain(spec: &BlockSpec, series: &[PlainSeries]) -> Result<Bu
         ..Samples::default()
     };
     let columns: Vec<Samples> = series.iter().map(samples).collect();
-    let inputs = series.iter().zip(&columns);
-    build(spec, inputs.map(|(series, samples)| BlockInput { labels: &series.labels, samples }))
+    let labels = series.iter().map(|series| &series.labels);
+    let inputs = || labels.clone().zip(&columns).map(|(labels, samples)| BlockInput { labels, samples });
+    let built = build(spec, inputs())?;
+    let in_files = build_in_files(spec, inputs(), &std::env::temp_dir())?;
+    assert_eq!(in_files.meta, built.meta, "sizes and checksums of both objects, wherever they are built");
+    Ok(built)
 }
 
 /// Serves objects from memory and notes every read.
