@@ -345,7 +345,7 @@ fn facts_of(samples: &Samples) -> SeriesRow {
 }
 
 /// Returns what kinds of samples there are.
-fn kinds(samples: &Samples) -> i32 {
+pub(crate) fn kinds(samples: &Samples) -> i32 {
     let mut kinds = 0;
     if samples.histograms.len() < samples.len() {
         let is_histogram = |at: usize| samples.histogram(at).is_some();

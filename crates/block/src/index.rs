@@ -10,9 +10,12 @@
 mod postings;
 mod read;
 mod select;
+mod sizes;
 mod write;
 
 pub(crate) use read::LabelIndex;
+pub use sizes::LabelLayout;
+pub(crate) use sizes::sizes;
 pub(crate) use write::encode;
 
 #[cfg(test)]

@@ -12,15 +12,17 @@
 //! Life cycle: [`build()`] → [`upload()`] → published in the catalogue → [`BlockReader::open`] → [`merge()`] with others →
 //! [`delete()`].
 //!
-//! Read in this order: `layout`, `order`, `index`, `series`, `chunks`, `build`, `erase`, `slots`, `reader`, `merge`, then the object
-//! store: `config`, `upload`, `range`.
+//! Read in this order: `layout`, `order`, `index`, `series`, `chunks`, `build`, `erase`, `slots`, `reader`, `merge`, then the
+//! object store: `config`, `upload`, `range`; for people `describe`, `inspect`, `verify`.
 
 mod build;
 mod chunks;
 mod config;
+mod describe;
 mod erase;
 mod error;
 mod index;
+mod inspect;
 mod layout;
 mod merge;
 mod order;
@@ -31,14 +33,19 @@ mod section;
 mod series;
 mod slots;
 mod upload;
+mod verify;
 
 pub use build::{BlockInput, BlockSpec, BuiltBlock, SeriesInput, build, build_in_files};
 pub use config::{Credentials, ObjectStoreConfig, S3Config, open_store};
+pub use describe::describe;
 pub use erase::{Erase, EraseNothing};
 pub use error::BlockError;
+pub use index::LabelLayout;
+pub use inspect::{ColumnLayout, FileLayout, Inspection, SectionLayout, inspect};
 pub use layout::object_keys;
 pub use merge::{MergeOutput, MergedBlock, Slotting, SplitLimits, downsample, merge, split};
 pub use place::Place;
 pub use range::{ObjectStoreReader, RangeReader, coalesce, read_exact, slice};
 pub use reader::{BlockReader, BlockSeries, ReadPlan, SelectLimits};
 pub use upload::{delete, delete_orphan, upload, upload_merged};
+pub use verify::{Verification, verify};

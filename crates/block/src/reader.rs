@@ -71,7 +71,7 @@ pub(crate) async fn on_blocking_thread<T: Send + 'static>(
 }
 
 /// Returns which bytes of `chunks.parquet` are its page index and footer.
-fn tail_of(meta: &BlockMeta) -> Result<Range<u64>, BlockError> {
+pub(crate) fn tail_of(meta: &BlockMeta) -> Result<Range<u64>, BlockError> {
     let chunks = &meta.chunks_object;
     let start = chunks.size_bytes.checked_sub(chunks.tail_bytes).ok_or_else(|| {
         let reason = format!("{} of {} bytes are the tail", chunks.tail_bytes, chunks.size_bytes);
@@ -531,7 +531,7 @@ impl OpenBlock {
         let values = self.pages.decode_page(page, bytes)?;
         for row in wanted {
             let value = &values[(row - page.rows.start) as usize];
-            let start_ms = self.pages.window_start_ms(page);
+            let start_ms = self.pages.window(page).start.0;
             let chunks = decode_value(start_ms, value.data(), range).map_err(|e| {
                 let place = Place::Value { column: self.pages.column_name(page), row: *row };
                 BlockError::corrupt(&self.meta.chunks_object.key, place, e)

@@ -60,6 +60,14 @@ pub(crate) struct SectionPlace {
     pub(crate) version: u8,
 }
 
+impl SectionPlace {
+    /// Returns the section's bytes within those of its file, unless it lies outside.
+    pub(crate) fn bytes_of<'a>(&self, file: &'a [u8]) -> Option<&'a [u8]> {
+        let (start, length) = (usize::try_from(self.offset).ok()?, usize::try_from(self.length).ok()?);
+        file.get(start..start.checked_add(length)?)
+    }
+}
+
 /// Returns the framed bytes of a section.
 ///
 /// # Errors

@@ -6,5 +6,5 @@
 mod read;
 mod write;
 
-pub(crate) use read::{SeriesFile, check_identity, key_values};
+pub(crate) use read::{SeriesFile, check_identity, key_values, read_column};
 pub(crate) use write::{SeriesRow, WrittenChunks, write};

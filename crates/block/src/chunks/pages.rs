@@ -114,14 +114,19 @@ impl PageTable {
         pages.get(pages.partition_point(|page| page.rows.end <= row))
     }
 
+    /// Returns all pages, column by column.
+    pub(crate) fn pages(&self) -> impl Iterator<Item = &Page> {
+        self.columns.iter().flat_map(|column| &column.pages)
+    }
+
     /// Returns what a page's column holds.
     pub(crate) fn content(&self, page: &Page) -> Content {
         self.columns[page.column].content
     }
 
-    /// Returns the time that the window of a page's column begins, ms.
-    pub(crate) fn window_start_ms(&self, page: &Page) -> i64 {
-        self.columns[page.column].range.start.0
+    /// Returns the window of a page's column.
+    pub(crate) fn window(&self, page: &Page) -> BlockRange {
+        self.columns[page.column].range
     }
 
     /// Returns the name of a page's column.

@@ -9,7 +9,7 @@ use model::varint::{Cursor, ReadError};
 use super::postings;
 
 /// What each name takes at least: its length, how many values it has, and the lengths of the two lists.
-const NAME_BYTES_MIN: usize = 4;
+pub(super) const NAME_BYTES_MIN: usize = 4;
 
 /// A label name with the range of its pairs; a pair is a name with one of its values.
 pub(super) struct NameEntry {

@@ -89,6 +89,13 @@ impl SeriesFile {
     }
 }
 
+impl SeriesFile {
+    /// Returns how many rows there are.
+    pub(crate) fn rows(&self) -> u32 {
+        self.index.rows()
+    }
+}
+
 /// Returns the key-value metadata of a file.
 pub(crate) fn key_values(metadata: &ParquetMetaData) -> &[KeyValue] {
     metadata.file_metadata().key_value_metadata().map_or(&[], Vec::as_slice)
@@ -126,9 +133,8 @@ fn read_section(
     kind: SectionKind,
 ) -> Result<Vec<u8>, String> {
     let place: SectionPlace = layout::lookup_json(entries, key)?;
-    let end = place.offset.checked_add(place.length).filter(|end| *end <= bytes.len() as u64);
-    let end = end.ok_or_else(|| format!("{place:?} lies outside of the file"))?;
-    section::decode(kind, &bytes[place.offset as usize..end as usize])
+    let framed = place.bytes_of(bytes).ok_or_else(|| format!("{place:?} lies outside of the file"))?;
+    section::decode(kind, framed)
 }
 
 fn decode_page_crcs(raw: &[u8]) -> Result<Vec<u32>, String> {
@@ -142,7 +148,7 @@ fn decode_page_crcs(raw: &[u8]) -> Result<Vec<u32>, String> {
 }
 
 /// Reads a required column of numbers.
-fn read_column<T: DataType>(
+pub(crate) fn read_column<T: DataType>(
     file: &SerializedFileReader<Bytes>,
     name: &str,
     rows: u32,
