@@ -7,7 +7,7 @@ use head::{Head, HeadConfig};
 use libfuzzer_sys::fuzz_target;
 
 const VERSION: u32 = 2;
-const CONFIG: HeadConfig = HeadConfig { out_of_order_window_ms: 1000, future_ms_max: 1000, series_max: 1000 };
+const CONFIG: HeadConfig = HeadConfig { out_of_order_window_ms: 1000, future_ms_max: 1000, series_max: 1000, exemplars_max: 100 };
 
 fn framed(mut input: &[u8]) -> Vec<u8> {
     let mut out = b"NORNHEAD".to_vec();

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use head::ExemplarStats;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -48,6 +49,45 @@ pub(crate) struct IngesterMetrics {
     is_leader: Family<ShardLabel, Gauge>,
     applied: Family<ShardLabel, Gauge>,
     term: Family<ShardLabel, Gauge>,
+    exemplars: ExemplarMetrics,
+}
+
+/// What the heads of this node did with exemplars, with Prometheus's names.
+#[derive(Clone, Debug, Default)]
+struct ExemplarMetrics {
+    appended: Counter,
+    out_of_order: Counter,
+    held: Gauge,
+    series: Gauge,
+    max: Gauge,
+}
+
+impl ExemplarMetrics {
+    fn register(&self, registry: &mut Registry) {
+        let own = registry.sub_registry_with_prefix("prometheus_tsdb_exemplar");
+        own.register("exemplars_appended", "Exemplars appended", self.appended.clone());
+        own.register(
+            "out_of_order_exemplars",
+            "Exemplars refused because their series has a later one",
+            self.out_of_order.clone(),
+        );
+        own.register("exemplars_in_storage", "Exemplars held", self.held.clone());
+        own.register("series_with_exemplars_in_storage", "Series with exemplars", self.series.clone());
+        own.register("max_exemplars", "How many exemplars are held at most", self.max.clone());
+    }
+
+    /// Brings everything up to what the heads count; a head that was replaced by a snapshot counts anew.
+    fn set(&self, stats: &[ExemplarStats]) {
+        let sum = |of: fn(&ExemplarStats) -> u64| stats.iter().map(of).sum::<u64>();
+        for (counter, counted) in
+            [(&self.appended, sum(|s| s.appended)), (&self.out_of_order, sum(|s| s.out_of_order))]
+        {
+            counter.inc_by(counted.saturating_sub(counter.get()));
+        }
+        self.held.set(sum(|s| s.held) as i64);
+        self.series.set(sum(|s| s.series) as i64);
+        self.max.set(sum(|s| s.max) as i64);
+    }
 }
 
 impl IngesterMetrics {
@@ -57,6 +97,7 @@ impl IngesterMetrics {
             "Series in the heads of this node",
             self.head_series.clone(),
         );
+        self.exemplars.register(registry);
         let own = registry.sub_registry_with_prefix("norn_ingester");
         own.register("samples", "Samples that shards led here answered, by result", self.samples.clone());
         own.register(
@@ -110,11 +151,12 @@ impl IngesterMetrics {
         shutdown: CancellationToken,
     ) -> Result<(), crate::IngesterError> {
         loop {
-            let mut series = 0;
+            let (mut series, mut exemplars) = (0, Vec::new());
             for replica in shards.list() {
                 let (label, head, raft) =
                     (ShardLabel { shard: replica.shard.0 }, replica.head().stats(), replica.group.status());
                 series += head.series;
+                exemplars.push(replica.head().exemplar_stats());
                 self.shard_series.get_or_create(&label).set(head.series as i64);
                 self.shard_samples.get_or_create(&label).set(head.samples as i64);
                 self.shard_bytes.get_or_create(&label).set(head.bytes as i64);
@@ -125,6 +167,7 @@ impl IngesterMetrics {
                 self.term.get_or_create(&label).set(raft.term as i64);
             }
             self.head_series.set(series as i64);
+            self.exemplars.set(&exemplars);
             tokio::select! {
                 () = shutdown.cancelled() => return Ok(()),
                 () = tokio::time::sleep(REFRESH) => {}

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use futures::Stream;
 use head::{Head, HeadError, HeadSeries, Selection};
-use model::{ErrorKind, Matcher, ShardId, TimeRange};
+use model::{ErrorKind, Exemplar, Matcher, SeriesExemplars, ShardId, TimeRange};
 use promql::Engine;
-use proto::convert::{cardinality_to_wire, matchers_from_wire, metadata_to_wire};
+use proto::convert::{cardinality_to_wire, exemplars_to_wire, matchers_from_wire, metadata_to_wire};
 use proto::error::{not_leader, status};
 use proto::frame::FrameBuilder;
 use proto::store::scope::Of;
@@ -36,6 +36,11 @@ const SERIES_MAX: usize = 5_000_000;
 
 /// The most entries of each list of a head's cardinality.
 const CARDINALITY_ENTRIES_MAX: usize = 10_000;
+
+/// The most bytes of exemplars in one answer.
+const EXEMPLARS_BYTES_MAX: usize = 32 << 20;
+/// What an exemplar takes on the wire beside its labels, at most.
+const EXEMPLAR_OVERHEAD_BYTES: usize = 32;
 
 /// Answers queriers.
 pub(crate) struct StoreService {
@@ -215,8 +220,26 @@ impl Store for StoreService {
         &self,
         request: Request<ExemplarsRequest>,
     ) -> Result<Response<ExemplarsResponse>, Status> {
-        self.head(request.into_inner().scope).await?;
-        Ok(Response::new(ExemplarsResponse::default()))
+        let request = request.into_inner();
+        let selectors: Result<Vec<_>, Status> =
+            request.selectors.iter().map(|selector| matchers_from_wire(&selector.matchers)).collect();
+        let (selectors, range) = (selectors?, TimeRange::new(request.start_ms, request.end_ms));
+        let (head, _) = self.head(request.scope).await?;
+        // Exemplars stay while there is room, whatever blocks hold.
+        let found = on_head(head, i64::MAX, move |head| Ok(head.exemplars(&selectors, range))).await?;
+        let exemplar_bytes = |exemplar: &Exemplar| exemplar.labels.as_bytes().len() + EXEMPLAR_OVERHEAD_BYTES;
+        let series_bytes = |series: &SeriesExemplars| {
+            let exemplars: usize = series.exemplars.iter().map(exemplar_bytes).sum();
+            series.labels.as_bytes().len() + EXEMPLAR_OVERHEAD_BYTES + exemplars
+        };
+        let bytes: usize = found.iter().map(series_bytes).sum();
+        if bytes > EXEMPLARS_BYTES_MAX {
+            let text = format!(
+                "exemplars take {bytes} bytes, more than {EXEMPLARS_BYTES_MAX}: ask for a shorter range"
+            );
+            return Err(status(ErrorKind::LimitExceeded, text));
+        }
+        Ok(Response::new(exemplars_to_wire(&found)))
     }
 }
 

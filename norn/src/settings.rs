@@ -27,6 +27,8 @@ const BLOCK_DURATION_MS: u64 = 2 * 3_600_000;
 /// The out-of-order allowance when nobody says, as a part of a window: writers whose clocks or queues lag a little must
 /// not lose samples whenever a window is cut.
 const OUT_OF_ORDER_PART: u64 = 4;
+/// How many exemplars a cluster keeps, as with Prometheus.
+const EXEMPLARS_MAX: u32 = 100_000;
 /// How long samples are kept when nobody says.
 const RETENTION_MS: u64 = 15 * 86_400_000;
 /// How many shards a cluster of processes is founded with when nobody says.
@@ -85,6 +87,7 @@ pub(crate) struct ClusterSettings {
     pub(crate) replicas: u32,
     pub(crate) block_duration_ms: u64,
     pub(crate) out_of_order_window_ms: u64,
+    pub(crate) exemplars_max: u32,
     pub(crate) first_ingesters: Vec<FirstIngester>,
 }
 
@@ -142,6 +145,7 @@ pub(crate) fn standalone(
             replicas: 1,
             block_duration_ms,
             out_of_order_window_ms: out_of_order_window_ms(&config, block_duration_ms),
+            exemplars_max: config.exemplars_max.unwrap_or(EXEMPLARS_MAX),
             first_ingesters: vec![itself],
         },
         node: Node::standalone(&flags.listen_address),
@@ -195,6 +199,7 @@ pub(crate) fn role(
             replicas: REPLICAS,
             block_duration_ms,
             out_of_order_window_ms: out_of_order_window_ms(&config, block_duration_ms),
+            exemplars_max: config.exemplars_max.unwrap_or(EXEMPLARS_MAX),
             first_ingesters: first_ingesters(&norn),
         },
         node: Node::of_role(role, flags, &norn.node).map_err(|(key, advice)| missing(key, advice))?,

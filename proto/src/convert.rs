@@ -1,7 +1,12 @@
 //! Conversions between wire and model.
 
+use bytes::Bytes;
 use model::cardinality::{Distinct, LabelCount, NameCount};
-use model::{Cardinality, ErrorKind, MatchOp, Matcher, MetricMetadata, MetricType, TimeRange};
+use model::labels::LabelError;
+use model::{
+    Cardinality, ErrorKind, Exemplar, LabelSet, MatchOp, Matcher, MetricMetadata, MetricType,
+    SeriesExemplars, TimeRange,
+};
 use tonic::Status;
 
 use crate::error::status;
@@ -103,4 +108,35 @@ pub fn cardinality_from_wire(wire: store::CardinalityResponse) -> Cardinality {
         labels: wire.labels.into_iter().map(label).collect(),
         pairs: counts(wire.pairs),
     }
+}
+
+/// Returns the wire form of exemplars.
+pub fn exemplars_to_wire(series: &[SeriesExemplars]) -> store::ExemplarsResponse {
+    let labels = |labels: &LabelSet| Bytes::copy_from_slice(labels.as_bytes());
+    let exemplar = |exemplar: &Exemplar| store::Exemplar {
+        labels: labels(&exemplar.labels),
+        value: exemplar.value,
+        time_ms: exemplar.time_ms,
+    };
+    let one = |series: &SeriesExemplars| store::SeriesExemplars {
+        labels: labels(&series.labels),
+        exemplars: series.exemplars.iter().map(exemplar).collect(),
+    };
+    store::ExemplarsResponse { series: series.iter().map(one).collect() }
+}
+
+/// Reads exemplars from the wire.
+///
+/// # Errors
+/// When a label set is none.
+pub fn exemplars_from_wire(wire: store::ExemplarsResponse) -> Result<Vec<SeriesExemplars>, LabelError> {
+    let exemplar = |exemplar: store::Exemplar| {
+        let labels = LabelSet::from_bytes(&exemplar.labels)?;
+        Ok(Exemplar { labels, value: exemplar.value, time_ms: exemplar.time_ms })
+    };
+    let one = |series: store::SeriesExemplars| {
+        let exemplars = series.exemplars.into_iter().map(exemplar).collect::<Result<_, LabelError>>()?;
+        Ok(SeriesExemplars { labels: LabelSet::from_bytes(&series.labels)?, exemplars })
+    };
+    wire.series.into_iter().map(one).collect()
 }

@@ -1,12 +1,14 @@
 //! What only heads know: how their series are spread over names and values, and exemplars.
 
-use model::{Cardinality, TimeRange};
+use model::{Cardinality, ErrorKind, SeriesExemplars, TimeRange};
 use proto::connect::Channel;
-use proto::convert::cardinality_from_wire;
-use proto::store::CardinalityRequest;
+use proto::convert::{cardinality_from_wire, exemplars_from_wire};
 use proto::store::store_client::StoreClient;
-use storage::StorageError;
+use proto::store::{CardinalityRequest, ExemplarsRequest};
+use selection::External;
+use storage::{LabelRequest, StorageError};
 
+use crate::fleet::CallError;
 use crate::plan::Plan;
 use crate::select::in_time;
 use crate::view::View;
@@ -19,6 +21,36 @@ const ENTRIES_MIN: usize = 1000;
 /// Returns a plan of all heads and no block.
 fn all_heads(view: &View) -> Result<Plan, StorageError> {
     Ok(Plan { blocks: Vec::new(), ..view.plan(TimeRange::ALL)? })
+}
+
+/// Returns the exemplars of all shards, sorted by the labels of their series.
+pub(crate) async fn exemplars(
+    view: &View,
+    request: &LabelRequest,
+) -> Result<Vec<SeriesExemplars>, StorageError> {
+    let base = ExemplarsRequest {
+        scope: None,
+        selectors: view.labels_request(request).selectors,
+        start_ms: request.range.start.0,
+        end_ms: request.range.end.0,
+    };
+    let call = |mut client: StoreClient<Channel>, scope| {
+        let request = ExemplarsRequest { scope: Some(scope), ..base.clone() };
+        async move {
+            let answer = in_time(client.exemplars(request)).await?.into_inner();
+            exemplars_from_wire(answer).map_err(|error| {
+                let text = format!("a peer sent malformed labels: {error}");
+                CallError::Local(StorageError::with_source(ErrorKind::Corrupt, text, error))
+            })
+        }
+    };
+    let plan = all_heads(view)?;
+    let answer = view.fleet.ask(view.terms(), &plan, call).await;
+    let mut found: Vec<SeriesExemplars> = view.settle(answer).await?.parts.into_iter().flatten().collect();
+    found.iter_mut().for_each(|series| series.labels = view.external.attach(&series.labels));
+    found.retain(|series| request.selectors.iter().any(|m| External::accepts(m, &series.labels)));
+    found.sort_by(|a, b| a.labels.cmp(&b.labels));
+    Ok(found)
 }
 
 /// Adds up the spreads of all shards.

@@ -83,6 +83,7 @@ mod tests {
             out_of_order_window_ms: 0,
             shards: 1,
             replicas: 1,
+            exemplars_max: 0,
         };
         state.apply(Command::Establish { settings, ingesters: vec![] });
         for number in 0..gateways {

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use api::{Completeness, TRUNCATED, ViewSource};
 use async_trait::async_trait;
 use cluster::ControlState;
-use model::{Cardinality, ErrorKind, LabelSet, MatchOp, Matcher, MetricMetadata, ShardId, TimeRange};
+use model::{
+    Cardinality, ErrorKind, LabelSet, MatchOp, Matcher, MetricMetadata, SeriesExemplars, ShardId, TimeRange,
+};
 use proto::connect::Channel;
 use proto::convert::{matchers_to_wire, metadata_from_wire};
 use proto::store::store_client::StoreClient;
@@ -106,7 +108,7 @@ impl View {
         error
     }
 
-    fn labels_request(&self, request: &LabelRequest) -> LabelsRequest {
+    pub(crate) fn labels_request(&self, request: &LabelRequest) -> LabelsRequest {
         let selector = |matchers: &Vec<Matcher>| wire::Selector {
             matchers: matchers_to_wire(&self.external.localize(matchers)),
         };
@@ -233,6 +235,10 @@ impl Queryable for View {
 
     async fn cardinality(&self, entries_max: usize) -> Result<Cardinality, StorageError> {
         heads::cardinality(self, entries_max).await
+    }
+
+    async fn exemplars(&self, request: &LabelRequest) -> Result<Vec<SeriesExemplars>, StorageError> {
+        heads::exemplars(self, request).await
     }
 
     fn series_max(&self) -> usize {

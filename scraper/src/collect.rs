@@ -1,8 +1,8 @@
 //! From an answer's body to samples. CPU-bound: runs off the async threads.
 
-use model::{MetricMetadata, stale_nan};
+use model::{Exemplar, MetricMetadata, stale_nan};
 use scrape::{Entry, Format, Parser};
-use session::{HandleSample, SeriesHandle};
+use session::{HandleExemplar, HandleSample, SeriesHandle};
 
 use crate::ScraperError;
 use crate::body;
@@ -28,6 +28,7 @@ pub(crate) struct Counts {
 #[derive(Default)]
 pub(crate) struct Collected {
     pub(crate) samples: Vec<HandleSample>,
+    pub(crate) exemplars: Vec<HandleExemplar>,
     pub(crate) metadata: Vec<MetricMetadata>,
 }
 
@@ -90,6 +91,13 @@ fn read(
                 };
                 counts.kept += 1;
                 let time_ms = own_time.unwrap_or(time_ms);
+                if let Some(exemplar) = parser.exemplar()
+                    && cache.note_exemplar(sample.series, &exemplar)
+                {
+                    let time_ms = exemplar.time_ms.unwrap_or(time_ms);
+                    let exemplar = Exemplar { labels: exemplar.labels, value: exemplar.value, time_ms };
+                    collected.exemplars.push(HandleExemplar { series: series.clone(), exemplar });
+                }
                 collected.samples.push(HandleSample::float(series, time_ms, sample.value));
             }
             entry => note(entry, cache),

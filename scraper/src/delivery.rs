@@ -118,9 +118,9 @@ impl Delivery {
 
     /// Appends one scrape; returns why it could not.
     async fn append(&self, load: &Load) -> Option<DropReason> {
-        let Collected { samples, metadata } = &load.collected;
+        let Collected { samples, exemplars, metadata } = &load.collected;
         loop {
-            let error = match self.shared.writer.append_samples(samples, metadata).await {
+            let error = match self.shared.writer.append_samples(samples, exemplars, metadata).await {
                 Ok(outcome) => {
                     self.shared.metrics.count_outcome(&outcome);
                     if let Some(refusal) = outcome.first_refusal {

@@ -7,9 +7,11 @@
 //! Memory is in proportion to the last good body: what it did not hold is forgotten.
 
 use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use hashbrown::HashMap;
 use model::{LabelSet, MetricMetadata};
+use scrape::SampleExemplar;
 use session::SeriesHandle;
 
 /// How many families' metadata are remembered; beyond, all are forgotten and sent again.
@@ -31,6 +33,8 @@ pub(crate) struct SeriesCache {
     marked: bool,
     families: HashMap<String, MetricMetadata>,
     changed: HashSet<String>,
+    /// Grows when it is not sure that what was noted was sent.
+    losses: u64,
 }
 
 struct Line {
@@ -41,6 +45,8 @@ struct Line {
     seen_before: u64,
     /// Whether it came with a timestamp of its own.
     timed: bool,
+    /// A fingerprint of its last exemplar; 0 when it had none.
+    exemplar: u64,
 }
 
 /// What the cache knows of a line.
@@ -70,7 +76,7 @@ impl SeriesCache {
 
     /// Adds a line that was not there.
     pub(crate) fn insert(&mut self, series: &[u8], handle: Option<SeriesHandle>, timed: bool) {
-        let line = Line { series: handle, seen: self.scrape, seen_before: NEVER, timed };
+        let line = Line { series: handle, seen: self.scrape, seen_before: NEVER, timed, exemplar: 0 };
         self.lines.insert(series.into(), line);
         self.touched += 1;
     }
@@ -109,7 +115,7 @@ impl SeriesCache {
             });
         }
         // What was noted of families in a failed scrape was not sent.
-        self.forget_metadata();
+        self.forget_sent();
         let current = self.current();
         self.marked = true;
         current
@@ -146,10 +152,21 @@ impl SeriesCache {
         self.changed.drain().filter_map(|family| families.get(&family).cloned()).collect()
     }
 
-    /// Forgets all metadata, so that it is sent again.
-    pub(crate) fn forget_metadata(&mut self) {
+    /// Notes the exemplar of a line and tells whether it is another one than before: targets say the same one again and again.
+    pub(crate) fn note_exemplar(&mut self, series: &[u8], exemplar: &SampleExemplar) -> bool {
+        let Some(line) = self.lines.get_mut(series) else { return false };
+        let mut hasher = DefaultHasher::new();
+        (self.losses, exemplar.labels.as_bytes(), exemplar.value.to_bits(), exemplar.time_ms)
+            .hash(&mut hasher);
+        let fingerprint = hasher.finish().max(1);
+        std::mem::replace(&mut line.exemplar, fingerprint) != fingerprint
+    }
+
+    /// Forgets all metadata and which exemplars are known, so that they are sent again.
+    pub(crate) fn forget_sent(&mut self) {
         self.families.clear();
         self.changed.clear();
+        self.losses += 1;
     }
 
     /// Leaves out vanished lines whose series another line of this scrape has: the same labels written differently.
@@ -245,7 +262,7 @@ mod tests {
             cache.changed_metadata().len()
         };
         assert_eq!((note("x"), note("x"), note("y"), note("y")), (1, 0, 1, 0));
-        cache.forget_metadata();
+        cache.forget_sent();
         cache.note_metadata("m", |_| false);
         assert_eq!(cache.changed_metadata().len(), 1);
     }

@@ -126,7 +126,7 @@ impl TargetLoop {
         let _turn = self.shared.cpu.acquire().await.expect("the semaphore is never closed");
         let mut cache = self.cache.take().expect("the cache is put back after each collection");
         if self.outbox.take_lost() {
-            cache.forget_metadata();
+            cache.forget_sent();
         }
         let work = tokio::task::spawn_blocking(move || {
             let done = collect(answer, &target, time_ms, &mut cache);
@@ -154,7 +154,7 @@ impl TargetLoop {
         }
         let time_ms = now_ms();
         let samples = markers(cache.current(), time_ms).chain(self.report.markers(time_ms)).collect();
-        self.outbox.push(Collected { samples, metadata: Vec::new() });
+        self.outbox.push(Collected { samples, ..Collected::default() });
     }
 }
 

@@ -10,6 +10,7 @@ mod blocks;
 mod cluster;
 mod compaction;
 mod differential;
+mod exemplars;
 mod failover;
 mod gateways;
 mod histograms;

@@ -54,6 +54,7 @@ impl MemControl {
             out_of_order_window_ms: 0,
             shards: 1,
             replicas: 1,
+            exemplars_max: 0,
         };
         control.apply(Command::Establish { settings, ingesters: Vec::new() });
         connector.serve_in_process(CONTROL_ADDRESS, Routes::new(ControlServer::new(control.clone())));

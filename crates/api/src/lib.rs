@@ -14,6 +14,7 @@ mod active;
 mod endpoint;
 pub mod error;
 mod escape;
+mod exemplars;
 mod explain;
 mod features;
 mod json;

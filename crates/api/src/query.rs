@@ -1,4 +1,4 @@
-//! `query`, `query_range` and `query_exemplars`.
+//! `query` and `query_range`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,16 +48,6 @@ pub(crate) async fn range(served: Arc<QueryApi>, params: Params) -> Result<Answe
     };
     let (result, report) = queries.run(query, completeness(&params), options, run).await?;
     answer(result, limit, query.to_owned(), (stats, report))
-}
-
-/// `/api/v1/query_exemplars`: checks its parameters; exemplars are not stored, so there is none.
-pub(crate) async fn exemplars(_: Arc<QueryApi>, params: Params) -> Result<Answer, ApiError> {
-    let range = params.range()?;
-    if range.is_empty() {
-        return Err(ApiError::BadData("end timestamp must not be before start timestamp".to_owned()));
-    }
-    promql::parse(params.get("query")).map_err(|e| ApiError::BadData(e.to_string()))?;
-    Ok(Answer::new(0, |json| json.raw("[]")))
 }
 
 /// Returns the first step, the last possible one and their distance, in ms.

@@ -11,7 +11,7 @@ use crate::queries::Queries;
 use crate::rules::RulesSource;
 use crate::status::ProcessStatus;
 use crate::targets::TargetsSource;
-use crate::{active, explain, features, labels, query, rules, status, syntax, targets, tsdb};
+use crate::{active, exemplars, explain, features, labels, query, rules, status, syntax, targets, tsdb};
 
 /// Whether a result may lack what does not answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,7 +86,7 @@ pub fn query_routes(api: QueryApi) -> Router {
         .route("/api/v1/query", route(&served, query::instant))
         .route("/api/v1/query_range", route(&served, query::range))
         .route("/api/v1/query_explain", route(&served, explain::explain))
-        .route("/api/v1/query_exemplars", route(&served, query::exemplars))
+        .route("/api/v1/query_exemplars", route(&served, exemplars::exemplars))
         .route("/api/v1/format_query", route(&served, syntax::format_query))
         .route("/api/v1/parse_query", route(&served, syntax::parse_query))
         .route("/api/v1/labels", route(&served, labels::names))

@@ -2,7 +2,7 @@
 //!
 //! Answers 204 when every sample is stored (or was already), 400 with the reason when some can never be, 503 with
 //! `Retry-After` when the same request may succeed later. 429 is not used: senders drop samples on it by default.
-//! Floats and native histograms are stored; exemplars are dropped without a word.
+//! Floats, native histograms and exemplars are stored; what becomes of exemplars is not told.
 //!
 //! Source: the remote write 1.0 specification, and the texts of Prometheus `storage/remote/write_handler.go`.
 

@@ -2,15 +2,15 @@
 
 use bytes::Bytes;
 use model::varint::{push_bytes, push_signed, push_unsigned};
-use model::{FloatHistogram, LabelSet, MetricMetadata, SeriesRef};
+use model::{Exemplar, FloatHistogram, LabelSet, MetricMetadata, SeriesRef};
 
 use crate::reader::{
-    RUN_DECLARED, RUN_REF, TIMES_EACH, TIMES_EQUAL, VERSION, VERSION_WIDE, WIDE_HISTOGRAM, WIDE_START,
-    metric_type_code,
+    RUN_DECLARED, RUN_REF, TIMES_EACH, TIMES_EQUAL, VERSION, VERSION_EXEMPLARS, VERSION_WIDE, WIDE_HISTOGRAM,
+    WIDE_START, metric_type_code,
 };
 
 /// What the version, the counts and the lengths take at most.
-const HEADER_BYTES_MAX: usize = 1 + 6 * 10;
+const HEADER_BYTES_MAX: usize = 1 + 7 * 10;
 
 /// Fills one batch. Bounded by its user, who looks at [`BatchBuilder::size_bytes`].
 #[derive(Clone, Debug, Default)]
@@ -33,6 +33,10 @@ pub struct BatchBuilder {
     /// The position behind the last sample in `wide`.
     wide_end: usize,
     last_start_ms: i64,
+    exemplars: Vec<u8>,
+    /// Of the exemplar pushed last.
+    exemplar_series: Option<LabelSet>,
+    exemplar_ms: i64,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -139,14 +143,30 @@ impl BatchBuilder {
         self.metadata.count += 1;
     }
 
+    /// Adds an exemplar of a series, which is not declared by this.
+    ///
+    /// # Panics
+    /// When the series has no labels.
+    pub fn push_exemplar(&mut self, series: &LabelSet, exemplar: &Exemplar) {
+        assert!(!series.is_empty(), "an exemplar is of a series with labels");
+        let is_same = self.exemplar_series.as_ref() == Some(series);
+        push_bytes(&mut self.exemplars, if is_same { &[] } else { series.as_bytes() });
+        push_signed(&mut self.exemplars, exemplar.time_ms.wrapping_sub(self.exemplar_ms));
+        self.exemplars.extend_from_slice(&exemplar.value.to_bits().to_le_bytes());
+        push_bytes(&mut self.exemplars, exemplar.labels.as_bytes());
+        self.exemplar_series = Some(series.clone());
+        self.exemplar_ms = exemplar.time_ms;
+    }
+
     /// Returns how many samples it holds.
     pub fn samples(&self) -> usize {
         self.values.len() / 8
     }
 
-    /// Tells whether there is nothing in it: no sample, no declared series, no metadata.
+    /// Tells whether there is nothing in it: no sample, no declared series, no metadata, no exemplar.
     pub fn is_empty(&self) -> bool {
-        self.values.is_empty() && self.declared.count == 0 && self.metadata.count == 0
+        let is_empty = self.values.is_empty() && self.declared.count == 0 && self.metadata.count == 0;
+        is_empty && self.exemplars.is_empty()
     }
 
     /// Returns an upper bound of the batch's size.
@@ -157,6 +177,7 @@ impl BatchBuilder {
             &self.runs.bytes,
             &self.slots,
             &self.wide,
+            &self.exemplars,
             &self.times,
         ];
         let columns: usize = columns.iter().map(|column| column.len()).sum();
@@ -167,17 +188,26 @@ impl BatchBuilder {
     pub fn finish(mut self) -> Bytes {
         self.end_run();
         let mut out = Vec::with_capacity(self.size_bytes());
-        out.push(if self.wide.is_empty() { VERSION } else { VERSION_WIDE });
+        let version = match (self.exemplars.is_empty(), self.wide.is_empty()) {
+            (true, true) => VERSION,
+            (true, false) => VERSION_WIDE,
+            (false, _) => VERSION_EXEMPLARS,
+        };
+        out.push(version);
         push_unsigned(&mut out, self.declared.count);
         push_unsigned(&mut out, self.metadata.count);
         push_unsigned(&mut out, self.samples() as u64);
         push_unsigned(&mut out, self.runs.count);
         push_unsigned(&mut out, self.slots.len() as u64);
-        if !self.wide.is_empty() {
+        if version != VERSION {
             push_unsigned(&mut out, self.wide.len() as u64);
+        }
+        if version == VERSION_EXEMPLARS {
+            push_unsigned(&mut out, self.exemplars.len() as u64);
         }
         out.extend_from_slice(&self.declared.bytes);
         out.extend_from_slice(&self.metadata.bytes);
+        out.extend_from_slice(&self.exemplars);
         out.extend_from_slice(&self.runs.bytes);
         out.extend_from_slice(&self.slots);
         out.extend_from_slice(&self.wide);

@@ -1,7 +1,7 @@
 //! The append batch: one columnar unit on the wire, in the log and at apply.
 //!
 //! A batch declares series by their labels, carries samples of declared series and of series known by their ref, floats or
-//! native histograms, and metadata of metric families. The same bytes are the message to a shard's leader, the payload of a log entry and the
+//! native histograms, exemplars, and metadata of metric families. The same bytes are the message to a shard's leader, the payload of a log entry and the
 //! input of apply, so they are encoded once and checked once a replica. The bytes are specified in
 //! `docs/formats/batch.md`.
 //!
@@ -21,4 +21,4 @@ mod reader;
 pub use builder::BatchBuilder;
 pub use error::BatchError;
 pub use outcome::{BatchOutcome, RefusalKind};
-pub use reader::{BATCH_BYTES_MAX, Batch, BatchSample, SeriesSlot, WideSample};
+pub use reader::{BATCH_BYTES_MAX, Batch, BatchExemplar, BatchSample, SeriesSlot, WideSample};

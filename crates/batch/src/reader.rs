@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use model::varint::Cursor;
-use model::{FloatHistogram, LabelSet, MetricMetadata, MetricType, SeriesRef};
+use model::{Exemplar, FloatHistogram, LabelSet, MetricMetadata, MetricType, SeriesRef};
 
 use crate::BatchError;
 
@@ -12,8 +12,10 @@ pub const BATCH_BYTES_MAX: usize = 64 << 20;
 
 /// Of batches whose samples are floats and no more.
 pub(crate) const VERSION: u8 = 1;
-/// Of all others: they have one more column.
+/// Of those with histograms or start timestamps: they have one more column.
 pub(crate) const VERSION_WIDE: u8 = 2;
+/// Of those with exemplars: they have two more columns, the first of which may be empty.
+pub(crate) const VERSION_EXEMPLARS: u8 = 3;
 pub(crate) const WIDE_START: u8 = 1;
 pub(crate) const WIDE_HISTOGRAM: u8 = 2;
 pub(crate) const TIMES_EQUAL: u8 = 0;
@@ -76,6 +78,15 @@ pub struct WideSample {
     pub histogram: Option<Arc<FloatHistogram>>,
 }
 
+/// An exemplar.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BatchExemplar {
+    /// The labels of its series, which may be unknown to the shard.
+    pub series: LabelSet,
+    /// The exemplar itself.
+    pub exemplar: Exemplar,
+}
+
 /// A decoded batch.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Batch {
@@ -83,6 +94,7 @@ pub struct Batch {
     metadata: Vec<MetricMetadata>,
     samples: Vec<BatchSample>,
     wide: Vec<WideSample>,
+    exemplars: Vec<BatchExemplar>,
 }
 
 impl Batch {
@@ -95,9 +107,8 @@ impl Batch {
             return Err(BatchError::TooLarge { size_bytes: bytes.len(), max_bytes: BATCH_BYTES_MAX });
         }
         let mut cursor = Cursor::new(bytes);
-        let is_wide = match cursor.byte()? {
-            VERSION => false,
-            VERSION_WIDE => true,
+        let columns = match cursor.byte()? {
+            version @ (VERSION | VERSION_WIDE | VERSION_EXEMPLARS) => version,
             version => return Err(BatchError::UnknownVersion { version }),
         };
         let declared = cursor.count(DECLARED_BYTES_MIN)?;
@@ -105,13 +116,15 @@ impl Batch {
         let samples = cursor.count(SAMPLE_BYTES_MIN)?;
         let runs = cursor.count(RUN_BYTES_MIN)?;
         let slots_bytes = cursor.count(1)?;
-        let wide_bytes = if is_wide { cursor.count(1)? } else { 0 };
+        let wide_bytes = if columns >= VERSION_WIDE { cursor.count(1)? } else { 0 };
+        let exemplars_bytes = if columns >= VERSION_EXEMPLARS { cursor.count(1)? } else { 0 };
         let declared = read_declared(&mut cursor, declared)?;
         let metadata = (0..metadata).map(|_| read_metadata(&mut cursor)).collect::<Result<_, _>>()?;
+        let exemplars = read_exemplars(cursor.column(exemplars_bytes)?)?;
         let (samples, wide) =
             read_samples(&mut cursor, samples, runs, [slots_bytes, wide_bytes], declared.len())?;
         cursor.finish()?;
-        Ok(Self { declared, metadata, samples, wide })
+        Ok(Self { declared, metadata, samples, wide, exemplars })
     }
 
     /// Returns the declared series; a sample's [`SeriesSlot::Declared`] is an index into these.
@@ -127,6 +140,11 @@ impl Batch {
     /// Returns what samples have beyond a float, in the order of their positions; most batches have none.
     pub fn wide(&self) -> &[WideSample] {
         &self.wide
+    }
+
+    /// Returns the exemplars in the order in which they were pushed.
+    pub fn exemplars(&self) -> &[BatchExemplar] {
+        &self.exemplars
     }
 
     /// Returns what metric families say of themselves.
@@ -155,6 +173,25 @@ fn read_metadata(cursor: &mut Cursor<'_>) -> Result<MetricMetadata, BatchError> 
         help: cursor.text()?.to_owned(),
         unit: cursor.text()?.to_owned(),
     })
+}
+
+fn read_exemplars(mut column: Cursor<'_>) -> Result<Vec<BatchExemplar>, BatchError> {
+    let (mut exemplars, mut time_ms) = (Vec::<BatchExemplar>::new(), 0i64);
+    while !column.is_at_end() {
+        let labels = |bytes, column: &Cursor<'_>| {
+            LabelSet::from_bytes(bytes).map_err(|_| column.malformed("labels of an exemplar are invalid"))
+        };
+        let series = match column.bytes()? {
+            [] => exemplars.last().map(|last| last.series.clone()),
+            bytes => Some(labels(bytes, &column)?),
+        };
+        let series = series.ok_or_else(|| column.malformed("the first exemplar names no series"))?;
+        time_ms = time_ms.wrapping_add(column.signed()?);
+        let value = f64::from_bits(column.word()?);
+        let labels = labels(column.bytes()?, &column)?;
+        exemplars.push(BatchExemplar { series, exemplar: Exemplar { labels, value, time_ms } });
+    }
+    Ok(exemplars)
 }
 
 /// Reads the runs, then walks the columns in step. `bytes` are the lengths of the slots and of the wide column.

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use batch::{
-    Batch, BatchBuilder, BatchError, BatchOutcome, BatchSample, RefusalKind, SeriesSlot, WideSample,
+    Batch, BatchBuilder, BatchError, BatchExemplar, BatchOutcome, BatchSample, RefusalKind, SeriesSlot,
+    WideSample,
 };
 use model::histogram::Span;
-use model::{FloatHistogram, LabelSet, MetricMetadata, MetricType, SeriesRef};
+use model::{Exemplar, FloatHistogram, LabelSet, MetricMetadata, MetricType, SeriesRef};
 use proptest::prelude::*;
 
 #[derive(Clone, Debug, Default)]
@@ -15,6 +16,7 @@ struct Content {
     metadata: Vec<MetricMetadata>,
     samples: Vec<BatchSample>,
     wide: Vec<WideSample>,
+    exemplars: Vec<BatchExemplar>,
 }
 
 impl Content {
@@ -34,6 +36,7 @@ impl Content {
                 builder.widen_last(wide.start_ms, wide.histogram.as_deref());
             }
         }
+        self.exemplars.iter().for_each(|of| builder.push_exemplar(&of.series, &of.exemplar));
         assert_eq!(builder.samples(), self.samples.len());
         let size_bytes = builder.size_bytes();
         let bytes = builder.finish();
@@ -80,10 +83,20 @@ fn wide(samples: usize) -> impl Strategy<Value = Vec<WideSample>> {
     })
 }
 
+fn exemplars() -> impl Strategy<Value = Vec<BatchExemplar>> {
+    let series = prop::sample::select(vec!["a", "b"]);
+    let one =
+        (series, labels(), any::<i64>(), -9i32..9).prop_map(|(name, labels, time_ms, value)| BatchExemplar {
+            series: LabelSet::from_pairs([("__name__", name)]),
+            exemplar: Exemplar { labels, value: f64::from(value), time_ms },
+        });
+    prop_oneof![Just(Vec::new()), prop::collection::vec(one, 0..6)]
+}
+
 fn content() -> impl Strategy<Value = Content> {
     let wide = |content: Content| {
         let wide = prop_oneof![Just(Vec::new()), wide(content.samples.len())];
-        wide.prop_map(move |wide| Content { wide, ..content.clone() })
+        (wide, exemplars()).prop_map(move |(wide, exemplars)| Content { wide, exemplars, ..content.clone() })
     };
     narrow_content().prop_flat_map(wide)
 }
@@ -109,7 +122,7 @@ fn narrow_content() -> impl Strategy<Value = Content> {
                     value: f64::from_bits(value),
                 })
                 .collect();
-            Content { declared, metadata, samples, wide: Vec::new() }
+            Content { declared, metadata, samples, ..Content::default() }
         },
     )
 }
@@ -146,12 +159,13 @@ proptest! {
         prop_assert_eq!(batch.metadata(), &content.metadata);
         prop_assert_eq!(rows(batch.samples()), rows(&content.samples));
         prop_assert_eq!(batch.wide(), &content.wide);
+        prop_assert_eq!(batch.exemplars(), &content.exemplars);
     }
 
     #[test]
     fn no_bytes_make_the_reader_panic(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
         let versioned = |version: u8| [&[version][..], &bytes].concat();
-        for bytes in [&bytes, &versioned(1), &versioned(2)] {
+        for bytes in [&bytes, &versioned(1), &versioned(2), &versioned(3)] {
             if let Ok(batch) = Batch::decode(bytes) {
                 prop_assert!(batch.samples().len() * 9 <= bytes.len() && batch.wide().len() * 2 <= bytes.len());
             }
@@ -216,7 +230,7 @@ fn golden_bytes() {
             sample(SeriesSlot::Ref(SeriesRef(300)), 1000, -0.0),
             sample(SeriesSlot::Ref(SeriesRef(301)), 1000, 2.5),
         ],
-        wide: Vec::new(),
+        ..Content::default()
     };
     assert_eq!(
         hex(&content.encode()),
@@ -243,6 +257,16 @@ fn golden_bytes() {
     assert_eq!(
         hex(&later.encode()),
         "0201010302042315085f5f6e616d655f5f027570036a6f62046e6f646502757002016800030400d804020001e8070103c801000400000000000000000101020000000000000000f83f09000e0901d00f001e000000000000f03f00000000000000800000000000000440"
+    );
+    let exemplar = |labels: &[(&str, &str)], time_ms| BatchExemplar {
+        series: LabelSet::from_pairs([("__name__", "up")]),
+        exemplar: Exemplar { labels: LabelSet::from_pairs(labels.iter().copied()), value: 1.5, time_ms },
+    };
+    let few =
+        Content { exemplars: vec![exemplar(&[("t", "9")], 1000), exemplar(&[], 1001)], ..Content::default() };
+    assert_eq!(
+        hex(&few.encode()),
+        "03000000000000270c085f5f6e616d655f5f027570d00f000000000000f83f04017401390002000000000000f83f000000"
     );
     assert_eq!(hex(&BatchBuilder::new().finish()), "0100000000000000");
     assert!(BatchBuilder::new().is_empty());

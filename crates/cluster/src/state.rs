@@ -37,6 +37,8 @@ pub struct ClusterSettings {
     pub shards: u32,
     /// How many replicas a shard has, where there are as many nodes.
     pub replicas: u32,
+    /// How many exemplars the heads of all shards keep together; 0 for none.
+    pub exemplars_max: u32,
 }
 
 /// Why a command was not done. Nothing was changed.

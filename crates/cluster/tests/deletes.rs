@@ -53,6 +53,7 @@ impl Bench {
             out_of_order_window_ms: 0,
             shards: 2,
             replicas: 1,
+            exemplars_max: 0,
         };
         state.apply(Command::Establish { settings, ingesters: Vec::new() });
         state.apply(Command::PlaceShards { map: ShardMap::even(vec![vec![NodeId(1)]; 2]) });

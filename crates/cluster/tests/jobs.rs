@@ -22,6 +22,7 @@ fn founded() -> ControlState {
         out_of_order_window_ms: 0,
         shards: 1,
         replicas: 1,
+        exemplars_max: 0,
     };
     let mut state = ControlState::default();
     assert_eq!(state.apply(Command::Establish { settings, ingesters: Vec::new() }), Response::Done);

@@ -56,6 +56,8 @@ pub struct Config {
     pub rule_files: Vec<PathBuf>,
     /// `storage.tsdb`.
     pub tsdb: Tsdb,
+    /// `storage.exemplars.max_exemplars`: how many exemplars are kept, 0 for none.
+    pub exemplars_max: Option<u32>,
     /// Norn's own section.
     pub norn: NornConfig,
     /// What was accepted without having an effect, one sentence each; to be logged.
@@ -93,7 +95,8 @@ fn build(raw: raw::File, sources: Sources<'_>, faults: &mut Faults) -> Config {
     if let Some(alerting) = &raw.alerting {
         alerting.check(&root.key("alerting"), faults);
     }
-    let tsdb = raw.storage.map(|storage| storage.build(&root.key("storage"), faults)).unwrap_or_default();
+    let storage = raw.storage.map(|storage| storage.build(&root.key("storage"), faults));
+    let (tsdb, exemplars_max) = storage.unwrap_or_default();
     let norn = norn::build(raw.norn.unwrap_or_default(), &root.key("norn"), sources.base_dir, faults);
-    Config { global, scrape_configs, rule_files, tsdb, norn, warnings: faults.take_warnings() }
+    Config { global, scrape_configs, rule_files, tsdb, exemplars_max, norn, warnings: faults.take_warnings() }
 }

@@ -288,7 +288,7 @@ norn:
     config: {bucket: "b", endpoint: "127.0.0.1:9000", insecure: true, secret_key: 007, part_size: 64}
     prefix: norn
   gateway: {cache_path: /cache, cache_size: 10GB, cache_memory: 1GB, replication_factor: 3}
-storage: {tsdb: {out_of_order_time_window: 30m, retention: {time: 30d}}}
+storage: {tsdb: {out_of_order_time_window: 30m, retention: {time: 30d}}, exemplars: {max_exemplars: 500}}
 "#,
     )
     .expect("accepted");
@@ -299,6 +299,7 @@ storage: {tsdb: {out_of_order_time_window: 30m, retention: {time: 30d}}}
     assert_eq!(config.norn.gateway.cache_memory_bytes, Some(1 << 30));
     assert_eq!(config.norn.gateway.replication_factor, Some(3));
     assert_eq!(config.tsdb.out_of_order_window_ms, Some(1_800_000));
+    assert_eq!(config.exemplars_max, Some(500));
     let Some(config::objstore::ObjstoreSource::Inline(objstore)) = &config.norn.objstore else {
         panic!("inline")
     };

@@ -14,7 +14,7 @@ const SERIES: usize = 20_000;
 const SCRAPES: i64 = 250;
 const HISTOGRAM_SERIES: usize = 200;
 const CONFIG: HeadConfig =
-    HeadConfig { out_of_order_window_ms: 0, future_ms_max: i64::MAX, series_max: u64::MAX };
+    HeadConfig { out_of_order_window_ms: 0, future_ms_max: i64::MAX, series_max: u64::MAX, exemplars_max: 0 };
 
 fn declared(head: &Head, series: usize) -> Vec<SeriesRef> {
     let mut builder = BatchBuilder::new();

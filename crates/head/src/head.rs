@@ -7,6 +7,7 @@ use model::{LabelSet, Matcher, TimeRange};
 use parking_lot::{RwLock, RwLockWriteGuard};
 
 use crate::HeadError;
+use crate::exemplars::ExemplarStats;
 use crate::spool::Spool;
 use crate::state::State;
 
@@ -22,6 +23,8 @@ pub struct HeadConfig {
     pub future_ms_max: i64,
     /// How many series it may hold; samples of further ones are refused.
     pub series_max: u64,
+    /// How many exemplars it keeps, the newest ones; 0 for none.
+    pub exemplars_max: u32,
 }
 
 /// What a head holds.
@@ -84,6 +87,8 @@ impl Head {
             }
             RwLockWriteGuard::bump(&mut state);
         }
+        // Behind the samples: an exemplar's series may be new in this batch.
+        state.take_exemplars(batch);
         outcome
     }
 
@@ -100,6 +105,11 @@ impl Head {
         range: TimeRange,
     ) -> Result<usize, HeadError> {
         self.state.write().delete(selectors, accepts, range)
+    }
+
+    /// Returns what became of exemplars since this head was made.
+    pub fn exemplar_stats(&self) -> ExemplarStats {
+        self.state.read().exemplars.stats()
     }
 
     /// Freezes the content before a time: from now on samples before it are too old. Idempotent; never goes back.

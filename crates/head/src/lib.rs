@@ -14,12 +14,13 @@
 //!
 //! Not here: the log, clocks, blocks, and external labels, which belong to the cluster.
 //!
-//! Read in this order: `state` (the rules), `series` with `chunk_log`, `spool` and `late`, `slots`, `index` with `postings` and
+//! Read in this order: `state` (the rules), `series` with `chunk_log`, `spool` and `late`, `exemplars`, `slots`, `index` with `postings` and
 //! `matching`, `label_table`, `tombstones`, `selection`, `read`, `window`, `snapshot`.
 
 mod cardinality;
 mod chunk_log;
 mod error;
+mod exemplars;
 mod head;
 mod index;
 mod label_table;
@@ -39,6 +40,7 @@ mod tombstones;
 mod window;
 
 pub use error::HeadError;
+pub use exemplars::ExemplarStats;
 pub use head::{Head, HeadConfig, HeadStats};
 pub use read::RESULTS_MAX;
 pub use selection::{HeadSeries, Selection};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use model::{LabelSet, Matcher, MetricMetadata, TimeRange};
+use model::{LabelSet, Matcher, MetricMetadata, SeriesExemplars, TimeRange};
 use roaring::RoaringBitmap;
 
 use crate::label_table::LabelTable;
@@ -89,6 +89,11 @@ impl Head {
         let count = table.len().min(limit.unwrap_or(usize::MAX));
         check_count(count)?;
         Ok(table.order().into_iter().take(count).map(|place| table.label_set(place as usize)).collect())
+    }
+
+    /// Returns the exemplars within a range of series that satisfy one of the selectors, sorted by labels.
+    pub fn exemplars(&self, selectors: &[Vec<Matcher>], range: TimeRange) -> Vec<SeriesExemplars> {
+        self.state.read().exemplars.select(selectors, range)
     }
 
     /// Returns metadata of one family or of all, families in order.

@@ -11,7 +11,7 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 
 use chunk::OpenRun;
-use model::{LabelSet, MetricMetadata, MetricType, Samples, TimeRange, TimeRanges};
+use model::{Exemplar, LabelSet, MetricMetadata, MetricType, Samples, TimeRange, TimeRanges};
 use parking_lot::RwLock;
 
 use crate::chunk_log::{self, ChunkLog, ChunkStore};
@@ -66,6 +66,9 @@ impl Head {
             push_u32(out, series.0 as u32);
             write_ranges(all, out)?;
             write_ranges(at_cut.unwrap_or(&TimeRanges::default()), out)?;
+        }
+        for (series, exemplar) in state.exemplars.iter() {
+            write_exemplar(series, exemplar, frames.record(FrameKind::Exemplars)?)?;
         }
         push_u32(frames.record(FrameKind::End)?, state.slots.len());
         frames.finish()
@@ -148,6 +151,14 @@ fn write_ranges(ranges: &TimeRanges, out: &mut Vec<u8>) -> io::Result<()> {
     })
 }
 
+fn write_exemplar(series: &LabelSet, exemplar: &Exemplar, out: &mut Vec<u8>) -> io::Result<()> {
+    push_bytes(out, series.as_bytes())?;
+    push_bytes(out, exemplar.labels.as_bytes())?;
+    push_i64(out, exemplar.value.to_bits() as i64);
+    push_i64(out, exemplar.time_ms);
+    Ok(())
+}
+
 fn write_series(series: &Series, places: &[u32], spool: &Spool, out: &mut Vec<u8>) -> io::Result<()> {
     out.push(SLOT_SERIES);
     push_u32(out, series.pairs.len() as u32);
@@ -186,6 +197,10 @@ impl Restore {
                 FrameKind::Slots => self.take_slot(fields)?,
                 FrameKind::Tombstones => {
                     self.take_tombstones(fields).ok_or("what is deleted of a series is malformed")?;
+                }
+                FrameKind::Exemplars => {
+                    let (series, exemplar) = read_exemplar(fields).ok_or("an exemplar is malformed")?;
+                    self.state.exemplars.restore(series, exemplar);
                 }
                 FrameKind::End => return Err("the end is not the end"),
             }
@@ -270,6 +285,13 @@ fn read_ranges(bytes: &[u8]) -> Option<TimeRanges> {
     }
     let ranges: TimeRanges = read.iter().copied().collect();
     (ranges.as_slice() == read).then_some(ranges)
+}
+
+fn read_exemplar(fields: &mut Fields<'_>) -> Option<(LabelSet, Exemplar)> {
+    let series = LabelSet::from_bytes(fields.bytes()?).ok()?;
+    let labels = LabelSet::from_bytes(fields.bytes()?).ok()?;
+    let value = f64::from_bits(fields.i64()? as u64);
+    Some((series, Exemplar { labels, value, time_ms: fields.i64()? }))
 }
 
 fn read_metadata(fields: &mut Fields<'_>) -> Option<MetricMetadata> {

@@ -5,12 +5,13 @@
 
 use std::sync::Arc;
 
-use batch::{Batch, BatchOutcome, BatchSample, RefusalKind, SeriesSlot, WideSample};
+use batch::{Batch, BatchExemplar, BatchOutcome, BatchSample, RefusalKind, SeriesSlot, WideSample};
 use hashbrown::HashTable;
 use model::{LabelSet, Matcher, SampleValue, SeriesRef, TimeRange};
 use roaring::RoaringBitmap;
 
 use crate::chunk_log::ChunkStore;
+use crate::exemplars::Exemplars;
 use crate::index::Index;
 use crate::label_table::LabelTable;
 use crate::metadata::MetadataTable;
@@ -27,6 +28,7 @@ pub(crate) struct State {
     pub(crate) slots: Slots,
     pub(crate) index: Index,
     pub(crate) metadata: MetadataTable,
+    pub(crate) exemplars: Exemplars,
     /// Series by the hash of their label set.
     by_hash: HashTable<u32>,
     /// Samples before it are refused. Never less than `dropped_until_ms`.
@@ -108,6 +110,7 @@ impl State {
             slots: Slots::default(),
             index: Index::default(),
             metadata: MetadataTable::default(),
+            exemplars: Exemplars::new(config.exemplars_max),
             by_hash: HashTable::new(),
             sealed_until_ms: i64::MIN,
             dropped_until_ms: i64::MIN,
@@ -125,6 +128,15 @@ impl State {
         batch.metadata().iter().for_each(|metadata| self.metadata.insert(metadata));
         let declared_refs = batch.declared().iter().map(|labels| self.declare(labels)).collect();
         BatchOutcome { declared_refs, ..BatchOutcome::default() }
+    }
+
+    /// Takes in a batch's exemplars of series that are known.
+    pub(crate) fn take_exemplars(&mut self, batch: &Batch) {
+        for BatchExemplar { series, exemplar } in batch.exemplars() {
+            if self.find(series.stable_hash(), series).is_some() {
+                self.exemplars.push(series, exemplar);
+            }
+        }
     }
 
     /// Returns the ref of a label set, a new one if need be; `None` at the limit.

@@ -5,7 +5,7 @@ use head::{Head, HeadConfig};
 use model::{Cardinality, LabelSet};
 
 const CONFIG: HeadConfig =
-    HeadConfig { out_of_order_window_ms: 1000, future_ms_max: 1000, series_max: 1_000_000 };
+    HeadConfig { out_of_order_window_ms: 1000, future_ms_max: 1000, series_max: 1_000_000, exemplars_max: 0 };
 
 /// Makes a head with a sample of each of so many instances, and half as many of another metric.
 fn head(instances: std::ops::Range<u32>) -> Head {

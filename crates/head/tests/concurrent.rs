@@ -60,7 +60,12 @@ fn read(head: &Head, applied: &AtomicI64) -> i64 {
 
 #[test]
 fn readers_see_all_that_was_applied_before() {
-    let config = HeadConfig { out_of_order_window_ms: 0, future_ms_max: i64::MAX, series_max: SERIES };
+    let config = HeadConfig {
+        out_of_order_window_ms: 0,
+        future_ms_max: i64::MAX,
+        series_max: SERIES,
+        exemplars_max: 0,
+    };
     let (head, applied) = (Head::new(config), AtomicI64::new(-1));
     let refs = declare(&head);
     std::thread::scope(|scope| {

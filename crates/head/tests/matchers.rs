@@ -23,7 +23,12 @@ const PATTERNS: [&str; 14] = [
 ];
 
 fn head_of(series: &[LabelSet]) -> Head {
-    let head = Head::new(HeadConfig { out_of_order_window_ms: 0, future_ms_max: 0, series_max: 10_000 });
+    let head = Head::new(HeadConfig {
+        out_of_order_window_ms: 0,
+        future_ms_max: 0,
+        series_max: 10_000,
+        exemplars_max: 0,
+    });
     let mut builder = BatchBuilder::new();
     for (position, labels) in series.iter().enumerate() {
         let index = builder.declare(labels);

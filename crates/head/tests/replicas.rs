@@ -14,6 +14,8 @@ fn check_equal(a: &Head, b: &Head) -> Result<(), TestCaseError> {
     let window = |head: &Head| head.window(BlockRange::new(500, 2000)).collect::<Vec<_>>();
     prop_assert_eq!(window(a), window(b), "down to the bytes of the chunks and the order");
     prop_assert_eq!(a.metadata(None), b.metadata(None));
+    let exemplars = |head: &Head| head.exemplars(&[Vec::new()], TimeRange::ALL);
+    prop_assert_eq!(exemplars(a), exemplars(b));
     let mut stats = (a.stats(), b.stats());
     (stats.0.bytes, stats.1.bytes) = (0, 0);
     prop_assert_eq!(stats.0, stats.1);

@@ -6,7 +6,7 @@ use model::histogram::CounterResetHint;
 use model::{FloatHistogram, LabelSet, SampleValue, Samples, SeriesRef, TimeRange, stale_nan};
 
 fn head(out_of_order_window_ms: i64) -> Head {
-    Head::new(HeadConfig { out_of_order_window_ms, future_ms_max: 600_000, series_max: 2 })
+    Head::new(HeadConfig { out_of_order_window_ms, future_ms_max: 600_000, series_max: 2, exemplars_max: 4 })
 }
 
 fn labels(name: &str) -> LabelSet {

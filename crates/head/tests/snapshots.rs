@@ -4,7 +4,7 @@ mod support;
 
 use batch::{Batch, BatchBuilder};
 use head::{Head, HeadError};
-use model::{LabelSet, Matcher, MetricMetadata, MetricType, TimeRange};
+use model::{Exemplar, LabelSet, Matcher, MetricMetadata, MetricType, TimeRange};
 use proptest::prelude::*;
 use support::{KnownRefs, config, op, perform, restored, snapshot};
 
@@ -21,6 +21,10 @@ fn small_head() -> Head {
         help: "h".into(),
         unit: String::new(),
     });
+    for (name, time_ms) in [("up", 1010), ("unknown", 1010)] {
+        let exemplar = Exemplar { labels: LabelSet::from_pairs([("t", "1")]), value: 0.5, time_ms };
+        builder.push_exemplar(&LabelSet::from_pairs([("__name__", name), ("job", "x")]), &exemplar);
+    }
     head.apply(2000, &Batch::decode(&builder.finish()).expect("a builder writes batches"));
     head.drop_before(500);
     let up = [vec![Matcher::equal("__name__", "up")]];
@@ -31,7 +35,7 @@ fn small_head() -> Head {
 
 #[test]
 fn golden_bytes() {
-    let golden = "4e4f524e48454144030000000118000000f403000000000000f401000000000000060400000000000083ffe40f0218000000020000007570050000006761756765010000006800000000e59cd54b031a0000000c000000085f5f6e616d655f5f02757006000000036a6f620178beee1a8c045e0000000100000000000000000102000000000000000100000018000000010300000000000003e83ff0000000000000ce80a09185a10000000020000000fc03000000000000fc030000000000000d0001020104f80f010402003ce3958400000000c6f7d2f5052c0000000100000010000000f203000000000000fc0300000000000010000000f203000000000000f30300000000000028bce4ae0604000000020000001dd1c116";
+    let golden = "4e4f524e48454144040000000118000000f403000000000000f401000000000000060400000000000083ffe40f0218000000020000007570050000006761756765010000006800000000e59cd54b031a0000000c000000085f5f6e616d655f5f02757006000000036a6f620178beee1a8c045e0000000100000000000000000102000000000000000100000018000000010300000000000003e83ff0000000000000ce80a09185a10000000020000000fc03000000000000fc030000000000000d0001020104f80f010402003ce3958400000000c6f7d2f5052c0000000100000010000000f203000000000000fc0300000000000010000000f203000000000000f30300000000000028bce4ae062e00000012000000085f5f6e616d655f5f027570036a6f6201780400000001740131000000000000e03ff203000000000000d026ca160704000000020000005507ffe2";
     let bytes = snapshot(&small_head());
     let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!(hex, golden);
@@ -43,8 +47,8 @@ fn golden_bytes() {
 fn other_versions_and_other_files_are_refused() {
     let read = |bytes: &[u8]| Head::read_snapshot(config(0), &mut &*bytes).expect_err("not a snapshot");
     let mut later = snapshot(&small_head());
-    later[8] = 4;
-    assert!(matches!(read(&later), HeadError::UnknownSnapshotVersion { version: 4, known: 3 }));
+    later[8] = 5;
+    assert!(matches!(read(&later), HeadError::UnknownSnapshotVersion { version: 5, known: 4 }));
     assert!(matches!(read(b"something else entirely"), HeadError::DamagedSnapshot { offset: 0, .. }));
     assert!(matches!(read(b"NORN"), HeadError::ReadSnapshot { offset: 0, .. }));
 }

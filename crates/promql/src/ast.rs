@@ -293,6 +293,14 @@ impl Expr {
         self.nodes.iter().enumerate().map(|(index, node)| (NodeId(index as u32), node))
     }
 
+    /// Returns the conditions of each selector.
+    pub fn selectors(&self) -> impl Iterator<Item = &[Matcher]> {
+        self.nodes.iter().filter_map(|node| match &node.kind {
+            NodeKind::Selector(selector) => Some(selector.matchers.as_slice()),
+            _ => None,
+        })
+    }
+
     /// Returns the type of the whole.
     pub fn value_type(&self) -> ValueType {
         self.type_of(self.root())

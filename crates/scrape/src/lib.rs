@@ -20,5 +20,5 @@ mod text;
 
 pub use error::ParseError;
 pub use format::{Format, accept_header};
-pub use parser::{Entry, Parser, Sample};
+pub use parser::{Entry, Parser, Sample, SampleExemplar};
 pub use relabel::{Verdict, relabel};

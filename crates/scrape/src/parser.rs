@@ -15,7 +15,7 @@
 use std::borrow::Cow;
 
 use model::labels::METRIC_NAME;
-use model::{LabelSetBuilder, MetricType};
+use model::{LabelSet, LabelSetBuilder, MetricType};
 
 use crate::error::ParseError;
 use crate::float;
@@ -65,6 +65,17 @@ pub struct Sample<'a> {
     pub time_ms: Option<i64>,
 }
 
+/// The exemplar of a sample.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SampleExemplar {
+    /// Its labels, may be none.
+    pub labels: LabelSet,
+    /// The value; a NaN has the one bit pattern of results.
+    pub value: f64,
+    /// Milliseconds since the epoch, when the line says so.
+    pub time_ms: Option<i64>,
+}
+
 /// A range of bytes of the body.
 #[derive(Clone, Copy, Debug)]
 struct Span {
@@ -86,6 +97,9 @@ pub struct Parser<'a> {
     /// Of the last sample: its name, and then names and values of its labels by turns.
     name: Option<Span>,
     labels: Vec<Span>,
+    /// Of the last sample's exemplar: names and values of its labels by turns, value and timestamp.
+    exemplar_labels: Vec<Span>,
+    exemplar: Option<(f64, Option<i64>)>,
 }
 
 /// What the braces belong to.
@@ -107,6 +121,8 @@ impl<'a> Parser<'a> {
             metric_type: MetricType::Unknown,
             name: None,
             labels: Vec::with_capacity(32),
+            exemplar_labels: Vec::new(),
+            exemplar: None,
         }
     }
 
@@ -140,6 +156,16 @@ impl<'a> Parser<'a> {
         labels
     }
 
+    /// Returns the exemplar of the last sample, if it has one. A label given twice keeps its last value.
+    pub fn exemplar(&self) -> Option<SampleExemplar> {
+        let (value, time_ms) = self.exemplar?;
+        let mut labels = LabelSetBuilder::default();
+        for pair in self.exemplar_labels.chunks_exact(2) {
+            labels.set(self.unescaped(pair[0]), self.unescaped(pair[1]));
+        }
+        Some(SampleExemplar { labels: labels.build(), value, time_ms })
+    }
+
     /// Returns a label's name that the last sample gives twice.
     pub fn repeated_label(&self) -> Option<String> {
         let names: Vec<_> = self.labels.chunks_exact(2).map(|pair| self.unescaped(pair[0])).collect();
@@ -152,6 +178,8 @@ impl<'a> Parser<'a> {
             self.cursor.entry = self.cursor.at;
             self.name = None;
             self.labels.clear();
+            self.exemplar_labels.clear();
+            self.exemplar = None;
             let entry = match self.lex() {
                 Token::Eof if self.format == Format::Text => return Ok(None),
                 Token::Eof => return Err(self.no_end_mark()),
@@ -308,8 +336,9 @@ impl<'a> Parser<'a> {
                 return Err(self.cursor.unexpected("expected equal", token));
             }
             let value = self.label_value()?;
-            if braces == Braces::Series {
-                self.labels.extend([label, value]);
+            match braces {
+                Braces::Series => self.labels.extend([label, value]),
+                Braces::Exemplar => self.exemplar_labels.extend([label, value]),
             }
             token = self.after_label()?;
         }
@@ -347,7 +376,7 @@ impl<'a> Parser<'a> {
         }
         match token {
             Token::Linebreak => {}
-            Token::Comment if self.format == Format::OpenMetrics => self.exemplar()?,
+            Token::Comment if self.format == Format::OpenMetrics => self.read_exemplar()?,
             Token::Eof if self.format == Format::OpenMetrics && time_ms.is_none() => {
                 return Err(self.no_end_mark());
             }
@@ -359,18 +388,19 @@ impl<'a> Parser<'a> {
         Ok(Entry::Sample(Sample { series, value, time_ms }))
     }
 
-    /// Checks an exemplar and forgets it.
-    fn exemplar(&mut self) -> Result<(), ParseError> {
+    /// Reads an exemplar.
+    fn read_exemplar(&mut self) -> Result<(), ParseError> {
         self.read_braces(Braces::Exemplar)?;
         let token = self.lex();
-        self.value(token, "exemplar labels")?;
+        let value = self.value(token, "exemplar labels")?;
+        self.exemplar = Some((value, None));
         match self.lex() {
             Token::Linebreak => return Ok(()),
             Token::Eof => return Err(self.no_end_mark()),
             Token::Timestamp => {}
             token => return Err(self.cursor.unexpected("expected timestamp or comment", token)),
         }
-        self.timestamp("exemplar timestamp")?;
+        self.exemplar = Some((value, Some(self.timestamp("exemplar timestamp")?)));
         match self.lex() {
             Token::Linebreak => Ok(()),
             token => Err(self.cursor.unexpected("expected next entry after exemplar timestamp", token)),

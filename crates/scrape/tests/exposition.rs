@@ -15,7 +15,12 @@ fn read(format: Format, body: &[u8]) -> Result<Vec<String>, ParseError> {
             Entry::Comment => "COMMENT".to_owned(),
             Entry::Sample(sample) => {
                 let time = sample.time_ms.map(|ms| format!(" @{ms}")).unwrap_or_default();
-                format!("{} {}{time}", parser.labels().build(), model::float::format_plain(sample.value))
+                let exemplar = parser.exemplar().map(|exemplar| {
+                    let time = exemplar.time_ms.map(|ms| format!(" @{ms}")).unwrap_or_default();
+                    format!(" # {} {}{time}", exemplar.labels, model::float::format_plain(exemplar.value))
+                });
+                let value = model::float::format_plain(sample.value);
+                format!("{} {value}{time}{}", parser.labels().build(), exemplar.unwrap_or_default())
             }
         });
     }
@@ -97,10 +102,10 @@ fn openmetrics() {
             "HELP foo_seconds \"Helpful \\\"text\\\"\\\\\"",
             "TYPE foo_seconds counter",
             "UNIT foo_seconds seconds",
-            "foo_seconds_total{a=\"b\"} 17 @1520879607789",
+            "foo_seconds_total{a=\"b\"} 17 @1520879607789 # {id=\"x\", \"y.z\"=\"1\"} 5 @1520879607000",
             "foo_seconds_created 1520872607.123",
             "TYPE hh histogram",
-            "hh_bucket{le=\"1e+06\"} 1",
+            "hh_bucket{le=\"1e+06\"} 1 # {} 4",
             "TYPE u.v stateset",
             "UNIT u ",
             "{\"u.v\", s=\"a\"} 1",

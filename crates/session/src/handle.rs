@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use model::{FloatHistogram, LabelSet, SeriesRef, ShardId};
+use model::{Exemplar, FloatHistogram, LabelSet, SeriesRef, ShardId};
 use parking_lot::Mutex;
 use storage::SeriesLabels;
 
@@ -78,6 +78,15 @@ pub struct HandleSample {
     pub value: f64,
     /// What it has beyond a float; most samples have nothing.
     pub wide: Option<Box<WideValue>>,
+}
+
+/// One exemplar of a known series.
+#[derive(Clone)]
+pub struct HandleExemplar {
+    /// The series.
+    pub series: SeriesHandle,
+    /// The exemplar itself.
+    pub exemplar: Exemplar,
 }
 
 /// What a sample has beyond a float.

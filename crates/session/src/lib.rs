@@ -22,7 +22,7 @@ mod writer;
 
 pub use control_client::ControlClient;
 pub use error::SessionError;
-pub use handle::{HandleSample, SeriesHandle, WideValue};
+pub use handle::{HandleExemplar, HandleSample, SeriesHandle, WideValue};
 pub use membership::{Membership, Session, SessionConfig};
 pub use pins::Pin;
 pub use writer::{Writer, WriterConfig, WriterMetrics};

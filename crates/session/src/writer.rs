@@ -1,6 +1,6 @@
 //! The writer: routes samples to the leaders of their shards, and waits out elections.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,13 +21,15 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::handle::{HandleSample, SeriesHandle, WideValue};
+use crate::handle::{HandleExemplar, HandleSample, SeriesHandle, WideValue};
 use crate::known::{Fingerprint, KnownSeries, fingerprint};
 use crate::lane::Lane;
 use crate::membership::Session;
 
 /// How many samples one batch carries at the most. A histogram counts as one more for each of its numbers.
 const BATCH_SAMPLES_MAX: usize = 20_000;
+/// How many floats an exemplar weighs in a batch: its series and its own labels are texts.
+const EXEMPLAR_WEIGHT: usize = 20;
 /// How long one attempt waits for an answer before another replica is asked.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
 /// The pause before asking again while no leader is known.
@@ -96,7 +98,22 @@ struct Part<'a> {
     samples: Vec<&'a HandleSample>,
     /// What counts towards [`BATCH_SAMPLES_MAX`].
     weight: usize,
+    exemplars: Vec<&'a HandleExemplar>,
     metadata: Vec<&'a MetricMetadata>,
+}
+
+/// What a write holds, its series found.
+struct Resolved {
+    samples: Vec<HandleSample>,
+    exemplars: Vec<HandleExemplar>,
+    /// Of each series that has labels.
+    handles: Vec<(Fingerprint, SeriesHandle)>,
+}
+
+impl Part<'_> {
+    fn empty(shard: ShardId) -> Self {
+        Self { shard, samples: Vec::new(), weight: 0, exemplars: Vec::new(), metadata: Vec::new() }
+    }
 }
 
 impl Writer {
@@ -134,17 +151,19 @@ impl Writer {
         }
     }
 
-    /// Appends samples of known series, durably. Samples of one series must be in time order.
+    /// Appends samples of known series, durably. Samples of one series must be in time order, and so
+    /// must exemplars.
     ///
     /// # Errors
     /// As [`Appender::append`]. Cancel-safe in the sense that the same samples may be appended again.
     pub async fn append_samples(
         &self,
         samples: &[HandleSample],
+        exemplars: &[HandleExemplar],
         metadata: &[MetricMetadata],
     ) -> Result<AppendOutcome, StorageError> {
         let deadline = Instant::now() + self.config.deadline;
-        let parts = self.split(samples, metadata)?;
+        let parts = self.split(samples, exemplars, metadata)?;
         let results = join_all(parts.into_iter().map(|part| self.append_part(part, deadline))).await;
         let mut total = AppendOutcome::default();
         for result in results {
@@ -158,6 +177,7 @@ impl Writer {
     fn split<'a>(
         &self,
         samples: &'a [HandleSample],
+        exemplars: &'a [HandleExemplar],
         metadata: &'a [MetricMetadata],
     ) -> Result<Vec<Part<'a>>, StorageError> {
         let state = self.session.state();
@@ -170,14 +190,18 @@ impl Writer {
         let mut parts = Vec::new();
         for sample in samples {
             let shard = shard_of(sample.series.hash())?;
-            let part = open.entry(shard).or_insert_with(|| Part {
-                shard,
-                samples: Vec::new(),
-                weight: 0,
-                metadata: Vec::new(),
-            });
+            let part = open.entry(shard).or_insert_with(|| Part::empty(shard));
             part.samples.push(sample);
             part.weight += sample.weight();
+            if part.weight >= BATCH_SAMPLES_MAX {
+                parts.extend(open.remove(&shard));
+            }
+        }
+        for exemplar in exemplars {
+            let shard = shard_of(exemplar.series.hash())?;
+            let part = open.entry(shard).or_insert_with(|| Part::empty(shard));
+            part.exemplars.push(exemplar);
+            part.weight += EXEMPLAR_WEIGHT;
             if part.weight >= BATCH_SAMPLES_MAX {
                 parts.extend(open.remove(&shard));
             }
@@ -186,24 +210,18 @@ impl Writer {
             let shard = shard_of(
                 LabelSet::from_pairs([(model::labels::METRIC_NAME, entry.family.as_str())]).stable_hash(),
             )?;
-            let part = open.entry(shard).or_insert_with(|| Part {
-                shard,
-                samples: Vec::new(),
-                weight: 0,
-                metadata: Vec::new(),
-            });
-            part.metadata.push(entry);
+            open.entry(shard).or_insert_with(|| Part::empty(shard)).metadata.push(entry);
         }
         parts.extend(open.into_values());
         Ok(parts)
     }
 
     async fn append_part(&self, part: Part<'_>, deadline: Instant) -> Result<AppendOutcome, StorageError> {
-        let Part { shard, mut samples, mut metadata, .. } = part;
+        let Part { shard, mut samples, mut exemplars, mut metadata, .. } = part;
         let mut total = AppendOutcome::default();
         // The second round sends labels for references that the shard had forgotten; a third would mean that it lies.
         for _round in 0..3 {
-            let (bytes, declared) = encode(shard, &samples, &metadata);
+            let (bytes, declared) = encode(shard, &samples, &exemplars, &metadata);
             let outcome = self.send(shard, bytes, deadline).await?;
             for (handle, reference) in declared.iter().zip(&outcome.declared_refs) {
                 handle.set_place(reference.map(|reference| (shard, reference)));
@@ -216,6 +234,9 @@ impl Writer {
             }
             unknown.iter().for_each(|sample| sample.series.set_place(None));
             self.metrics.relabelled.inc();
+            // Their exemplars came before the shard knew the series.
+            let series: HashSet<u64> = unknown.iter().map(|sample| sample.series.hash()).collect();
+            exemplars.retain(|exemplar| series.contains(&exemplar.series.hash()));
             (samples, metadata) = (unknown, Vec::new());
         }
         Err(StorageError::new(ErrorKind::Internal, format!("shard {shard} does not accept declared series")))
@@ -346,8 +367,8 @@ impl Appender for Writer {
     async fn append(&self, request: WriteRequest) -> Result<AppendOutcome, StorageError> {
         let WriteRequest { series, metadata } = request;
         let mut outcome = AppendOutcome::default();
-        let (samples, handles) = self.resolve(series, &mut outcome);
-        let appended = self.append_samples(&samples, &metadata).await;
+        let Resolved { samples, exemplars, handles } = self.resolve(series, &mut outcome);
+        let appended = self.append_samples(&samples, &exemplars, &metadata).await;
         // Parts of a failed append may have told places as well.
         let mut known = self.known.lock();
         handles.iter().for_each(|(fingerprint, handle)| known.learn(*fingerprint, handle));
@@ -359,22 +380,20 @@ impl Appender for Writer {
 
 impl Writer {
     /// Finds the handles of pushed series; counts those whose labels cannot be stored.
-    fn resolve(
-        &self,
-        series: Vec<SeriesWrite>,
-        outcome: &mut AppendOutcome,
-    ) -> (Vec<HandleSample>, Vec<(Fingerprint, SeriesHandle)>) {
+    fn resolve(&self, series: Vec<SeriesWrite>, outcome: &mut AppendOutcome) -> Resolved {
         let fingerprints: Vec<Fingerprint> =
             series.iter().map(|series| fingerprint(&series.labels, self.seed)).collect();
         let count = |series: &SeriesWrite| series.samples.len() + series.histograms.len();
         let mut samples = Vec::with_capacity(series.iter().map(count).sum());
-        let mut handles = Vec::with_capacity(series.len());
+        let (mut handles, mut exemplars) = (Vec::with_capacity(series.len()), Vec::new());
         let mut known = self.known.lock();
         for (series, fingerprint) in series.into_iter().zip(fingerprints) {
-            let SeriesWrite { labels, samples: floats, histograms, starts } = series;
+            let SeriesWrite { labels, samples: floats, histograms, starts, exemplars: own } = series;
             match known.handle(fingerprint, labels) {
                 Ok(handle) => {
                     push_samples(&mut samples, &handle, floats, histograms, &starts);
+                    let exemplar = |exemplar| HandleExemplar { series: handle.clone(), exemplar };
+                    exemplars.extend(own.into_iter().map(exemplar));
                     handles.push((fingerprint, handle));
                 }
                 Err(reason) => {
@@ -383,7 +402,7 @@ impl Writer {
                 }
             }
         }
-        (samples, handles)
+        Resolved { samples, exemplars, handles }
     }
 }
 
@@ -429,6 +448,7 @@ fn buffers_full(shard: ShardId) -> StorageError {
 fn encode(
     shard: ShardId,
     samples: &[&HandleSample],
+    exemplars: &[&HandleExemplar],
     metadata: &[&MetricMetadata],
 ) -> (bytes::Bytes, Vec<SeriesHandle>) {
     let mut builder = BatchBuilder::new();
@@ -452,6 +472,7 @@ fn encode(
             builder.widen_last(wide.start_ms, wide.histogram.as_deref());
         }
     }
+    exemplars.iter().for_each(|of| builder.push_exemplar(&of.series.labels(), &of.exemplar));
     metadata.iter().for_each(|entry| builder.push_metadata(entry));
     (builder.finish(), declared)
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use model::{FloatHistogram, MetricMetadata};
+use model::{Exemplar, FloatHistogram, MetricMetadata};
 
 use crate::{SeriesLabels, StorageError};
 
@@ -19,12 +19,20 @@ pub struct SeriesWrite {
     /// Since when samples have been counting: `(ms of the sample, ms of its start)` in time order, floats and histograms
     /// alike. Those that are not named have no start.
     pub starts: Vec<(i64, i64)>,
+    /// In time order. What becomes of them is not told: they are a help to people, and no sample depends on them.
+    pub exemplars: Vec<Exemplar>,
 }
 
 impl SeriesWrite {
     /// Returns a write without samples.
     pub fn new(labels: impl Into<SeriesLabels>) -> Self {
-        Self { labels: labels.into(), samples: Vec::new(), histograms: Vec::new(), starts: Vec::new() }
+        Self {
+            labels: labels.into(),
+            samples: Vec::new(),
+            histograms: Vec::new(),
+            starts: Vec::new(),
+            exemplars: Vec::new(),
+        }
     }
 }
 

@@ -140,6 +140,7 @@ impl Bench {
             out_of_order_window_ms: 0,
             shards: 1,
             replicas: 1,
+            exemplars_max: 0,
         };
         assert_eq!(self.apply(Command::Establish { settings, ingesters: vec![] }), Response::Done);
     }

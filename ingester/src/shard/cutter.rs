@@ -217,6 +217,7 @@ mod tests {
             out_of_order_window_ms: 300,
             shards: 1,
             replicas: 1,
+            exemplars_max: 0,
         }
     }
 

@@ -106,6 +106,7 @@ impl ShardHost {
             out_of_order_window_ms: settings.out_of_order_window_ms,
             future_ms_max: self.future_ms_max,
             series_max: self.series_max,
+            exemplars_max: settings.exemplars_max.div_ceil(settings.shards.max(1)),
         };
         let (machine, shared) =
             ShardMachine::new(config, settings.block_duration_ms, self.chunks_dir.clone());

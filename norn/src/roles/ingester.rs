@@ -32,6 +32,7 @@ pub(super) async fn build(builder: &Builder<'_>) -> Result<Part, Fault> {
             out_of_order_window_ms: settings.cluster.out_of_order_window_ms as i64,
             shards: settings.cluster.shards,
             replicas: settings.cluster.replicas,
+            exemplars_max: settings.cluster.exemplars_max,
         },
         objects: builder.objects(),
         lease: IngesterConfig::LEASE,

@@ -49,6 +49,7 @@ impl Cluster {
                 out_of_order_window_ms: 0,
                 shards: 2,
                 replicas: 2,
+                exemplars_max: 0,
             },
             ingesters: Vec::new(),
         });

@@ -24,6 +24,12 @@ impl Target {
         Self::serve("text/plain; version=0.0.4; charset=utf-8", body).await
     }
 
+    /// Serves the same OpenMetrics text each time.
+    pub(crate) async fn start_open_metrics(text: &str) -> Self {
+        let text = text.to_owned();
+        Self::serve("application/openmetrics-text; version=1.0.0; charset=utf-8", move |_| text.clone()).await
+    }
+
     /// Serves a web page where metrics are expected.
     pub(crate) async fn html() -> Self {
         Self::serve("text/html", |_| "<!doctype html><title>Sign in</title>".to_owned()).await

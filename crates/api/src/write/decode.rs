@@ -10,7 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use model::labels::METRIC_NAME;
 use model::varint::push_bytes;
-use model::{LabelSet, MetricMetadata, MetricType};
+use model::{Exemplar, LabelSet, MetricMetadata, MetricType};
 use storage::{SentLabels, SeriesLabels, SeriesWrite, WriteRequest};
 
 use super::BODY_BYTES_MAX;
@@ -99,26 +99,26 @@ fn decode_series(
     let mut fields = Fields::new("a series", message);
     let labels = fields.run_of(LABELS)?;
     let mut are_scattered = false;
-    let (mut samples, mut histograms) = (Vec::new(), Vec::new());
+    let (mut samples, mut histograms, mut exemplars) = (Vec::new(), Vec::new(), Vec::new());
     while let Some(field) = fields.next()? {
         match field {
             (LABELS, Value::Bytes(_)) => are_scattered = true,
             (2, Value::Bytes(bytes)) => samples.push(decode_sample(bytes)?),
+            (3, Value::Bytes(bytes)) => exemplars.extend(decode_exemplar(bytes)?),
             (4, Value::Bytes(bytes)) => match decode_histogram(bytes)? {
                 Ok((time_ms, histogram)) => histograms.push((time_ms, Arc::new(histogram))),
                 Err(refusal) => invalid.push(&refusal),
             },
             (1..=4, Value::Varint(_) | Value::Fixed64(_) | Value::Fixed32) => return Err(fields.wrong_type()),
-            // Exemplars (3) are not stored, which is no fault of the sender.
             _ => {}
         }
     }
-    if samples.is_empty() && histograms.is_empty() {
+    if samples.is_empty() && histograms.is_empty() && exemplars.is_empty() {
         return Ok(None);
     }
     let bytes = if are_scattered { gather_labels(message)? } else { body.slice_ref(labels) };
     let labels = SeriesLabels::Sent(SentLabels { bytes, decode: decode_labels });
-    Ok(Some(SeriesWrite { samples, histograms, ..SeriesWrite::new(labels) }))
+    Ok(Some(SeriesWrite { samples, histograms, exemplars, ..SeriesWrite::new(labels) }))
 }
 
 /// Brings the labels of a series together, which nearly every sender does itself.
@@ -175,6 +175,31 @@ fn decode_sample(bytes: &[u8]) -> Result<(i64, f64), WriteError> {
         }
     }
     Ok(sample)
+}
+
+/// Reads an exemplar; `None` when its labels are none. As with Prometheus that does not make the request fail.
+fn decode_exemplar(bytes: &[u8]) -> Result<Option<Exemplar>, WriteError> {
+    let mut fields = Fields::new("an exemplar", bytes);
+    let (mut pairs, mut value, mut time_ms) = (Vec::new(), 0.0, 0);
+    while let Some(field) = fields.next()? {
+        match field {
+            (1, Value::Bytes(bytes)) => pairs.push(decode_label(bytes)?),
+            (2, Value::Fixed64(bits)) => value = f64::from_bits(bits),
+            (3, Value::Varint(ms)) => time_ms = ms as i64,
+            (1..=3, _) => return Err(fields.wrong_type()),
+            _ => {}
+        }
+    }
+    let mut texts = Vec::with_capacity(pairs.len());
+    for (name, value) in pairs {
+        match (std::str::from_utf8(name), std::str::from_utf8(value)) {
+            (Ok(_), Ok("")) => {}
+            (Ok(name), Ok(value)) => texts.push((name, value)),
+            _ => return Ok(None),
+        }
+    }
+    texts.sort_unstable();
+    Ok(LabelSet::from_sorted(texts).ok().map(|labels| Exemplar { labels, value, time_ms }))
 }
 
 fn decode_metadata(bytes: &[u8]) -> Result<MetricMetadata, WriteError> {
@@ -265,6 +290,11 @@ mod tests {
         nested(2, &bytes)
     }
 
+    fn exemplar(labels: &[Vec<u8>], value: f64, time_ms: u8) -> Vec<u8> {
+        let value = [&[2 << 3 | 1][..], &value.to_le_bytes(), &[3 << 3, time_ms]].concat();
+        nested(3, &[labels.concat(), value].concat())
+    }
+
     fn series(parts: &[Vec<u8>]) -> Vec<u8> {
         nested(1, &parts.concat())
     }
@@ -294,8 +324,14 @@ mod tests {
                 sample(9, -0.0),
                 nested(4, &message),
             ]),
-            series(&[label(b"job", b"b"), label(b"__name__", b"up"), sample(7, 2.0), nested(3, b"")]),
+            series(&[label(b"job", b"b"), label(b"__name__", b"up"), sample(7, 2.0)]),
             series(&[label(b"__name__", b"no_samples")]),
+            series(&[
+                label(b"__name__", b"only_exemplars"),
+                exemplar(&[label(b"b", b"2"), label(b"a", b"1"), label(b"c", b"")], 0.5, 7),
+                exemplar(&[label(b"a", b"1"), label(b"a", b"2")], 0.5, 7),
+                exemplar(&[label(b"a", b"\xff")], 0.5, 7),
+            ]),
             nested(3, &metadata),
             nested(9, b"of a later version"),
         ];
@@ -310,6 +346,14 @@ mod tests {
                 SeriesWrite {
                     samples: vec![(7, 2.0)],
                     ..SeriesWrite::new(LabelSet::from_pairs([("__name__", "up"), ("job", "b")]))
+                },
+                SeriesWrite {
+                    exemplars: vec![Exemplar {
+                        labels: LabelSet::from_pairs([("a", "1"), ("b", "2")]),
+                        value: 0.5,
+                        time_ms: 7,
+                    }],
+                    ..SeriesWrite::new(LabelSet::from_pairs([("__name__", "only_exemplars")]))
                 },
             ],
             metadata: vec![MetricMetadata {

@@ -90,6 +90,16 @@ async fn label_queries_have_prometheus_s_shapes() {
     .await;
     check("metadata?limit=1", r#"{"http_requests":[{"type":"counter","help":"Requests.","unit":""}]}"#).await;
     check("query_exemplars?query=test&start=1780000000000&end=1780003600000", "[]").await;
+    check("query_exemplars?query=1", "[]").await;
+    check(
+        "query_exemplars?query=rate(up%5B5m%5D)+%2B+down&start=1&end=2",
+        concat!(
+            r#"[{"seriesLabels":{"__name__":"up","job":"a"},"exemplars":["#,
+            r#"{"labels":{"trace_id":"x"},"value":"0.5","timestamp":1.500},"#,
+            r#"{"labels":{},"value":"+Inf","timestamp":2}]}]"#
+        ),
+    )
+    .await;
 }
 
 #[tokio::test]

@@ -12,7 +12,10 @@ use async_trait::async_trait;
 use axum::Router;
 use axum::body::Body;
 use model::cardinality::{Distinct, LabelCount, NameCount};
-use model::{Cardinality, ErrorKind, LabelSet, Matcher, MetricMetadata, MetricType, TimeRange};
+use model::{
+    Cardinality, ErrorKind, Exemplar, LabelSet, Matcher, MetricMetadata, MetricType, SeriesExemplars,
+    TimeRange,
+};
 use storage::{
     LabelRequest, Labelled, QueryMemory, Queryable, SampleSource, Samples, SelectRequest, Series, SeriesSet,
     StorageError,
@@ -143,6 +146,24 @@ impl Queryable for Memory {
             make("up", MetricType::Unknown, ""),
         ];
         Ok(all.into_iter().filter(|entry| family.is_none_or(|family| family == entry.family)).collect())
+    }
+
+    async fn exemplars(&self, request: &LabelRequest) -> Result<Vec<SeriesExemplars>, StorageError> {
+        self.check()?;
+        let labels = LabelSet::from_pairs([("__name__", "up"), ("job", "a")]);
+        let exemplar = |labels: &[(&str, &str)], value, time_ms| Exemplar {
+            labels: LabelSet::from_pairs(labels.iter().copied()),
+            value,
+            time_ms,
+        };
+        let exemplars = [exemplar(&[("trace_id", "x")], 0.5, 1500), exemplar(&[], f64::INFINITY, 2000)];
+        let exemplars = exemplars.into_iter().filter(|e| request.range.contains(e.time_ms)).collect();
+        let all = [SeriesExemplars { labels, exemplars }];
+        let is_meant = |series: &SeriesExemplars| {
+            let all = |m: &Vec<Matcher>| m.iter().all(|m| m.matches(series.labels.get(&m.name)));
+            request.selectors.iter().any(all) && !series.exemplars.is_empty()
+        };
+        Ok(all.into_iter().filter(is_meant).collect())
     }
 
     async fn cardinality(&self, entries_max: usize) -> Result<Cardinality, StorageError> {

@@ -7,9 +7,9 @@ use crate::check::{Faults, Place, Text};
 section! {
     /// The section.
     Storage {
-        read { tsdb: RawTsdb, }
+        read { tsdb: RawTsdb, exemplars: RawExemplars, }
         unsupported { }
-        ignored { exemplars, }
+        ignored { }
     }
 }
 
@@ -23,6 +23,15 @@ section! {
 }
 
 section! {
+    /// `storage.exemplars`.
+    RawExemplars {
+        read { max_exemplars: i64, }
+        unsupported { }
+        ignored { }
+    }
+}
+
+section! {
     /// `storage.tsdb.retention`.
     Retention {
         read { time: Text, }
@@ -32,17 +41,23 @@ section! {
 }
 
 impl Storage {
-    pub(crate) fn build(self, place: &Place, faults: &mut Faults) -> Tsdb {
+    /// Returns `storage.tsdb`, and how many exemplars are kept.
+    pub(crate) fn build(self, place: &Place, faults: &mut Faults) -> (Tsdb, Option<u32>) {
         self.report(place, faults);
+        let exemplars = self.exemplars.unwrap_or_default();
+        exemplars.report(&place.key("exemplars"), faults);
+        // Prometheus takes a negative number for none.
+        let exemplars_max = exemplars.max_exemplars.map(|max| u32::try_from(max.max(0)).unwrap_or(u32::MAX));
         let place = place.key("tsdb");
         let tsdb = self.tsdb.unwrap_or_default();
         tsdb.report(&place, faults);
         let retention = tsdb.retention.unwrap_or_default();
         retention.report(&place.key("retention"), faults);
         let window = tsdb.out_of_order_time_window.as_ref();
-        Tsdb {
+        let tsdb = Tsdb {
             out_of_order_window_ms: faults.duration(&place.key("out_of_order_time_window"), window),
             retention_ms: faults.duration(&place.key("retention").key("time"), retention.time.as_ref()),
-        }
+        };
+        (tsdb, exemplars_max)
     }
 }

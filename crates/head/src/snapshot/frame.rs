@@ -6,7 +6,7 @@ use super::FRAME_BYTES_TARGET;
 use crate::HeadError;
 
 const MAGIC: [u8; 8] = *b"NORNHEAD";
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 const HEADER_BYTES: usize = 5;
 
 /// What a frame's records are. Frames come in this order, and each kind may fill any number of frames.
@@ -23,13 +23,23 @@ pub(super) enum FrameKind {
     Slots = 4,
     /// Deleted ranges of series.
     Tombstones = 5,
+    /// Exemplars with the labels of their series, from old to new.
+    Exemplars = 6,
     /// Once: the number of slots.
-    End = 6,
+    End = 7,
 }
 
 impl FrameKind {
     fn of(byte: u8) -> Option<Self> {
-        let all = [Self::Bounds, Self::Metadata, Self::Pairs, Self::Slots, Self::Tombstones, Self::End];
+        let all = [
+            Self::Bounds,
+            Self::Metadata,
+            Self::Pairs,
+            Self::Slots,
+            Self::Tombstones,
+            Self::Exemplars,
+            Self::End,
+        ];
         all.into_iter().find(|kind| *kind as u8 == byte)
     }
 }

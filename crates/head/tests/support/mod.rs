@@ -7,14 +7,16 @@ use std::collections::BTreeMap;
 use batch::{Batch, BatchBuilder, BatchOutcome};
 use head::{Head, HeadConfig};
 use model::histogram::Span;
-use model::{FloatHistogram, LabelSet, Matcher, MetricMetadata, MetricType, Samples, SeriesRef, TimeRange};
+use model::{
+    Exemplar, FloatHistogram, LabelSet, Matcher, MetricMetadata, MetricType, Samples, SeriesRef, TimeRange,
+};
 use proptest::prelude::*;
 
 pub const SERIES: usize = 6;
 pub const TIME_MAX: i64 = 3000;
 
 pub fn config(out_of_order_window_ms: i64) -> HeadConfig {
-    HeadConfig { out_of_order_window_ms, future_ms_max: 100, series_max: 5 }
+    HeadConfig { out_of_order_window_ms, future_ms_max: 100, series_max: 5, exemplars_max: 4 }
 }
 
 pub fn labels(index: usize) -> LabelSet {
@@ -150,6 +152,9 @@ pub fn batch_of(runs: &[Run], known: &KnownRefs) -> (Batch, Vec<usize>) {
                 });
             }
         }
+        let trace = LabelSet::from_pairs([("trace", run.seed.to_string())]);
+        let exemplar = Exemplar { labels: trace, value: run.seed as f64, time_ms: run.start_ms };
+        builder.push_exemplar(&labels(run.series), &exemplar);
         builder.push_metadata(&MetricMetadata {
             family: format!("m{}", run.series),
             metric_type: MetricType::Gauge,

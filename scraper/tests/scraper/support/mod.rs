@@ -68,6 +68,7 @@ fn founded() -> ControlState {
         out_of_order_window_ms: 0,
         shards: 2,
         replicas: 1,
+        exemplars_max: 0,
     };
     let (node, name) = (NodeId(1), "ingester-0".to_owned());
     let first = FirstIngester { node, name: name.clone(), grpc_address: INGESTER.to_owned() };
