@@ -94,11 +94,7 @@ async fn each_fault_has_its_line() {
     assert!(
         matches!(
             pages[..],
-            [
-                Place::Page { first_row: 0, .. },
-                Place::Page { last_row: 999, .. },
-                Place::Object
-            ]
+            [Place::Page { first_row: 0, .. }, Place::Page { last_row: 999, .. }, Place::Object]
         ),
         "{pages:?}"
     );

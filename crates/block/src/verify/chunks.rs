@@ -89,7 +89,13 @@ impl RowCheck {
         Ok(())
     }
 
-    fn chunk(&mut self, row: u32, content: Content, window: BlockRange, chunk: &EncodedChunk) -> Result<(), String> {
+    fn chunk(
+        &mut self,
+        row: u32,
+        content: Content,
+        window: BlockRange,
+        chunk: &EncodedChunk,
+    ) -> Result<(), String> {
         let mut samples = Samples::default();
         chunk::decode(&chunk.data, &mut samples)
             .map_err(|e| format!("the chunk from {}: {e}", chunk.start_ms))?;
