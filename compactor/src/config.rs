@@ -8,16 +8,17 @@ use block::SplitLimits;
 use object_store::ObjectStore;
 
 use crate::CompactorError;
+use crate::plan::RetentionRules;
 
 /// Typed configuration.
 #[derive(Clone)]
 pub struct CompactorConfig {
     /// Where the blocks are.
     pub objects: Arc<dyn ObjectStore>,
-    /// How long samples are kept; `None` for ever.
-    pub retention: Option<Duration>,
-    /// How long after its tombstone a block's objects are deleted. Must be longer than any query runs: a query that
-    /// began before the tombstone still reads them.
+    /// How long samples are kept.
+    pub retention: RetentionRules,
+    /// How long after its tombstone a block's objects are deleted at the earliest; blocks that running queries may read are kept
+    /// longer. Protects the queries of a querier that lost its membership and, longer, an operator who wants blocks back.
     pub deletion_delay: Duration,
     /// The pause between rounds of retention, and before a merge that failed is tried again.
     pub interval: Duration,
@@ -35,13 +36,14 @@ impl CompactorConfig {
     pub const INTERVAL: Duration = Duration::from_secs(60);
 
     /// Makes a configuration with the default delay and interval.
-    pub fn new(objects: Arc<dyn ObjectStore>, retention: Option<Duration>, spool_dir: PathBuf) -> Self {
+    pub fn new(objects: Arc<dyn ObjectStore>, retention: RetentionRules, spool_dir: PathBuf) -> Self {
         let (deletion_delay, interval) = (Self::DELETION_DELAY, Self::INTERVAL);
         Self { objects, retention, deletion_delay, interval, spool_dir, split: SplitLimits::DEFAULT }
     }
 
     pub(crate) fn check(&self) -> Result<(), CompactorError> {
-        if self.retention.is_some_and(|retention| retention.is_zero()) {
+        let RetentionRules { raw_ms, five_minutes_ms, hour_ms, .. } = self.retention;
+        if [raw_ms, five_minutes_ms, hour_ms].into_iter().flatten().any(|retention_ms| retention_ms <= 0) {
             return Err(CompactorError::Retention);
         }
         if self.interval.is_zero() {

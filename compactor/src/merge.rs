@@ -26,7 +26,7 @@ use session::{Membership, Session, SessionError};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use crate::clock::{millis, now_ms};
+use crate::clock::now_ms;
 use crate::metrics::MergeMetrics;
 use crate::plan::{MergeRules, merges};
 use crate::{CompactorConfig, CompactorError};
@@ -124,7 +124,7 @@ impl Merger {
         let own: Vec<JobOrder> = own.map(|(_, job)| job.order.clone()).collect();
         let rules = MergeRules {
             block_duration_ms: settings.block_duration_ms,
-            retention_ms: self.config.retention.map(millis),
+            retention_ms: self.config.retention.raw_ms,
             split: self.config.split,
         };
         let planned = merges(&state.catalogue, rules);

@@ -19,6 +19,8 @@ pub(crate) struct CompactorMetrics {
     pub(crate) delete_failures: Counter,
     pub(crate) blocks_active: Gauge,
     pub(crate) blocks_tombstoned: Gauge,
+    pub(crate) blocks_awaiting: Gauge,
+    pub(crate) blocks_read: Gauge,
 }
 
 impl CompactorMetrics {
@@ -46,6 +48,16 @@ impl CompactorMetrics {
             "catalogue_blocks_tombstoned",
             "Blocks whose objects are yet to be deleted",
             self.blocks_tombstoned.clone(),
+        );
+        own.register(
+            "blocks_awaiting_downsampling",
+            "Blocks past their retention that are kept until a coarser resolution holds their range",
+            self.blocks_awaiting.clone(),
+        );
+        own.register(
+            "blocks_awaiting_queries",
+            "Tombstoned blocks past the deletion delay that a running query may still read",
+            self.blocks_read.clone(),
         );
     }
 }

@@ -1,40 +1,34 @@
 //! The planners: what to merge, what to tombstone and what to delete, as pure functions of the catalogue and the time.
 
 mod merge;
+mod retention;
 
 pub use merge::{MergeRules, merges};
+pub use retention::{Expired, RetentionRules, expired};
 
 use cluster::{BlockState, Catalogue};
 use model::{BlockId, BlockMeta};
 
-/// Returns the active blocks that retention no longer keeps, oldest first: those that end at or before the horizon.
+/// Returns the blocks whose objects may be deleted, the longest tombstoned first, and the number of those that only wait for a
+/// query.
 ///
-/// The horizon lies `retention_ms` before `now_ms`, or before the end of the newest block if that is earlier: as in
-/// Prometheus (`tsdb/db.go`, `BeyondTimeRetention`), age is measured against the data. A clock that ran ahead can
-/// therefore not delete what it should keep, and a cluster that stopped writing keeps its last samples.
-pub fn expired(catalogue: &Catalogue, now_ms: i64, retention_ms: i64) -> Vec<BlockId> {
-    let Some(newest_ms) = catalogue.iter().map(|entry| entry.meta.range.end.0).max() else {
-        return Vec::new();
-    };
-    let horizon_ms = now_ms.min(newest_ms).saturating_sub(retention_ms);
-    let mut expired: Vec<_> = catalogue
-        .active()
-        .filter(|meta| meta.range.end.0 <= horizon_ms)
-        .map(|meta| (meta.range.end, meta.id))
-        .collect();
-    expired.sort_unstable();
-    expired.into_iter().map(|(_, id)| id).collect()
-}
-
-/// Returns the blocks whose objects may be deleted, the longest tombstoned first: those tombstoned at least `delay_ms` ago.
-pub fn deletable(catalogue: &Catalogue, now_ms: i64, delay_ms: i64) -> Vec<BlockMeta> {
+/// The former were tombstoned at least `delay_ms` ago, and no query reads from a version of the control state in which they were
+/// active: `oldest_read` is the oldest version that any may read from, `None` while that is not known.
+pub fn deletable(
+    catalogue: &Catalogue,
+    now_ms: i64,
+    delay_ms: i64,
+    oldest_read: Option<u64>,
+) -> (Vec<BlockMeta>, usize) {
     let tombstoned = catalogue.iter().filter_map(|entry| match &entry.state {
         BlockState::Active => None,
-        BlockState::Tombstoned { at_ms, .. } => Some((*at_ms, entry)),
+        BlockState::Tombstoned { at_ms, version, .. } => Some((*at_ms, *version, entry)),
     });
-    let mut due: Vec<_> = tombstoned.filter(|(at_ms, _)| at_ms.saturating_add(delay_ms) <= now_ms).collect();
-    due.sort_by_key(|(at_ms, entry)| (*at_ms, entry.meta.id));
-    due.into_iter().map(|(_, entry)| entry.meta.clone()).collect()
+    let is_due = |(at_ms, _, _): &(i64, u64, _)| at_ms.saturating_add(delay_ms) <= now_ms;
+    let is_unread = |(_, version, _): &(i64, u64, _)| oldest_read.is_some_and(|oldest| *version <= oldest);
+    let (mut due, waiting): (Vec<_>, Vec<_>) = tombstoned.filter(is_due).partition(is_unread);
+    due.sort_by_key(|(at_ms, _, entry)| (*at_ms, entry.meta.id));
+    (due.into_iter().map(|(_, _, entry)| entry.meta.clone()).collect(), waiting.len())
 }
 
 /// Returns the orphans whose time is not noted yet.
@@ -137,6 +131,12 @@ mod tests {
         state
     }
 
+    fn by_time(state: &ControlState, now_ms: i64, retention_ms: i64) -> Vec<BlockId> {
+        let expired = expired(&state.catalogue, now_ms, RetentionRules::of_time(Some(retention_ms)));
+        assert_eq!((expired.by_size, expired.awaited), (Vec::new(), Vec::new()));
+        expired.by_time.into_iter().map(|(id, _)| id).collect()
+    }
+
     fn ids(ids: &[u128]) -> Vec<BlockId> {
         ids.iter().copied().map(BlockId).collect()
     }
@@ -151,11 +151,7 @@ mod tests {
             (5, 900, 1000, None),
         ]);
         let check = |now_ms, retention_ms, expected: &[u128]| {
-            assert_eq!(
-                expired(&state.catalogue, now_ms, retention_ms),
-                ids(expected),
-                "{now_ms} - {retention_ms}"
-            );
+            assert_eq!(by_time(&state, now_ms, retention_ms), ids(expected), "{now_ms} - {retention_ms}");
         };
         check(1000, 901, &[]);
         check(1000, 900, &[3]);
@@ -169,16 +165,16 @@ mod tests {
     #[test]
     fn a_clock_that_ran_ahead_expires_nothing_more_than_the_newest_block_allows() {
         let state = catalogue(&[(1, 0, 100, None), (2, 100, 200, None)]);
-        assert_eq!(expired(&state.catalogue, i64::MAX, 150), ids(&[]));
-        assert_eq!(expired(&state.catalogue, i64::MAX, 100), ids(&[1]));
-        assert_eq!(expired(&state.catalogue, i64::MAX, 1), ids(&[1]));
-        assert_eq!(expired(&ControlState::default().catalogue, i64::MAX, 1), ids(&[]));
+        assert_eq!(by_time(&state, i64::MAX, 150), ids(&[]));
+        assert_eq!(by_time(&state, i64::MAX, 100), ids(&[1]));
+        assert_eq!(by_time(&state, i64::MAX, 1), ids(&[1]));
+        assert_eq!(by_time(&ControlState::default(), i64::MAX, 1), ids(&[]));
     }
 
     #[test]
     fn a_tombstoned_block_still_tells_how_new_the_data_is() {
         let state = catalogue(&[(1, 0, 100, None), (2, 900, 1000, Some(7))]);
-        assert_eq!(expired(&state.catalogue, 5000, 500), ids(&[1]));
+        assert_eq!(by_time(&state, 5000, 500), ids(&[1]));
     }
 
     #[test]
@@ -190,9 +186,9 @@ mod tests {
             (4, 0, 100, Some(2001)),
         ]);
         let check = |now_ms, delay_ms, expected: &[u128]| {
-            let due: Vec<_> =
-                deletable(&state.catalogue, now_ms, delay_ms).into_iter().map(|meta| meta.id).collect();
-            assert_eq!(due, ids(expected), "{now_ms} - {delay_ms}");
+            let (due, waiting) = deletable(&state.catalogue, now_ms, delay_ms, Some(u64::MAX));
+            let due: Vec<_> = due.into_iter().map(|meta| meta.id).collect();
+            assert_eq!((due, waiting), (ids(expected), 0), "{now_ms} - {delay_ms}");
         };
         check(1999, 1000, &[]);
         check(2000, 1000, &[3]);
@@ -201,6 +197,27 @@ mod tests {
         check(2000, 0, &[3, 2]);
         check(i64::MAX, i64::MAX, &[3, 2, 4]);
         check(0, i64::MAX, &[]);
+    }
+
+    #[test]
+    fn blocks_wait_for_queries_that_may_read_them() {
+        let state = catalogue(&[(1, 0, 100, Some(1000)), (2, 0, 100, Some(1000)), (3, 0, 100, None)]);
+        let version = |id: u128| match &state.catalogue.get(BlockId(id)).expect("it is there").state {
+            BlockState::Tombstoned { version, .. } => *version,
+            BlockState::Active => panic!("{id} is active"),
+        };
+        assert!(version(1) < version(2), "the first version without the block");
+        let check = |oldest_read, expected: &[u128], waiting| {
+            let (due, waits) = deletable(&state.catalogue, 2000, 1000, oldest_read);
+            let due: Vec<_> = due.into_iter().map(|meta| meta.id).collect();
+            assert_eq!((due, waits), (ids(expected), waiting), "{oldest_read:?}");
+        };
+        check(None, &[], 2);
+        check(Some(version(1) - 1), &[], 2);
+        check(Some(version(1)), &[1], 1);
+        check(Some(version(2) - 1), &[1], 1);
+        check(Some(version(2)), &[1, 2], 0);
+        assert_eq!(deletable(&state.catalogue, 1999, 1000, None), (Vec::new(), 0), "the delay is not over");
     }
 
     #[test]
@@ -225,5 +242,87 @@ mod tests {
         assert_eq!(unnoted_orphans(&state.catalogue), [outputs[1]]);
         assert_eq!(deletable_orphans(&state.catalogue, 59, 10), []);
         assert_eq!(deletable_orphans(&state.catalogue, 60, 10), [outputs[0]]);
+    }
+
+    const DAY_MS: i64 = 24 * 3_600_000;
+
+    /// A block of shard 1 over days, by resolution.
+    fn reduced(id: u128, days: std::ops::Range<i64>, resolution_ms: i64) -> BlockMeta {
+        let meta = block(id, days.start * DAY_MS, days.end * DAY_MS);
+        BlockMeta { shard: ShardId(1), resolution_ms, ..meta }
+    }
+
+    /// Makes a state of days 0 to 9 of raw samples with ids from 0, and adds reduced blocks by the jobs that make them. Returns
+    /// the ids that these got, by those they were given here.
+    fn days(reduced: &[BlockMeta]) -> (ControlState, BTreeMap<BlockId, u128>) {
+        let mut state = empty_state();
+        for day in 0..10 {
+            let meta = Box::new(self::reduced(day as u128, day..day + 1, 0));
+            assert_eq!(state.apply(Command::PublishBlock { meta }), Response::Done);
+        }
+        let mut names: BTreeMap<BlockId, u128> = (0..10).map(|day| (BlockId(day), day)).collect();
+        let (node, member_epoch) = join(&mut state, "worker");
+        for meta in reduced {
+            let finer = if meta.resolution_ms > 300_000 { 300_000 } else { 0 };
+            let inputs = state.catalogue.active().filter(|input| input.resolution_ms == finer);
+            let inputs = inputs.map(|input| input.id).collect();
+            let (resolution_ms, window) = (meta.resolution_ms, meta.range);
+            let downsample = Some(cluster::Downsampling { resolution_ms, window });
+            let order = cluster::JobOrder { inputs, level: 0, outputs: 1, downsample };
+            let claimed = state.apply(Command::ClaimJob { order, node, member_epoch });
+            let Response::Claimed { job, epoch, outputs, .. } = claimed else { panic!("{claimed:?}") };
+            names.insert(outputs[0], meta.id.0);
+            let outputs = vec![BlockMeta { id: outputs[0], ..meta.clone() }];
+            assert_eq!(state.apply(Command::CommitJob { job, epoch, outputs, at_ms: 0 }), Response::Done);
+        }
+        (state, names)
+    }
+
+    #[test]
+    fn each_resolution_has_its_own_retention() {
+        let (five, hour) = (300_000, 3_600_000);
+        let rules = |raw: i64, five: i64, hour: i64| {
+            let days = |days: i64| (days > 0).then_some(days * DAY_MS);
+            RetentionRules {
+                raw_ms: days(raw),
+                five_minutes_ms: days(five),
+                hour_ms: days(hour),
+                size_bytes: None,
+            }
+        };
+        let check = |blocks: &[BlockMeta], rules, gone: &[u128], awaited: &[u128]| {
+            let (state, names) = days(blocks);
+            let expired = expired(&state.catalogue, i64::MAX, rules);
+            let by_time: Vec<u128> = expired.by_time.iter().map(|(id, _)| names[id]).collect();
+            let waiting: Vec<u128> = expired.awaited.iter().map(|id| names[id]).collect();
+            assert_eq!((&by_time[..], &waiting[..]), (gone, awaited), "{rules:?}");
+        };
+        let all = [reduced(100, 0..5, five), reduced(101, 5..10, five), reduced(200, 0..10, hour)];
+        check(&all, rules(0, 0, 0), &[], &[]);
+        check(&all, rules(8, 8, 8), &[0, 1], &[]);
+        check(&all, rules(8, 5, 0), &[0, 1, 100], &[]);
+        check(&all, rules(0, 5, 1), &[100], &[]);
+        // What is to be kept longer at a coarser resolution stays until it is there.
+        check(&all[..1], rules(3, 0, 0), &[0, 1, 2, 3, 4], &[5, 6]);
+        check(&all[1..2], rules(8, 9, 9), &[], &[0, 1]);
+        check(&all[..2], rules(8, 8, 0), &[0, 1], &[]);
+        check(&all[..2], rules(8, 5, 0), &[0, 1], &[100]);
+        check(&[], rules(8, 8, 0), &[], &[0, 1]);
+        check(&[], rules(8, 7, 8), &[0, 1], &[]);
+    }
+
+    #[test]
+    fn the_oldest_blocks_go_when_all_take_too_much_room() {
+        // Each block has two objects of one byte.
+        let check = |size_bytes, retention_ms, by_time: usize, by_size: &[u128]| {
+            let rules = RetentionRules { size_bytes, ..RetentionRules::of_time(retention_ms) };
+            let expired = expired(&days(&[]).0.catalogue, i64::MAX, rules);
+            assert_eq!((expired.by_time.len(), expired.by_size), (by_time, ids(by_size)));
+        };
+        check(None, None, 0, &[]);
+        check(Some(20), None, 0, &[]);
+        check(Some(19), None, 0, &[0]);
+        check(Some(5), Some(5 * DAY_MS), 5, &[5, 6, 7]);
+        check(Some(0), None, 0, &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
     }
 }

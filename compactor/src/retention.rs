@@ -1,5 +1,6 @@
 //! The worker: holds the lease, runs round after round, and stands by while another holds it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,7 +34,7 @@ pub(crate) struct Retention {
 
 /// What is to be deleted.
 enum Garbage {
-    Block(BlockMeta),
+    Block(Box<BlockMeta>),
     /// A name that never became a block; its objects may or may not exist.
     Orphan(BlockId),
 }
@@ -127,22 +128,30 @@ impl Retention {
 
     /// Tombstones what retention no longer keeps.
     async fn retain(&self, catalogue: &Catalogue, now_ms: i64, fence: &Fence) -> Result<(), CompactorError> {
-        let Some(retention) = self.config.retention else { return Ok(()) };
-        let expired = plan::expired(catalogue, now_ms, millis(retention));
-        let reason = format!(
-            "older than the retention of {}",
-            model::time::format_duration_ms(millis(retention) as u64)
-        );
-        for ids in expired.chunks(COMMAND_BLOCKS_MAX) {
-            let command = Command::TombstoneBlocks {
-                ids: ids.to_vec(),
-                at_ms: now_ms,
-                reason: reason.clone(),
-                fence: fence.clone(),
-            };
-            self.commit("tombstoning blocks", &command).await?;
-            self.metrics.tombstoned.inc_by(ids.len() as u64);
-            info!(blocks = ids.len(), first = %ids[0], reason, "tombstoned blocks");
+        let expired = plan::expired(catalogue, now_ms, self.config.retention);
+        self.metrics.blocks_awaiting.set(expired.awaited.len() as i64);
+        let mut by_reason: BTreeMap<String, Vec<BlockId>> = BTreeMap::new();
+        for (id, retention_ms) in expired.by_time {
+            let length = model::time::format_duration_ms(retention_ms.max(0) as u64);
+            by_reason.entry(format!("older than the retention of {length}")).or_default().push(id);
+        }
+        if let (false, Some(bytes)) = (expired.by_size.is_empty(), self.config.retention.size_bytes) {
+            by_reason.insert(format!("beyond the {bytes} bytes that blocks may take"), expired.by_size);
+        }
+        for (reason, ids) in by_reason {
+            for ids in ids.chunks(COMMAND_BLOCKS_MAX) {
+                let (ids, reason) = (ids.to_vec(), reason.clone());
+                let (count, first) = (ids.len(), ids[0]);
+                let command = Command::TombstoneBlocks {
+                    ids,
+                    at_ms: now_ms,
+                    reason: reason.clone(),
+                    fence: fence.clone(),
+                };
+                self.commit("tombstoning blocks", &command).await?;
+                self.metrics.tombstoned.inc_by(count as u64);
+                info!(blocks = count, %first, reason, "tombstoned blocks");
+            }
         }
         Ok(())
     }
@@ -156,7 +165,10 @@ impl Retention {
             self.commit("noting orphans", &command).await?;
         }
         let delay_ms = millis(self.config.deletion_delay);
-        let blocks = plan::deletable(catalogue, now_ms, delay_ms).into_iter().map(Garbage::Block);
+        let (blocks, waiting) =
+            plan::deletable(catalogue, now_ms, delay_ms, self.session.oldest_version_read());
+        self.metrics.blocks_read.set(waiting as i64);
+        let blocks = blocks.into_iter().map(|meta| Garbage::Block(Box::new(meta)));
         let orphans = plan::deletable_orphans(catalogue, now_ms, delay_ms).into_iter().map(Garbage::Orphan);
         let due: Vec<Garbage> = blocks.chain(orphans).collect();
         for garbage in due.chunks(COMMAND_BLOCKS_MAX) {

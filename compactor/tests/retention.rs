@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cluster::{BlockState, Command, ControlState, Fence, Response, Role};
+use compactor::plan::RetentionRules;
 use compactor::{Compactor, CompactorConfig, CompactorError};
 use model::{BlockId, BlockMeta, BlockRange, NodeId, ObjectMeta, ShardId};
 use object_store::local::LocalFileSystem;
@@ -33,9 +34,10 @@ impl Bench {
 
     fn config(&self, retention: Option<Duration>) -> CompactorConfig {
         let objects = Arc::new(LocalFileSystem::new_with_prefix(self.dir.path()).expect("it exists"));
+        let rules = RetentionRules::of_time(retention.map(|retention| retention.as_millis() as i64));
         CompactorConfig {
             interval: Duration::from_millis(5),
-            ..CompactorConfig::new(objects, retention, self.path("spool"))
+            ..CompactorConfig::new(objects, rules, self.path("spool"))
         }
     }
 

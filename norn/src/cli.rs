@@ -14,7 +14,7 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use cluster::Role;
 
 use crate::fault::Fault;
-pub(crate) use flags::{ClusterFlags, LogFlags, QueryFlags, RoleFlags, StandaloneFlags};
+pub(crate) use flags::{ClusterFlags, LogFlags, QueryFlags, RetentionFlags, RoleFlags, StandaloneFlags};
 
 /// What `norn --help` says beyond the commands.
 const EXAMPLES: &str = "\
@@ -244,7 +244,7 @@ mod tests {
         assert_eq!(line.shown["log.level"], "info");
         assert_eq!(flags.storage.data_dir, std::path::PathBuf::from("/x"));
         assert_eq!(flags.listen_address, ":1");
-        assert_eq!(flags.storage.retention, Some(std::time::Duration::from_secs(30 * 86_400)));
+        assert_eq!(flags.storage.retention.time, Some(std::time::Duration::from_secs(30 * 86_400)));
         assert_eq!(flags.process.features, ["a,b", "c"]);
         assert_eq!(flags.process.query.timeout, std::time::Duration::from_secs(60));
     }

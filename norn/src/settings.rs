@@ -17,7 +17,7 @@ use config::{Config, NornConfig, Sources};
 use model::NodeId;
 use tracing::warn;
 
-use crate::cli::{QueryFlags, RoleFlags, StandaloneFlags};
+use crate::cli::{QueryFlags, RetentionFlags, RoleFlags, StandaloneFlags};
 use crate::fault::Fault;
 use crate::features::Features;
 pub(crate) use node::Node;
@@ -59,6 +59,19 @@ impl Mode {
     }
 }
 
+/// How long samples are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RetentionSettings {
+    /// As they came.
+    pub(crate) time_ms: u64,
+    /// Reduced to five minutes; `None` for ever.
+    pub(crate) five_minutes_ms: Option<u64>,
+    /// Reduced to an hour; `None` for ever.
+    pub(crate) hour_ms: Option<u64>,
+    /// How many bytes all blocks take together at the most.
+    pub(crate) size_bytes: Option<u64>,
+}
+
 /// What one process shall be.
 pub(crate) struct Settings {
     pub(crate) mode: Mode,
@@ -69,7 +82,7 @@ pub(crate) struct Settings {
     pub(crate) cluster: ClusterSettings,
     pub(crate) node: Node,
     pub(crate) data_dir: PathBuf,
-    pub(crate) retention_ms: u64,
+    pub(crate) retention: RetentionSettings,
     /// `None` for roles that touch no objects.
     pub(crate) objects: Option<ObjectStoreConfig>,
     pub(crate) cache_dir: PathBuf,
@@ -150,7 +163,7 @@ pub(crate) fn standalone(
         },
         node: Node::standalone(&flags.listen_address),
         data_dir: storage.data_dir.clone(),
-        retention_ms: retention_ms(storage.retention, &config),
+        retention: RetentionSettings::new(&storage.retention, &config),
         objects: Some(objects),
         cache_dir: norn.gateway.cache_path.clone().unwrap_or_else(|| storage.data_dir.join("cache")),
         gateway: norn.gateway,
@@ -205,7 +218,7 @@ pub(crate) fn role(
         node: Node::of_role(role, flags, &norn.node).map_err(|(key, advice)| missing(key, advice))?,
         cache_dir: norn.gateway.cache_path.clone().unwrap_or_else(|| data_dir.join("cache")),
         data_dir,
-        retention_ms: retention_ms(flags.retention, &config),
+        retention: RetentionSettings::new(&flags.retention, &config),
         objects,
         gateway: norn.gateway,
         query: flags.process.query.clone(),
@@ -262,8 +275,20 @@ fn out_of_order_window_ms(config: &Config, block_duration_ms: u64) -> u64 {
     given.unwrap_or(block_duration_ms / OUT_OF_ORDER_PART)
 }
 
-fn retention_ms(flag: Option<std::time::Duration>, config: &Config) -> u64 {
-    ms(flag).or(config.norn.storage.retention_ms).or(config.tsdb.retention_ms).unwrap_or(RETENTION_MS)
+impl RetentionSettings {
+    fn new(flags: &RetentionFlags, config: &Config) -> Self {
+        let storage = &config.norn.storage;
+        let time_ms =
+            ms(flags.time).or(storage.retention_ms).or(config.tsdb.retention_ms).unwrap_or(RETENTION_MS);
+        // Nothing is kept longer than samples are unless somebody says so; zero says for ever, as in Thanos.
+        let reduced = |given: Option<u64>| Some(given.unwrap_or(time_ms)).filter(|ms| *ms > 0);
+        Self {
+            time_ms,
+            five_minutes_ms: reduced(ms(flags.five_minutes).or(storage.retention_5m_ms)),
+            hour_ms: reduced(ms(flags.hour).or(storage.retention_1h_ms)),
+            size_bytes: flags.size_bytes.or(storage.retention_size_bytes),
+        }
+    }
 }
 
 fn ms(duration: Option<std::time::Duration>) -> Option<u64> {
@@ -299,11 +324,21 @@ mod tests {
             settings("norn standalone --config.file=FILE --storage.block-duration=10m", text).expect("valid");
         assert_eq!(made.cluster.block_duration_ms, 600_000);
         assert_eq!(made.cluster.out_of_order_window_ms, 60_000);
-        assert_eq!(made.retention_ms, 3 * 86_400_000);
+        let three_days_ms = 3 * 86_400_000;
+        assert_eq!(made.retention.time_ms, three_days_ms);
+        assert_eq!(made.retention.hour_ms, Some(three_days_ms), "not longer unless somebody says so");
         let made = settings("norn standalone", "").expect("valid");
         assert_eq!(made.cluster.block_duration_ms, BLOCK_DURATION_MS);
         assert_eq!(made.cluster.out_of_order_window_ms, BLOCK_DURATION_MS / OUT_OF_ORDER_PART);
-        assert_eq!(made.retention_ms, RETENTION_MS);
+        assert_eq!(made.retention.time_ms, RETENTION_MS);
+        let text = "norn:\n  storage: {retention_time: 3d, retention_5m: 90d, retention_size: 10GB}\n";
+        let line = "norn standalone --config.file=FILE --retention.resolution-1h=0d";
+        let made = settings(line, text).expect("valid");
+        let (five_minutes_ms, hour_ms) = (Some(30 * three_days_ms), None);
+        let (time_ms, size_bytes) = (three_days_ms, Some(10 << 30));
+        let expected = RetentionSettings { time_ms, five_minutes_ms, hour_ms, size_bytes };
+        assert_eq!(made.retention, expected);
+        let made = settings("norn standalone", "").expect("valid");
         assert!(made.scrapes_itself);
     }
 

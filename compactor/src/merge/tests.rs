@@ -15,6 +15,7 @@ use session::SessionConfig;
 
 use super::*;
 use crate::metrics::CompactorMetrics;
+use crate::plan::RetentionRules;
 use crate::retention::Retention;
 
 /// The block duration of [`MemControl`].
@@ -83,7 +84,11 @@ impl Bench {
             interval: Duration::from_millis(5),
             deletion_delay: Duration::ZERO,
             split: self.split,
-            ..CompactorConfig::new(Arc::clone(&self.objects), None, self.dir.path().to_owned())
+            ..CompactorConfig::new(
+                Arc::clone(&self.objects),
+                RetentionRules::default(),
+                self.dir.path().to_owned(),
+            )
         };
         let metrics = MergeMetrics::default();
         context.metrics().register(|registry| metrics.register(registry));

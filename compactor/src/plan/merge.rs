@@ -379,7 +379,8 @@ mod tests {
             let left: Vec<_> = state.catalogue.active().map(|meta| meta.range).collect();
             assert_eq!(left, [BlockRange::new(0, 1680)], "{series} series");
             // Few series are merged at once; many day by day, and the last day with all the others.
-            assert_eq!(ends.len(), if series == 1000 { 1 } else { 14 }, "{ends:?}");
+            let expected = if series == 1000 { 1..=1 } else { 14..=15 };
+            assert!(expected.contains(&ends.len()), "{ends:?}");
         }
     }
 

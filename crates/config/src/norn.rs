@@ -79,6 +79,12 @@ pub struct StorageConfig {
     pub out_of_order_window_ms: Option<u64>,
     /// How long samples are kept.
     pub retention_ms: Option<u64>,
+    /// How long samples reduced to five minutes are kept; 0 for ever.
+    pub retention_5m_ms: Option<u64>,
+    /// How long samples reduced to an hour are kept; 0 for ever.
+    pub retention_1h_ms: Option<u64>,
+    /// How many bytes all blocks take together at the most.
+    pub retention_size_bytes: Option<u64>,
 }
 
 /// Gateways: the cache of one, and how many serve the same blocks.
@@ -164,6 +170,13 @@ fn storage(raw: raw::NornStorage, place: &Place, base_dir: &Path, faults: &mut F
         block_duration_ms,
         out_of_order_window_ms: faults.duration(&window_place, raw.out_of_order_time_window.as_ref()),
         retention_ms: faults.duration(&place.key("retention_time"), raw.retention_time.as_ref()),
+        retention_5m_ms: faults.duration(&place.key("retention_5m"), raw.retention_5m.as_ref()),
+        retention_1h_ms: faults.duration(&place.key("retention_1h"), raw.retention_1h.as_ref()),
+        retention_size_bytes: faults.convert(
+            &place.key("retention_size"),
+            raw.retention_size.as_ref(),
+            parse_size_bytes,
+        ),
     }
 }
 

@@ -68,12 +68,33 @@ pub(crate) struct StorageFlags {
     /// Length of a window that becomes one block a shard; fixed when the cluster starts first [default: 2h]
     #[arg(long = "storage.block-duration", value_name = "DURATION", value_parser = duration)]
     pub(crate) block_duration: Option<Duration>,
-    /// How long samples are kept [default: 15d]
-    #[arg(long = "storage.tsdb.retention.time", value_name = "DURATION", value_parser = duration)]
-    pub(crate) retention: Option<Duration>,
+    #[command(flatten)]
+    pub(crate) retention: RetentionFlags,
     /// Object store as in Thanos (type: S3 or FILESYSTEM) [default: a directory under --data.dir]
     #[arg(long = "objstore.config-file", value_name = "FILE")]
     pub(crate) objstore_file: Option<PathBuf>,
+}
+
+/// How long samples are kept: for compactors.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct RetentionFlags {
+    /// How long samples are kept [default: 15d]
+    #[arg(
+        long = "storage.tsdb.retention.time",
+        alias = "retention.resolution-raw",
+        value_name = "DURATION",
+        value_parser = duration
+    )]
+    pub(crate) time: Option<Duration>,
+    /// How much room all blocks may take, replicas and heads not counted; the oldest go first [default: no limit]
+    #[arg(long = "storage.tsdb.retention.size", value_name = "SIZE", value_parser = size_bytes)]
+    pub(crate) size_bytes: Option<u64>,
+    /// How long samples reduced to five minutes are kept, 0d for ever [default: as long as the samples themselves]
+    #[arg(long = "retention.resolution-5m", value_name = "DURATION", value_parser = duration)]
+    pub(crate) five_minutes: Option<Duration>,
+    /// How long samples reduced to an hour are kept, 0d for ever [default: as long as the samples themselves]
+    #[arg(long = "retention.resolution-1h", value_name = "DURATION", value_parser = duration)]
+    pub(crate) hour: Option<Duration>,
 }
 
 /// What one query may cost.
@@ -199,9 +220,8 @@ pub(crate) struct RoleFlags {
     /// Ingester: length of a window that becomes one block a shard; fixed when the cluster starts first [default: 2h]
     #[arg(long = "storage.block-duration", value_name = "DURATION", value_parser = duration)]
     pub(crate) block_duration: Option<Duration>,
-    /// Compactor: how long samples are kept [default: 15d]
-    #[arg(long = "storage.tsdb.retention.time", value_name = "DURATION", value_parser = duration)]
-    pub(crate) retention: Option<Duration>,
+    #[command(flatten)]
+    pub(crate) retention: RetentionFlags,
     /// Object store as in Thanos (type: S3 or FILESYSTEM) [default: norn.objstore]
     #[arg(long = "objstore.config-file", value_name = "FILE")]
     pub(crate) objstore_file: Option<PathBuf>,

@@ -190,9 +190,16 @@ fn section(flags: &ClusterFlags, node: &Node, nodes: &[Node], objstore: &str) ->
         "  storage:\n    path: {}",
         quoted(&node.directory.join("data").display().to_string())
     );
-    for (key, value) in
-        [("block_duration", flags.storage.block_duration), ("retention_time", flags.storage.retention)]
-    {
+    let retention = &flags.storage.retention;
+    if let Some(bytes) = retention.size_bytes {
+        let _ = writeln!(text, "    retention_size: {bytes}B");
+    }
+    for (key, value) in [
+        ("block_duration", flags.storage.block_duration),
+        ("retention_time", retention.time),
+        ("retention_5m", retention.five_minutes),
+        ("retention_1h", retention.hour),
+    ] {
         if let Some(value) = value {
             let _ = writeln!(text, "    {key}: {}", format_duration_ms(value.as_millis() as u64));
         }

@@ -1,18 +1,25 @@
 //! The compactor of this process.
 
-use std::time::Duration;
-
+use ::compactor::plan::RetentionRules;
 use ::compactor::{Compactor, CompactorConfig};
 use cluster::Role;
 
 use super::{Builder, Part};
 use crate::fault::Fault;
+use crate::settings::RetentionSettings;
 
 pub(super) async fn build(builder: &Builder<'_>) -> Result<Part, Fault> {
     let session = builder.session(Role::Compactor, None);
-    let retention = Duration::from_millis(builder.settings.retention_ms);
+    let RetentionSettings { time_ms, five_minutes_ms, hour_ms, size_bytes } = builder.settings.retention;
+    let signed = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
+    let retention = RetentionRules {
+        raw_ms: Some(signed(time_ms)),
+        five_minutes_ms: five_minutes_ms.map(signed),
+        hour_ms: hour_ms.map(signed),
+        size_bytes,
+    };
     let config =
-        CompactorConfig::new(builder.objects(), Some(retention), builder.settings.data_dir.join("compactor"));
+        CompactorConfig::new(builder.objects(), retention, builder.settings.data_dir.join("compactor"));
     let compactor = Compactor::build(config, builder.context, session).await;
     let compactor = compactor.map_err(|error| Fault::of("compactor", &error))?;
     Ok(Part {

@@ -71,7 +71,7 @@ fn status(settings: &Settings) -> ProcessStatus {
         started_ms: started.as_millis() as i64,
         working_directory: directory.display().to_string(),
         flags: settings.flags.clone(),
-        storage_retention: format_duration_ms(settings.retention_ms),
+        storage_retention: format_duration_ms(settings.retention.time_ms),
         ..ProcessStatus::default()
     }
 }

@@ -55,6 +55,9 @@ pub(crate) struct NornStorage {
     pub(crate) block_duration: Option<Text>,
     pub(crate) out_of_order_time_window: Option<Text>,
     pub(crate) retention_time: Option<Text>,
+    pub(crate) retention_5m: Option<Text>,
+    pub(crate) retention_1h: Option<Text>,
+    pub(crate) retention_size: Option<Text>,
 }
 
 /// `norn.objstore`, as Thanos writes it.
