@@ -90,10 +90,10 @@ pub(crate) struct RetentionFlags {
     #[arg(long = "storage.tsdb.retention.size", value_name = "SIZE", value_parser = size_bytes)]
     pub(crate) size_bytes: Option<u64>,
     /// How long samples reduced to five minutes are kept, 0d for ever [default: as long as the samples themselves]
-    #[arg(long = "retention.resolution-5m", value_name = "DURATION", value_parser = duration)]
+    #[arg(long = "retention.resolution-5m", value_name = "DURATION", value_parser = duration_or_zero)]
     pub(crate) five_minutes: Option<Duration>,
     /// How long samples reduced to an hour are kept, 0d for ever [default: as long as the samples themselves]
-    #[arg(long = "retention.resolution-1h", value_name = "DURATION", value_parser = duration)]
+    #[arg(long = "retention.resolution-1h", value_name = "DURATION", value_parser = duration_or_zero)]
     pub(crate) hour: Option<Duration>,
 }
 
@@ -235,6 +235,10 @@ pub(crate) struct RoleFlags {
 /// Reads a size: a number of bytes, or a number with a unit.
 fn size_bytes(text: &str) -> Result<u64, String> {
     text.parse().or_else(|_| parse_size_bytes(text))
+}
+
+fn duration_or_zero(text: &str) -> Result<Duration, String> {
+    parse_duration_ms(text).map(Duration::from_millis)
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
