@@ -1,25 +1,31 @@
-//! The append streams' receiving end.
+//! The append streams' receiving end, and deletes.
 
 use std::pin::Pin;
 use std::sync::Arc;
 
 use batch::BatchOutcome;
 use bytes::Bytes;
+use cluster::DeleteOrder;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use futures::{Stream, StreamExt};
 use model::{Epoch, ErrorKind, NodeId, ShardId};
+use proto::error::{not_leader, status};
 use proto::ingest::append_response::Result as Answer;
 use proto::ingest::ingest_server::Ingest;
-use proto::ingest::{AppendRequest, AppendResponse, Failure};
+use proto::ingest::{AppendRequest, AppendResponse, DeleteRequest, DeleteResponse, Failure};
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::control::feed::Feed;
+use crate::control::service::consensus_status;
 use crate::metrics::IngesterMetrics;
 use crate::shard::Shards;
+use crate::shard::command::ShardCommand;
+use crate::shard::deletes::{TakenDelete, decode_answer};
+use crate::shard::proposer::now_ms;
 use crate::shard::replica::failure;
 use crate::transport::Addresses;
 
@@ -50,6 +56,21 @@ impl Ingest for IngestService {
         // The task ends with its stream, or with the process. The headers go out at once: a writer waits for them.
         tokio::spawn(self.clone().serve(request.into_inner(), answers));
         Ok(Response::new(Box::pin(ReceiverStream::new(stream))))
+    }
+
+    async fn delete(&self, request: Request<DeleteRequest>) -> Result<Response<DeleteResponse>, Status> {
+        let DeleteRequest { shard, order } = request.into_inner();
+        let checked = DeleteOrder::decode(&order).and_then(|order| order.check());
+        checked.map_err(|reason| status(ErrorKind::Invalid, reason))?;
+        let replica = self.shards.get(ShardId(shard)).ok_or_else(|| not_leader(None))?;
+        let entry = ShardCommand::Delete { stamp_ms: now_ms(), order }.encode();
+        let applied = replica.group.propose(entry).await;
+        let applied = applied.map_err(|error| consensus_status(&error, |node| self.addresses.get(node)))?;
+        let unknown = || status(ErrorKind::Internal, "apply answered a delete with something else");
+        let taken = decode_answer(&applied.response).ok_or_else(unknown)?;
+        let taken = taken.map_err(|reason| status(ErrorKind::LimitExceeded, reason))?;
+        let TakenDelete { index, frozen_until_ms } = taken;
+        Ok(Response::new(DeleteResponse { index, frozen_until_ms }))
     }
 }
 

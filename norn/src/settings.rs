@@ -89,6 +89,8 @@ pub(crate) struct Settings {
     pub(crate) gateway: config::norn::GatewayConfig,
     pub(crate) query: QueryFlags,
     pub(crate) features: Features,
+    /// Whether series may be deleted over HTTP.
+    pub(crate) admin_api: bool,
     /// The command line, to be shown.
     pub(crate) flags: BTreeMap<String, String>,
 }
@@ -169,6 +171,7 @@ pub(crate) fn standalone(
         gateway: norn.gateway,
         query: flags.process.query.clone(),
         features: Features::new(&flags.process.features),
+        admin_api: flags.process.admin_api,
         flags: shown,
         config,
     })
@@ -223,6 +226,7 @@ pub(crate) fn role(
         gateway: norn.gateway,
         query: flags.process.query.clone(),
         features: Features::new(&flags.process.features),
+        admin_api: flags.process.admin_api,
         flags: shown,
         config,
     })

@@ -18,8 +18,20 @@ pub struct QuerierConfig {
     pub leader_patience: Duration,
     /// How many gateways serve the blocks of a shard, where there are as many; queries take turns among them.
     pub gateway_replicas: usize,
+    /// Whether series may be deleted over HTTP.
+    pub admin_api: AdminApi,
     /// What the process says of itself over HTTP.
     pub status: ProcessStatus,
+}
+
+/// Whether what changes stored data is served.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AdminApi {
+    /// It is refused, as in Prometheus by default.
+    #[default]
+    Off,
+    /// It is served.
+    On,
 }
 
 impl Default for QuerierConfig {
@@ -31,6 +43,7 @@ impl Default for QuerierConfig {
             series_max: 1_000_000,
             leader_patience: Duration::from_secs(5),
             gateway_replicas: cluster::rendezvous::GATEWAY_REPLICAS,
+            admin_api: AdminApi::Off,
             status: ProcessStatus::default(),
         }
     }

@@ -145,14 +145,24 @@ impl Fleet {
         Fut: Future<Output = Result<T, CallError>>,
     {
         let HeadScope { shard, from_ms } = head;
-        let deadline = Instant::now() + self.leader_patience;
         let of = Of::Shard(ShardScope { shard: shard.0, from_ms });
+        let call =
+            |channel| call(store_client(channel), Scope { catalogue_version: version, of: Some(of.clone()) });
+        self.ask_leader(shard, call).await
+    }
+
+    /// Asks a shard's leader, wherever it is, anything that may be asked twice.
+    pub(crate) async fn ask_leader<T, F, Fut>(&self, shard: ShardId, call: F) -> Result<T, StorageError>
+    where
+        F: Fn(Channel) -> Fut,
+        Fut: Future<Output = Result<T, CallError>>,
+    {
+        let deadline = Instant::now() + self.leader_patience;
         let mut last = "no replica is known".to_owned();
         let mut attempt = 0;
         while let Some(address) = self.candidate(shard, attempt) {
             attempt += 1;
-            let scope = Scope { catalogue_version: version, of: Some(of.clone()) };
-            let status = match call(self.client(&address)?, scope).await {
+            let status = match call(self.channel(&address)?).await {
                 Ok(answer) => {
                     self.leaders.lock().insert(shard, address);
                     return Ok(answer);
@@ -284,10 +294,17 @@ impl Fleet {
     }
 
     pub(crate) fn client(&self, address: &str) -> Result<StoreClient<Channel>, StorageError> {
-        let channel = self.session.connector().channel(address);
-        let channel = channel.map_err(|text| StorageError::new(ErrorKind::Internal, text))?;
-        Ok(StoreClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX))
+        self.channel(address).map(store_client)
     }
+
+    pub(crate) fn channel(&self, address: &str) -> Result<Channel, StorageError> {
+        let channel = self.session.connector().channel(address);
+        channel.map_err(|text| StorageError::new(ErrorKind::Internal, text))
+    }
+}
+
+fn store_client(channel: Channel) -> StoreClient<Channel> {
+    StoreClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX)
 }
 
 /// Turns the error of a part that does not answer into a warning, where that is allowed.

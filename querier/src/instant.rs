@@ -8,7 +8,7 @@ use model::ErrorKind;
 use promql::{QueryOptions, Value, VectorSample};
 use proto::error::status;
 use proto::query::query_server::Query;
-use proto::query::{InstantRequest, InstantResponse, Sample};
+use proto::query::{InstantRequest, InstantResponse, ReachRequest, ReachResponse, Sample};
 use session::Session;
 use tonic::{Request, Response, Status};
 
@@ -35,6 +35,15 @@ impl Query for InstantService {
         let external = external_of(&self.session.state());
         let samples = samples(result.value, &external)?;
         Ok(Response::new(InstantResponse { samples, warnings: result.warnings }))
+    }
+
+    async fn reach(&self, request: Request<ReachRequest>) -> Result<Response<ReachResponse>, Status> {
+        let version = request.into_inner().version;
+        let mut states = self.session.watch();
+        // Whoever asks goes away after a while, and this future with it.
+        let reached = states.wait_for(|state| state.version >= version).await;
+        reached.map_err(|_| status(ErrorKind::Unavailable, "this querier is stopping"))?;
+        Ok(Response::new(ReachResponse {}))
     }
 }
 

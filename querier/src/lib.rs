@@ -14,6 +14,7 @@
 //! Not here: parsing and evaluating PromQL (`promql`), HTTP and JSON (`api`).
 
 mod config;
+mod deletes;
 mod error;
 mod fleet;
 mod heads;
@@ -28,6 +29,6 @@ mod select;
 mod targets;
 mod view;
 
-pub use config::QuerierConfig;
+pub use config::{AdminApi, QuerierConfig};
 pub use error::QuerierError;
 pub use role::Querier;

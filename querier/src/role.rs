@@ -6,6 +6,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use api::{NoRules, Queries, QueryApi, QueryPorts};
@@ -15,6 +16,8 @@ use service::{Context, ReadyGate};
 use session::Session;
 use tonic::service::Routes;
 
+use crate::config::AdminApi;
+use crate::deletes::Deletes;
 use crate::fleet::Fleet;
 use crate::instant::InstantService;
 use crate::metrics::QuerierMetrics;
@@ -29,6 +32,7 @@ pub struct Querier {
     context: Context,
     session: Arc<Session>,
     queries: Arc<Queries>,
+    deletes: Arc<Deletes>,
 }
 
 impl Querier {
@@ -66,12 +70,13 @@ impl Querier {
         ));
         let queries = Queries::new(QueryPorts {
             engine,
-            views: Arc::new(Views { fleet, series_max: config.series_max }),
+            views: Arc::new(Views { fleet: Arc::clone(&fleet), series_max: config.series_max }),
             observer: Arc::new(metrics),
             limits: config.queries.clone(),
             now_ms: wall_clock_ms,
         });
-        Ok(Self { queries: Arc::new(queries), context: context.clone(), config, session })
+        let deletes = Arc::new(Deletes { fleet, now_ms: wall_clock_ms, orders: AtomicU64::default() });
+        Ok(Self { queries: Arc::new(queries), context: context.clone(), config, session, deletes })
     }
 
     /// Returns Prometheus's query API.
@@ -81,6 +86,7 @@ impl Querier {
             targets: Arc::new(Scrapers { session: Arc::clone(&self.session) }),
             rules: Arc::new(NoRules),
             status: self.config.status.clone(),
+            admin: (self.config.admin_api == AdminApi::On).then(|| Arc::clone(&self.deletes) as _),
         })
     }
 

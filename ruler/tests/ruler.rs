@@ -10,7 +10,7 @@ use model::{ErrorKind, LabelSet, is_stale};
 use proto::connect::Connector;
 use proto::error::status;
 use proto::query::query_server::{Query, QueryServer};
-use proto::query::{InstantRequest, InstantResponse, Sample};
+use proto::query::{InstantRequest, InstantResponse, ReachRequest, ReachResponse, Sample};
 use ruler::{GroupStatus, RuleHealth, RuleKind, Ruler, RulerConfig, RulerError};
 use service::Context;
 use session::{Session, SessionConfig};
@@ -51,6 +51,10 @@ impl Query for Querier {
         };
         let samples = (self.script)(&query, time_ms)?.into_iter().map(sample).collect();
         Ok(Response::new(InstantResponse { samples, warnings: Vec::new() }))
+    }
+
+    async fn reach(&self, _: Request<ReachRequest>) -> Result<Response<ReachResponse>, Status> {
+        Ok(Response::new(ReachResponse {}))
     }
 }
 

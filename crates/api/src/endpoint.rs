@@ -82,6 +82,26 @@ where
     route_on(MethodFilter::POST, served, handler)
 }
 
+/// Serves a handler that changes stored data and has nothing to answer, for POST and PUT.
+pub(crate) fn admin_route<H, F>(served: &Arc<QueryApi>, handler: H) -> MethodRouter
+where
+    H: Fn(Arc<QueryApi>, Params) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Result<(), ApiError>> + Send + 'static,
+{
+    let served = Arc::clone(served);
+    let serve = move |request: Request| async move {
+        let done = match Params::read(request).await {
+            Ok(params) => handler(served, params).await,
+            Err(error) => Err(error),
+        };
+        match done {
+            Ok(()) => StatusCode::NO_CONTENT.into_response(),
+            Err(error) => refuse(&error),
+        }
+    };
+    on(MethodFilter::POST.or(MethodFilter::PUT), serve)
+}
+
 fn route_on<H, F>(methods: MethodFilter, served: &Arc<QueryApi>, handler: H) -> MethodRouter
 where
     H: Fn(Arc<QueryApi>, Params) -> F + Clone + Send + Sync + 'static,
@@ -133,7 +153,7 @@ fn compress(body: &[u8]) -> Vec<u8> {
 
 fn refuse(error: &ApiError) -> Response {
     let (status, error_type) = error.status();
-    if status == 500 {
+    if status == 500 && !matches!(error, ApiError::AdminDisabled) {
         tracing::error!(error = error as &dyn std::error::Error, "a query failed");
     }
     let mut json = JsonWriter::default();

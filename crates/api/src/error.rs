@@ -46,6 +46,9 @@ pub enum ApiError {
         /// How many may wait.
         queued_max: usize,
     },
+    /// What was asked for changes stored data, which nobody switched on.
+    #[error("admin APIs disabled")]
+    AdminDisabled,
     /// What was asked for is not there.
     #[error("{0}")]
     NotFound(String),
@@ -78,7 +81,7 @@ impl ApiError {
             Self::Query(error) => error.kind(),
             Self::Storage(error) => error.kind,
             Self::QueueTimeout { .. } => ErrorKind::Timeout,
-            Self::QueueFull { .. } => ErrorKind::Unavailable,
+            Self::QueueFull { .. } | Self::AdminDisabled => ErrorKind::Unavailable,
             Self::NotFound(_) => ErrorKind::NotFound,
             Self::Internal(_) => ErrorKind::Internal,
         }
@@ -86,6 +89,10 @@ impl ApiError {
 
     /// Returns the HTTP status and Prometheus's `errorType`.
     pub(crate) fn status(&self) -> (u16, &'static str) {
+        if let Self::AdminDisabled = self {
+            // Prometheus has no status of its own for it.
+            return (500, "unavailable");
+        }
         let row = proto::error::row_of(self.kind());
         (row.http, row.prometheus)
     }

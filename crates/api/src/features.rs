@@ -16,8 +16,7 @@ use crate::query_api::QueryApi;
 type Category = BTreeMap<&'static str, bool>;
 
 /// The HTTP API: what is served, whatever the configuration says.
-const API: [(&str, bool); 10] = [
-    ("admin", false),
+const API: [(&str, bool); 9] = [
     ("exclude_alerts", false),
     ("label_values_match", true),
     ("lifecycle", false),
@@ -85,7 +84,8 @@ const EXPERIMENTAL_OPERATORS: [&str; 2] = ["limit_ratio", "limitk"];
 
 /// Lists them.
 pub(crate) async fn features(served: Arc<QueryApi>, _: Params) -> Result<Answer, ApiError> {
-    let categories = categories(served.queries.engine().config());
+    let mut categories = categories(served.queries.engine().config());
+    categories.entry("api").or_default().insert("admin", served.admin.is_some());
     Ok(Answer::new(categories.values().map(BTreeMap::len).sum(), move |json| {
         json.object(|json| {
             for (name, category) in &categories {

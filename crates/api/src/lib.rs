@@ -5,12 +5,13 @@
 //!
 //! Read in this order: [`query_api`] (what is served over what), [`queries`] (which query runs when), `params` (what a
 //! request says), `endpoint` (from a request to an answer), then the handlers `query`, `syntax`, `labels`, `targets`,
-//! `rules`, `status`; `json` writes the bytes; `write` is
+//! `rules`, `status`, `admin`; `json` writes the bytes; `write` is
 //! remote write 1.0.
 //!
 //! Source: Prometheus `web/api/v1/api.go`, and its error texts.
 
 mod active;
+mod admin;
 mod endpoint;
 pub mod error;
 mod escape;
@@ -30,6 +31,7 @@ mod targets;
 mod tsdb;
 mod write;
 
+pub use admin::Admin;
 pub use error::ApiError;
 pub use queries::{ActiveQuery, Queries, QueryPorts};
 pub use query_api::{

@@ -37,7 +37,7 @@ impl Params {
         let content_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let is_form = content_type.is_some_and(|t| t.starts_with("application/x-www-form-urlencoded"));
         let query = request.uri().query().unwrap_or_default().to_owned();
-        if request.method() == Method::POST && is_form {
+        if matches!(*request.method(), Method::POST | Method::PUT) && is_form {
             let body = axum::body::to_bytes(request.into_body(), FORM_BYTES_MAX).await;
             let body = body.map_err(|e| fault(e.to_string()))?;
             let text = std::str::from_utf8(&body).map_err(|e| fault(e.to_string()))?;

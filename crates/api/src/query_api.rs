@@ -6,7 +6,8 @@ use std::time::Duration;
 use axum::Router;
 use storage::Queryable;
 
-use crate::endpoint::{cross_origin, post_route, route};
+use crate::admin::{self, Admin};
+use crate::endpoint::{admin_route, cross_origin, post_route, route};
 use crate::queries::Queries;
 use crate::rules::RulesSource;
 use crate::status::ProcessStatus;
@@ -77,9 +78,12 @@ pub struct QueryApi {
     pub rules: Arc<dyn RulesSource>,
     /// What the process says of itself.
     pub status: ProcessStatus,
+    /// Changes stored data; `None` when that is switched off.
+    pub admin: Option<Arc<dyn Admin>>,
 }
 
-/// Returns the routes of Prometheus's query API, `/api/v1/...`, each for GET and POST.
+/// Returns the routes of Prometheus's query API, `/api/v1/...`, each for GET and POST; those that change something for POST,
+/// and below `admin` for PUT too.
 pub fn query_routes(api: QueryApi) -> Router {
     let served = Arc::new(api);
     Router::new()
@@ -104,5 +108,8 @@ pub fn query_routes(api: QueryApi) -> Router {
         .route("/api/v1/status/tsdb", route(&served, tsdb::tsdb))
         .route("/api/v1/status/active_queries", route(&served, active::list))
         .route("/api/v1/status/active_queries/{id}/cancel", post_route(&served, active::cancel))
+        .route("/api/v1/admin/tsdb/delete_series", admin_route(&served, admin::delete_series))
+        .route("/api/v1/admin/tsdb/clean_tombstones", admin_route(&served, admin::clean_tombstones))
+        .route("/api/v1/admin/tsdb/snapshot", admin_route(&served, admin::snapshot))
         .layer(axum::middleware::from_fn(cross_origin))
 }

@@ -98,6 +98,19 @@ pub struct DeleteOrder {
 }
 
 impl DeleteOrder {
+    /// Returns the order's encoding, JSON like that of commands.
+    pub fn encode(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("texts and numbers")
+    }
+
+    /// Reads an order.
+    ///
+    /// # Errors
+    /// A sentence when the bytes are none.
+    pub fn decode(bytes: &[u8]) -> Result<Self, String> {
+        serde_json::from_slice(bytes).map_err(|e| format!("not an order to delete of this version: {e}"))
+    }
+
     /// Returns the time it is about.
     pub fn range(&self) -> TimeRange {
         TimeRange::new(self.start_ms, self.end_ms)
@@ -113,7 +126,10 @@ impl DeleteOrder {
     }
 
     /// Tells what is wrong with the order itself, if anything is.
-    pub(crate) fn check(&self) -> Result<(), String> {
+    ///
+    /// # Errors
+    /// A sentence when its selectors do not compile or are too long.
+    pub fn check(&self) -> Result<(), String> {
         let text = |matcher: &MatcherText| matcher.name.len() + matcher.op.len() + matcher.value.len();
         let bytes: usize = self.selectors.iter().flatten().map(text).sum();
         if bytes > DELETE_SELECTORS_BYTES_MAX {

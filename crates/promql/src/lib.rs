@@ -35,6 +35,6 @@ pub use engine::{Engine, EngineConfig, QueryOptions};
 pub use error::{ParseError, QueryError};
 pub use exec::NodeStats;
 pub use explain::{EvaluatedBy, ExplainedNode, ExplainedSelect, Explanation};
-pub use parser::{Gate, NESTING_MAX, ParserOptions, parse, parse_selector, parse_with};
+pub use parser::{Gate, NESTING_MAX, ParserOptions, parse, parse_matchers, parse_selector, parse_with};
 pub use push::{PushReport, PushedRun};
 pub use value::{MatrixSeries, QueryResult, QueryStats, Value, VectorSample};

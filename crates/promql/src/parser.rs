@@ -96,17 +96,31 @@ pub fn parse_with(query: &str, options: ParserOptions) -> Result<Expr, ParseErro
 /// # Errors
 /// [`ParseError`] when the text is anything else, or every matcher accepts the empty text.
 pub fn parse_selector(text: &str) -> Result<Vec<Matcher>, ParseError> {
+    let (matchers, start) = lone_matchers(text)?;
+    if matchers.iter().all(Matcher::matches_empty) {
+        let message = "match[] must contain at least one non-empty matcher";
+        return Err(ParseError::at(text, start, message));
+    }
+    Ok(matchers)
+}
+
+/// Parses a series selector that may select everything, such as `{}`.
+///
+/// # Errors
+/// [`ParseError`] when the text is anything else.
+pub fn parse_matchers(text: &str) -> Result<Vec<Matcher>, ParseError> {
+    lone_matchers(text).map(|(matchers, _)| matchers)
+}
+
+/// Parses a selector; returns its matchers and where it begins.
+fn lone_matchers(text: &str) -> Result<(Vec<Matcher>, u32), ParseError> {
     let mut parser = Parser::new(text, ParserOptions::default())?;
     let id = parser.lone_selector()?;
     parser.expect_end()?;
     let Node { kind: NodeKind::Selector(selector), span } = parser.nodes.swap_remove(id.index()) else {
         unreachable!("a selector was parsed");
     };
-    if selector.matchers.iter().all(Matcher::matches_empty) {
-        let message = "match[] must contain at least one non-empty matcher";
-        return Err(ParseError::at(text, span.start, message));
-    }
-    Ok(selector.matchers)
+    Ok((selector.matchers, span.start))
 }
 
 /// The state of one parse: one token of look-ahead and the nodes so far.

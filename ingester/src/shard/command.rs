@@ -10,6 +10,7 @@ pub(crate) const BATCHES_MAX: usize = 4096;
 const KIND_APPEND: u8 = 1;
 const KIND_CUT: u8 = 2;
 const KIND_DROP: u8 = 3;
+const KIND_DELETE: u8 = 4;
 
 /// One entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +31,13 @@ pub(crate) enum ShardCommand {
     Drop {
         /// The published range's end, exclusive.
         end_ms: i64,
+    },
+    /// Deletes samples that the head holds.
+    Delete {
+        /// The leader's clock, ms.
+        stamp_ms: i64,
+        /// What is deleted: a [`cluster::DeleteOrder`], encoded as in the control commands.
+        order: Bytes,
     },
 }
 
@@ -52,6 +60,11 @@ impl ShardCommand {
                 out.put_u8(KIND_DROP);
                 out.put_i64_le(*end_ms);
             }
+            Self::Delete { stamp_ms, order } => {
+                out.put_u8(KIND_DELETE);
+                out.put_i64_le(*stamp_ms);
+                out.extend_from_slice(order);
+            }
         }
         out.freeze()
     }
@@ -68,6 +81,7 @@ impl ShardCommand {
             KIND_APPEND => Some(Self::Append { stamp_ms: time_ms, batches: take_list(input)? }),
             KIND_CUT if input.is_empty() => Some(Self::Cut { end_ms: time_ms }),
             KIND_DROP if input.is_empty() => Some(Self::Drop { end_ms: time_ms }),
+            KIND_DELETE => Some(Self::Delete { stamp_ms: time_ms, order: input }),
             _ => None,
         }
     }
@@ -115,8 +129,10 @@ mod tests {
         let golden =
             [1, 1, 254, 255, 255, 255, 255, 255, 255, 255, 2, 0, 0, 0, 2, 0, 0, 0, 97, 98, 0, 0, 0, 0];
         assert_eq!(append.encode().as_ref(), golden);
+        let delete = ShardCommand::Delete { stamp_ms: 3, order: Bytes::from_static(b"{}") };
+        assert_eq!(delete.encode().as_ref(), [1, 4, 3, 0, 0, 0, 0, 0, 0, 0, b'{', b'}']);
         for command in
-            [append, ShardCommand::Cut { end_ms: 7_200_000 }, ShardCommand::Drop { end_ms: i64::MAX }]
+            [append, ShardCommand::Cut { end_ms: 7_200_000 }, ShardCommand::Drop { end_ms: i64::MAX }, delete]
         {
             assert_eq!(ShardCommand::decode(&command.encode()), Some(command));
         }

@@ -11,6 +11,7 @@ use head::HeadConfig;
 use model::{NodeId, ShardId};
 use object_store::ObjectStore;
 use parking_lot::RwLock;
+use selection::External;
 use service::Context;
 use session::Session;
 use tokio::sync::watch;
@@ -108,8 +109,9 @@ impl ShardHost {
             series_max: self.series_max,
             exemplars_max: settings.exemplars_max.div_ceil(settings.shards.max(1)),
         };
+        let external = External::new(&settings.external_labels);
         let (machine, shared) =
-            ShardMachine::new(config, settings.block_duration_ms, self.chunks_dir.clone());
+            ShardMachine::new(config, settings.block_duration_ms, self.chunks_dir.clone(), external);
         let group = self.host.start_group(GroupId(shard.0), Box::new(machine), voters).await?;
         let (replica, submissions) = Replica::new(shard, group, shared);
         self.shards.replicas.write().insert(shard, replica.clone());

@@ -10,12 +10,14 @@ use bytes::Bytes;
 use consensus::StateMachine;
 use head::{Head, HeadConfig};
 use model::BlockRange;
+use selection::External;
 use tokio::sync::watch;
 
 use super::command::{ShardCommand, encode_outcomes};
+use super::deletes::{Deletes, TakenDelete};
 
 /// The version of the snapshot's own header.
-const SNAPSHOT_FORMAT: u8 = 1;
+const SNAPSHOT_FORMAT: u8 = 2;
 
 /// A window that was frozen and waits to become a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +46,7 @@ pub(crate) struct ShardMachine {
     block_duration_ms: i64,
     shared: Arc<Shared>,
     sealed: Option<SealedWindow>,
+    deletes: Deletes,
 }
 
 impl ShardMachine {
@@ -51,13 +54,22 @@ impl ShardMachine {
         config: HeadConfig,
         block_duration_ms: i64,
         chunks_dir: PathBuf,
+        external: External,
     ) -> (Self, Arc<Shared>) {
         let shared = Arc::new(Shared {
             head: ArcSwap::from_pointee(Head::in_directory(config, &chunks_dir)),
             sealed: watch::Sender::new(None),
             drops: watch::Sender::new(0),
         });
-        (Self { config, chunks_dir, block_duration_ms, shared: shared.clone(), sealed: None }, shared)
+        let machine = Self {
+            config,
+            chunks_dir,
+            block_duration_ms,
+            shared: shared.clone(),
+            sealed: None,
+            deletes: Deletes::new(external),
+        };
+        (machine, shared)
     }
 
     fn append(&self, stamp_ms: i64, batches: &[Bytes]) -> Bytes {
@@ -106,6 +118,11 @@ impl StateMachine for ShardMachine {
                 self.forget(end_ms);
                 Bytes::new()
             }
+            Some(ShardCommand::Delete { order, .. }) => {
+                let frozen_until_ms = self.sealed.map(|sealed| sealed.range.end.0);
+                let here = TakenDelete { index, frozen_until_ms };
+                self.deletes.apply(&self.shared.head.load(), &order, here)
+            }
             None => panic!(
                 "log entry {index} is not of a version that this binary knows: run the version that wrote it"
             ),
@@ -120,6 +137,7 @@ impl StateMachine for ShardMachine {
         out.write_all(&start.to_le_bytes())?;
         out.write_all(&end.to_le_bytes())?;
         out.write_all(&index.to_le_bytes())?;
+        self.deletes.write(out)?;
         self.shared.head.load().write_snapshot(out)
     }
 
@@ -132,6 +150,7 @@ impl StateMachine for ShardMachine {
         let number = |at: usize| i64::from_le_bytes(header[at..at + 8].try_into().expect("eight bytes"));
         let sealed =
             SealedWindow { range: BlockRange::new(number(2), number(10)), cut_index: number(18) as u64 };
+        self.deletes.restore(input)?;
         let head = Head::read_snapshot_in(self.config, &self.chunks_dir, input).map_err(io::Error::other)?;
         self.sealed = (header[1] == 1).then_some(sealed);
         self.shared.head.store(Arc::new(head));

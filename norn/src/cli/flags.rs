@@ -161,6 +161,9 @@ pub(crate) struct ProcessFlags {
     /// Comma separated names; those that Prometheus knows are accepted
     #[arg(long = "enable-feature", value_name = "NAME")]
     pub(crate) features: Vec<String>,
+    /// Enable API endpoints for admin control actions
+    #[arg(long = "web.enable-admin-api")]
+    pub(crate) admin_api: bool,
     /// Always on; accepted as Prometheus has it
     #[arg(long = "web.enable-remote-write-receiver", hide = true)]
     pub(crate) _remote_write_receiver: bool,

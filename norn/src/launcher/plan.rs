@@ -156,6 +156,7 @@ fn node(
     if matches!(role, Role::Querier | Role::Ruler | Role::Ingester | Role::Gateway) {
         arguments.extend(flags.process.query.arguments());
         arguments.extend(Features::new(&flags.process.features).flag());
+        arguments.extend(flags.process.admin_api.then(|| "--web.enable-admin-api".to_owned()));
     }
     Node {
         role,

@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use ::querier::{Querier, QuerierConfig};
+use ::querier::{AdminApi, Querier, QuerierConfig};
 use api::{ProcessStatus, QueryLimits};
 use cluster::Role;
 use model::time::format_duration_ms;
@@ -25,6 +25,7 @@ pub(super) async fn build(builder: &Builder<'_>) -> Result<Part, Fault> {
             ..QueryLimits::default()
         },
         series_max: query.series_max,
+        admin_api: if settings.admin_api { AdminApi::On } else { AdminApi::Off },
         gateway_replicas: settings
             .gateway
             .replication_factor

@@ -266,6 +266,7 @@ pub(crate) fn limited_routes(
         now_ms: || NOW_MS,
     }));
     let routes = api::query_routes(QueryApi {
+        admin: None,
         queries: Arc::clone(&queries),
         targets: Arc::new(TwoTargets),
         rules: Arc::new(NoRules),

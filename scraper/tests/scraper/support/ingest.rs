@@ -11,7 +11,7 @@ use model::{LabelSet, MetricMetadata, SeriesRef};
 use parking_lot::Mutex;
 use proto::ingest::append_response::Result as Answer;
 use proto::ingest::ingest_server::Ingest;
-use proto::ingest::{AppendRequest, AppendResponse, Failure};
+use proto::ingest::{AppendRequest, AppendResponse, DeleteRequest, DeleteResponse, Failure};
 use tokio::sync::mpsc;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -56,6 +56,10 @@ impl Ingest for FakeIngest {
         let inner = self.inner.clone();
         let answers = requests.into_inner().map(move |request| request.map(|request| inner.answer(&request)));
         Ok(Response::new(Box::pin(answers)))
+    }
+
+    async fn delete(&self, _: Request<DeleteRequest>) -> Result<Response<DeleteResponse>, Status> {
+        Err(Status::unimplemented("scrapers delete nothing"))
     }
 }
 
