@@ -165,7 +165,8 @@ mod tests {
     }
 
     fn bench() -> (Head, Deletes) {
-        let config = HeadConfig { out_of_order_window_ms: 0, future_ms_max: 0, series_max: 10 };
+        let config =
+            HeadConfig { out_of_order_window_ms: 0, future_ms_max: 0, series_max: 10, exemplars_max: 0 };
         let external = External::new(&[("cluster".to_owned(), "a".to_owned())].into());
         let head = Head::new(config);
         write(&head, 10);
