@@ -4,12 +4,10 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use block::BlockSeries;
+use block::{BlockSeries, SelectedSeries};
 use model::{BlockMeta, TimeRange};
-use proto::error::kind_of_status;
 use selection::{External, PartSeries, Select, merge_series};
 use storage::{QueryMemory, SelectRequest, SeriesSet, StorageError};
-use tonic::Status;
 
 use crate::blocks::Blocks;
 use crate::deletes::AskedBlock;
@@ -36,10 +34,11 @@ impl Select for BlocksOfRequest {
             bytes_max: self.bytes_max,
         };
         let asked = self.asked.iter().filter(|asked| overlaps(&asked.meta, request.range)).cloned().collect();
-        let series = selection.run(&self.blocks, &self.faults, asked).await.map_err(storage_error)?;
+        let SelectedSeries { series, memory: mut held } =
+            selection.run(&self.blocks, &self.faults, asked, memory).await?;
         let part = |BlockSeries { labels, chunks }| PartSeries { labels, chunks };
         let parts: Vec<PartSeries> = series.into_iter().map(part).collect();
-        let held = memory.reserve(parts.iter().map(PartSeries::size_bytes).sum())?;
+        held.resize(parts.iter().map(PartSeries::size_bytes).sum())?;
         let series = merge_series(vec![parts], &self.external, &request.matchers).await?;
         Ok(SeriesSet { series, warnings: Vec::new(), memory: Some(Arc::new(held)) })
     }
@@ -47,8 +46,4 @@ impl Select for BlocksOfRequest {
 
 fn overlaps(meta: &BlockMeta, range: TimeRange) -> bool {
     meta.range.start.0 <= range.end.0 && range.start.0 < meta.range.end.0
-}
-
-fn storage_error(status: Status) -> StorageError {
-    StorageError::with_source(kind_of_status(&status), status.message().to_owned(), status)
 }

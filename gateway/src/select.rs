@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use block::{BlockError, BlockSeries, SelectLimits};
+use block::{BlockError, BlockSeries, SelectLimits, SelectedSeries};
 use futures::{StreamExt, TryStreamExt, stream};
 use model::{Aggregate, BlockMeta, ErrorKind, Matcher, TimeRange};
-use proto::error::status;
+use proto::error::{kind_of_status, status};
+use storage::{MemoryError, QueryMemory, StorageError};
 use tonic::Status;
 
 use crate::blocks::Blocks;
@@ -16,6 +17,41 @@ use crate::frames::size_bytes;
 
 /// How many blocks one request reads at the same time.
 pub(crate) const BLOCKS_IN_FLIGHT_MAX: usize = 8;
+
+/// Why a select has no answer.
+#[derive(Debug)]
+pub(crate) enum SelectError {
+    /// For the caller, as it is.
+    Status(Status),
+    /// The query, or all queries of this process, need too much.
+    Memory(MemoryError),
+}
+
+impl From<Status> for SelectError {
+    fn from(status: Status) -> Self {
+        Self::Status(status)
+    }
+}
+
+impl From<SelectError> for Status {
+    fn from(error: SelectError) -> Self {
+        match error {
+            SelectError::Status(status) => status,
+            SelectError::Memory(error) => status(error.kind(), error.to_string()),
+        }
+    }
+}
+
+impl From<SelectError> for StorageError {
+    fn from(error: SelectError) -> Self {
+        match error {
+            SelectError::Status(status) => {
+                Self::with_source(kind_of_status(&status), status.message().to_owned(), status)
+            }
+            SelectError::Memory(error) => error.into(),
+        }
+    }
+}
 
 /// What to select, and how much of it.
 pub(crate) struct Selection {
@@ -29,25 +65,31 @@ impl Selection {
     /// Reads all blocks and returns each label set once, sorted, with its chunks in time order.
     ///
     /// # Errors
-    /// Kind `LimitExceeded` beyond either limit; those of the blocks, by name.
+    /// Kind `LimitExceeded` beyond either limit; [`SelectError::Memory`]; those of the blocks, by name.
     pub(crate) async fn run(
         self,
         blocks: &Blocks,
         faults: &Faults,
         asked: Vec<AskedBlock>,
-    ) -> Result<Vec<BlockSeries>, Status> {
+        memory: &QueryMemory,
+    ) -> Result<SelectedSeries, SelectError> {
         let gathered = AtomicU64::new(0);
-        let parts = stream::iter(asked).map(|asked| self.one(blocks, faults, asked, &gathered));
-        let parts: Vec<(BlockMeta, Vec<BlockSeries>)> =
+        let parts = stream::iter(asked).map(|asked| self.one(blocks, faults, asked, &gathered, memory));
+        let parts: Vec<(BlockMeta, SelectedSeries)> =
             parts.buffer_unordered(BLOCKS_IN_FLIGHT_MAX).try_collect().await?;
-        let limit = self.series_max;
+        let (limit, mut memory) = (self.series_max, memory.empty());
+        let parts = parts.into_iter().map(|(meta, selected)| {
+            memory.absorb(selected.memory);
+            (meta, selected.series)
+        });
+        let parts = parts.collect();
         let merged = tokio::task::spawn_blocking(move || merge(parts)).await;
-        let merged = merged.map_err(|e| status(ErrorKind::Internal, format!("merging blocks ended: {e}")))?;
-        if merged.len() > limit {
-            let message = format!("the query matches {} series in blocks, more than {limit}", merged.len());
-            return Err(status(ErrorKind::LimitExceeded, message));
+        let series = merged.map_err(|e| status(ErrorKind::Internal, format!("merging blocks ended: {e}")))?;
+        if series.len() > limit {
+            let message = format!("the query matches {} series in blocks, more than {limit}", series.len());
+            return Err(status(ErrorKind::LimitExceeded, message).into());
         }
-        Ok(merged)
+        Ok(SelectedSeries { series, memory })
     }
 
     async fn one(
@@ -56,28 +98,32 @@ impl Selection {
         faults: &Faults,
         asked: AskedBlock,
         gathered: &AtomicU64,
-    ) -> Result<(BlockMeta, Vec<BlockSeries>), Status> {
+        memory: &QueryMemory,
+    ) -> Result<(BlockMeta, SelectedSeries), SelectError> {
         let AskedBlock { meta, deletes } = asked;
         let fault = |e: BlockError| faults.status(&meta, &e);
         let reader = blocks.get(&meta).await.map_err(fault)?;
         let left = self.bytes_max.saturating_sub(gathered.load(Ordering::Relaxed));
         let limits = SelectLimits { series: self.series_max, bytes: left };
-        let series = reader.select_within(&self.matchers, self.range, Aggregate::default(), limits).await;
-        // The block knows only what was left of the limit; the caller is told the limit.
-        if matches!(series, Err(BlockError::BytesLimit { .. })) {
-            return Err(self.too_many_bytes());
-        }
-        let series = match series {
-            Ok(series) => reader.leave_out(series, Arc::new(OfOneBlock(deletes.within(&self.range)))).await,
+        let aggregate = Aggregate::default();
+        let selected = reader.select_within(&self.matchers, self.range, aggregate, limits, memory).await;
+        let selected = match selected {
+            Ok(SelectedSeries { series, memory }) => {
+                let erase = Arc::new(OfOneBlock(deletes.within(&self.range)));
+                reader.leave_out(series, erase).await.map(|series| SelectedSeries { series, memory })
+            }
+            // The block knows only what was left of the limit; the caller is told the limit.
+            Err(BlockError::BytesLimit { .. }) => return Err(self.too_many_bytes().into()),
+            Err(BlockError::Memory(error)) => return Err(SelectError::Memory(error)),
             error => error,
         };
-        let series = blocks.note(&meta, series).map_err(fault)?;
-        let bytes: u64 = series.iter().map(|series| size_bytes(series) as u64).sum();
+        let selected = blocks.note(&meta, selected).map_err(fault)?;
+        let bytes: u64 = selected.series.iter().map(|series| size_bytes(series) as u64).sum();
         let total = gathered.fetch_add(bytes, Ordering::Relaxed) + bytes;
         if total > self.bytes_max {
-            return Err(self.too_many_bytes());
+            return Err(self.too_many_bytes().into());
         }
-        Ok((meta, series))
+        Ok((meta, selected))
     }
 
     fn too_many_bytes(&self) -> Status {

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use block::{BlockError, BlockReader, Erase};
+use block::{BlockError, BlockReader, Erase, SelectedSeries};
 use bytes::Bytes;
 use cluster::ControlState;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
@@ -147,11 +147,15 @@ impl StoreService {
         };
         let asked = self.asked(request.scope).await?;
         let in_flight = self.place().await;
-        let series = selection.run(&self.blocks, &self.faults(), asked).await?;
+        // The select's own limit on bytes has been named; together, selects and queries share the process's memory.
+        let memory = self.engine.memory().query(u64::MAX);
+        let SelectedSeries { series, mut memory } =
+            selection.run(&self.blocks, &self.faults(), asked, &memory).await?;
         self.metrics.series.inc_by(series.len() as u64);
         self.metrics.chunk_bytes.inc_by(series.iter().map(|series| size_bytes(series) as u64).sum());
         let frames = Frames::new(series).map(move |frame| {
             let _held_until_the_last_frame = &in_flight;
+            memory.shrink(frame.data.len() as u64);
             Ok(frame)
         });
         Ok(Box::pin(stream::iter(frames)))

@@ -1,7 +1,7 @@
 //! The one error of this crate.
 
 use model::{BlockId, ErrorKind};
-use storage::StorageError;
+use storage::{MemoryError, StorageError};
 
 use crate::place::Place;
 
@@ -123,6 +123,9 @@ pub enum BlockError {
         /// In what they differ.
         reason: &'static str,
     },
+    /// A query has no more memory for what it reads.
+    #[error(transparent)]
+    Memory(#[from] MemoryError),
     /// An error that several waiters of one read share.
     #[error(transparent)]
     Shared(std::sync::Arc<BlockError>),
@@ -147,6 +150,7 @@ impl BlockError {
                 _ => ErrorKind::Unavailable,
             },
             Self::Input { source, .. } => source.kind(),
+            Self::Memory(error) => error.kind(),
             Self::Shared(inner) => inner.kind(),
         }
     }

@@ -46,6 +46,6 @@ pub use layout::object_keys;
 pub use merge::{MergeOutput, MergedBlock, Slotting, SplitLimits, downsample, merge, split};
 pub use place::Place;
 pub use range::{ObjectStoreReader, RangeReader, coalesce, read_exact, slice};
-pub use reader::{BlockReader, BlockSeries, ReadPlan, SelectLimits};
+pub use reader::{BlockReader, BlockSeries, SelectLimits, SelectedSeries};
 pub use upload::{delete, delete_orphan, upload, upload_merged};
 pub use verify::{Verification, verify};

@@ -15,6 +15,7 @@ use chunk::EncodedChunk;
 use futures::{StreamExt, TryStreamExt, stream};
 use model::{Aggregate, BlockMeta, ErrorKind, LabelSet, Matcher, MetricMetadata, TimeRange, TimeRanges};
 use roaring::RoaringBitmap;
+use storage::{QueryMemory, Reservation};
 
 use crate::chunks::{Page, PageTable, decode_value};
 use crate::erase::Erase;
@@ -36,6 +37,15 @@ pub struct BlockSeries {
     /// Chunks that share a millisecond with the asked range, by their start; not clipped. Those of a counter's slots may overlap, and
     /// have no timestamp in common.
     pub chunks: Vec<EncodedChunk>,
+}
+
+/// What a select found, and the memory that it takes.
+#[derive(Debug)]
+pub struct SelectedSeries {
+    /// Sorted by labels.
+    pub series: Vec<BlockSeries>,
+    /// Held as long as the series are.
+    pub memory: Reservation,
 }
 
 /// How much one select may take; checked before anything is read.
@@ -120,7 +130,7 @@ impl BlockReader {
     /// labels. Cancel-safe.
     ///
     /// # Errors
-    /// As [`BlockReader::select_within`], without a limit on bytes.
+    /// As [`BlockReader::select_within`], without limits on bytes and memory.
     pub async fn select(
         &self,
         matchers: &[Matcher],
@@ -128,50 +138,36 @@ impl BlockReader {
         series_limit: usize,
     ) -> Result<Vec<BlockSeries>, BlockError> {
         let limits = SelectLimits { series: series_limit, bytes: u64::MAX };
-        self.select_within(matchers, range, Aggregate::default(), limits).await
+        let (aggregate, memory) = (Aggregate::default(), QueryMemory::unlimited());
+        Ok(self.select_within(matchers, range, aggregate, limits, &memory).await?.series)
     }
 
     /// Returns what [`BlockReader::select`] does, within limits; of a downsampled block that aggregate, of a raw one its samples.
-    /// Cancel-safe.
+    /// What it takes is reserved before it is read, and counted anew once it is unpacked. Cancel-safe.
     ///
     /// # Errors
-    /// Those of [`BlockReader::plan`] and [`BlockReader::read`].
+    /// Kind `LimitExceeded` beyond a limit, and [`BlockError::Memory`] when there is no more, before anything is read;
+    /// `Corrupt` with column and rows; those of [`RangeReader::read`].
     pub async fn select_within(
         &self,
         matchers: &[Matcher],
         range: TimeRange,
         aggregate: Aggregate,
         limits: SelectLimits,
-    ) -> Result<Vec<BlockSeries>, BlockError> {
-        let plan = self.plan(matchers, range, aggregate, limits).await?;
-        self.read(plan).await
-    }
-
-    /// Finds the series that satisfy all matchers, and what of the store must be read for them; reads nothing.
-    ///
-    /// # Errors
-    /// Kind `LimitExceeded` beyond a limit; `Corrupt` when the index is damaged.
-    pub async fn plan(
-        &self,
-        matchers: &[Matcher],
-        range: TimeRange,
-        aggregate: Aggregate,
-        limits: SelectLimits,
-    ) -> Result<ReadPlan, BlockError> {
-        let (block, matchers) = (Arc::clone(&self.block), matchers.to_vec());
-        let key = &self.block.meta.series_object.key;
-        on_blocking_thread(key, move || block.plan(&matchers, range, aggregate, limits)).await
-    }
-
-    /// Reads what this block planned: the series that have a chunk that shares a millisecond with the plan's range,
-    /// sorted by labels. Cancel-safe.
-    ///
-    /// # Errors
-    /// `Corrupt` with column and rows; those of [`RangeReader::read`].
-    pub async fn read(&self, plan: ReadPlan) -> Result<Vec<BlockSeries>, BlockError> {
-        let ReadPlan { labels, fetches, range, aggregate } = plan;
-        let fetches = stream::iter(fetches).map(|fetch| self.fetch(fetch, range));
-        let parts: Vec<Vec<RowPart>> = fetches.buffer_unordered(READS_IN_FLIGHT_MAX).try_collect().await?;
+        memory: &QueryMemory,
+    ) -> Result<SelectedSeries, BlockError> {
+        let (block, matchers, of_query) = (Arc::clone(&self.block), matchers.to_vec(), memory.clone());
+        let key = &self.block.meta.chunks_object.key;
+        let plan = move || block.plan(&matchers, range, aggregate, limits, &of_query);
+        let Plan { labels, fetches, mut held } = on_blocking_thread(key, plan).await?;
+        let fetches = stream::iter(fetches).map(|(fetch, mut held)| async move {
+            let rows = self.fetch(fetch, range).await?;
+            held.resize(rows.iter().map(|(.., chunks)| chunks_bytes(chunks)).sum())?;
+            Ok::<_, BlockError>((rows, held))
+        });
+        let read: Vec<_> = fetches.buffer_unordered(READS_IN_FLIGHT_MAX).try_collect().await?;
+        let (parts, of_parts): (Vec<_>, Vec<Reservation>) = read.into_iter().unzip();
+        of_parts.into_iter().for_each(|of_part| held.absorb(of_part));
         let block = Arc::clone(&self.block);
         let sort = move || {
             // Windows cover the block's range, so every row that was selected was read in one of them at least.
@@ -182,9 +178,9 @@ impl BlockReader {
             let mut series = series.collect::<Result<Vec<BlockSeries>, BlockError>>()?;
             series.retain(|series| !series.chunks.is_empty());
             series.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
-            Ok(series)
+            Ok(SelectedSeries { series, memory: held })
         };
-        on_blocking_thread(&self.block.meta.chunks_object.key, sort).await
+        on_blocking_thread(key, sort).await
     }
 
     /// Returns the chunks of some rows, which ascend, that share a millisecond with a range, in the order of rows: those of each
@@ -393,27 +389,20 @@ fn fetches(pages: Vec<(&Page, Vec<u32>)>) -> Vec<Fetch> {
     groups.into_iter().map(|group| pages.by_ref().take(group.len()).collect()).collect()
 }
 
-/// What a select will read.
-#[derive(Debug)]
-pub struct ReadPlan {
+/// What a select will read, and the memory that it takes.
+struct Plan {
     /// Labels of the selected rows, in row order.
     labels: Vec<LabelSet>,
-    fetches: Vec<Fetch>,
-    range: TimeRange,
-    aggregate: Aggregate,
+    /// Each with memory for the bytes as they are stored.
+    fetches: Vec<(Fetch, Reservation)>,
+    /// For the labels.
+    held: Reservation,
 }
 
-impl ReadPlan {
-    /// Returns how many series will be read, at most.
-    pub fn series(&self) -> usize {
-        self.labels.len()
-    }
-
-    /// Returns how many bytes will be read from the store or a cache; samples take one to about eight times of the bytes
-    /// of their pages once these are unpacked.
-    pub fn read_bytes(&self) -> u64 {
-        self.fetches.iter().map(|fetch| read_bytes(fetch)).sum()
-    }
+/// Returns how much memory the chunks of one row take.
+fn chunks_bytes(chunks: &[EncodedChunk]) -> u64 {
+    let data: usize = chunks.iter().map(|chunk| chunk.data.len()).sum();
+    (data + size_of_val(chunks)) as u64
 }
 
 /// Returns how many bytes one read takes, gaps included.
@@ -444,7 +433,8 @@ impl OpenBlock {
         range: TimeRange,
         aggregate: Aggregate,
         limits: SelectLimits,
-    ) -> Result<ReadPlan, BlockError> {
+        memory: &QueryMemory,
+    ) -> Result<Plan, BlockError> {
         let rows = self.rows(matchers, &range)?;
         let block = self.meta.id;
         if rows.len() > limits.series as u64 {
@@ -459,8 +449,17 @@ impl OpenBlock {
         if bytes > limits.bytes {
             return Err(BlockError::BytesLimit { block, bytes, limit: limits.bytes });
         }
-        let labels = rows.iter().map(|row| self.labels(row)).collect::<Result<_, _>>()?;
-        Ok(ReadPlan { labels, fetches, range, aggregate })
+        let reserve = |fetch: Fetch| Ok(memory.reserve(read_bytes(&fetch)).map(|held| (fetch, held))?);
+        let fetches = fetches.into_iter().map(reserve).collect::<Result<_, BlockError>>()?;
+        let mut held = memory.empty();
+        let mut labels = Vec::new();
+        held.make_room(&mut labels, rows.len() as usize)?;
+        for row in &rows {
+            let set = self.labels(row)?;
+            held.grow((size_of::<BlockSeries>() + set.as_bytes().len()) as u64)?;
+            labels.push(set);
+        }
+        Ok(Plan { labels, fetches, held })
     }
 
     fn rows_of_any(

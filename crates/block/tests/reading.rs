@@ -8,6 +8,7 @@ use block::{BlockError, BlockInput, BlockReader, BlockSeries, BuiltBlock, Select
 use bytes::Bytes;
 use model::histogram::Span;
 use model::{Aggregate, BlockRange, ErrorKind, FloatHistogram, MatchOp, Matcher, Samples, TimeRange};
+use storage::{MemoryPool, QueryMemory};
 use support::{
     MemoryReader, PlainSeries, build_plain, cluster_series, labels, open, scan, select_plain, spec,
 };
@@ -89,13 +90,41 @@ async fn more_than_the_limits_is_refused_before_any_read() {
     assert_eq!(error.kind(), ErrorKind::LimitExceeded);
     assert_eq!(memory.take_reads(), []);
     let limits = SelectLimits { series: 1000, bytes: built.meta.chunks_object.size_bytes / 2 };
-    let error =
-        reader.select_within(&[], TimeRange::ALL, Aggregate::Last, limits).await.expect_err("all of it");
+    let unlimited = QueryMemory::unlimited();
+    let error = reader.select_within(&[], TimeRange::ALL, Aggregate::Last, limits, &unlimited).await;
+    let error = error.expect_err("all of it");
     assert!(matches!(error, BlockError::BytesLimit { .. }), "{error:?}");
     assert_eq!((error.kind(), memory.take_reads()), (ErrorKind::LimitExceeded, vec![]));
     let series =
         reader.select(&[Matcher::equal("pod", "pod-1")], TimeRange::ALL, 20).await.expect("20 series");
     assert_eq!(series.len(), 20);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn memory_is_reserved_before_anything_is_read_and_given_back() {
+    let (_, built) = big_block();
+    let memory = Arc::new(MemoryReader::of(&built));
+    let reader = BlockReader::open(Arc::clone(&memory) as _, built.meta.clone()).await.expect("opens");
+    memory.take_reads();
+    let limits = SelectLimits { series: usize::MAX, bytes: u64::MAX };
+    let of_metric = [Matcher::equal("__name__", "metric_7")];
+    let pool = MemoryPool::new(u64::MAX);
+    let selected = reader.select_within(&of_metric, TimeRange::ALL, Aggregate::Last, limits, &pool.query(u64::MAX)).await;
+    let selected = selected.expect("undamaged");
+    let held = selected.memory.bytes();
+    let data = selected.series.iter().flat_map(|series| &series.chunks).map(|chunk| chunk.data.len() as u64);
+    let data: u64 = data.sum();
+    assert!(data < held && held < data + data / 2, "{held} for {data} bytes of chunks");
+    assert_eq!(pool.used(), held);
+    drop(selected);
+    assert_eq!(pool.used(), 0);
+    memory.take_reads();
+
+    let small = MemoryPool::new(data / 2);
+    let refused = reader.select_within(&of_metric, TimeRange::ALL, Aggregate::Last, limits, &small.query(u64::MAX)).await;
+    let refused = refused.expect_err("more than there is");
+    assert!(matches!(refused, BlockError::Memory(_)), "{refused:?}");
+    assert_eq!((refused.kind(), memory.take_reads(), small.used()), (ErrorKind::Unavailable, vec![], 0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]

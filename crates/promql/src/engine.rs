@@ -136,7 +136,7 @@ impl Engine {
     }
 
     /// Returns the memory of all queries of the engine.
-    pub fn memory(&self) -> &MemoryPool {
+    pub fn memory(&self) -> &Arc<MemoryPool> {
         &self.memory
     }
 

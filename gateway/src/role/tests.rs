@@ -101,10 +101,19 @@ impl Bench {
     }
 
     async fn over(config: GatewayConfig, objects: Arc<dyn ObjectStore>, state: Arc<ControlState>) -> Self {
+        Self::with_engine(config, objects, state, engine()).await
+    }
+
+    async fn with_engine(
+        config: GatewayConfig,
+        objects: Arc<dyn ObjectStore>,
+        state: Arc<ControlState>,
+        engine: Engine,
+    ) -> Self {
         let (catalogue, receiver) = watch::channel(state);
         let store = Arc::clone(&objects);
         let gateway =
-            Gateway::over(config, &Context::new("gateway"), receiver, OWN.to_owned(), store, engine())
+            Gateway::over(config, &Context::new("gateway"), receiver, OWN.to_owned(), store, engine)
                 .await
                 .expect("valid");
         gateway.service.blocks.cache_dir().iter().for_each(|cache| cache.take_over());
@@ -393,6 +402,28 @@ async fn limits_are_named() {
     let built =
         Gateway::over(config, &Context::new("gateway"), receiver, OWN.to_owned(), store, engine()).await;
     assert!(matches!(built.err(), Some(GatewayError::ZeroLimit { key: "selects_in_flight_max" })));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn selects_share_the_memory_of_the_process() {
+    let bench = Bench::new(GatewayConfig::default()).await;
+    let built = block_of(4, "a", 50);
+    bench.publish(&built).await;
+    let (answer, _) = bench.select(select_all(&[&built.meta])).await.expect("healthy");
+    assert_eq!(bench.gateway.service.engine.memory().used(), 0, "given back with the last frame");
+
+    let total = built.meta.chunks_object.size_bytes * 3 / 2;
+    let config = promql::EngineConfig { memory_bytes_total_max: total, ..Default::default() };
+    let (objects, state) = (Arc::clone(&bench.objects), bench.catalogue.borrow().clone());
+    let small = Bench::with_engine(GatewayConfig::default(), objects, state, Engine::new(config)).await;
+    let pool = Arc::clone(small.gateway.service.engine.memory());
+    let other = pool.query(u64::MAX).reserve(total / 2).expect("there is room");
+    let error = small.select(select_all(&[&built.meta])).await.expect_err("no room for both");
+    assert_eq!(error.code(), Code::Unavailable, "{error:?}");
+    assert!(error.message().contains("--query.max-total-memory-bytes"), "{}", error.message());
+    assert_eq!(pool.used(), other.bytes());
+    drop(other);
+    assert!(small.select(select_all(&[&built.meta])).await.expect("alone").0 == answer);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
