@@ -32,6 +32,7 @@ mod quarantine;
 mod role;
 mod select;
 mod store_service;
+mod union;
 
 pub use config::GatewayConfig;
 pub use error::GatewayError;

@@ -5,11 +5,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use block::{BlockError, BlockReader, Erase, SelectedSeries};
+use block::{BlockError, BlockReader, Erase, Labels, SelectedSeries};
 use bytes::Bytes;
 use cluster::ControlState;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
-use model::{BlockId, ErrorKind, Matcher, TimeRange};
+use model::{BlockId, ErrorKind, LabelSet, Matcher, MetricMetadata, TimeRange};
+use parking_lot::Mutex;
 use promql::Engine;
 use proto::connect::MESSAGE_BYTES_MAX;
 use proto::convert::{matchers_from_wire, metadata_to_wire};
@@ -32,6 +33,7 @@ use crate::fault::Faults;
 use crate::frames::{Frames, size_bytes};
 use crate::metrics::{GatewayMetrics, MethodLabel};
 use crate::select::{BLOCKS_IN_FLIGHT_MAX, Selection};
+use crate::union::Union;
 
 /// How long a request waits for the gateway's catalogue to reach the version that the request was made with.
 const CATALOGUE_WAIT: Duration = Duration::from_secs(5);
@@ -182,33 +184,24 @@ impl StoreService {
     }
 
     /// Asks every block on a blocking thread, some at a time, and returns the union of the answers, cut to the limit.
-    async fn gather<T: Ord + Send + 'static>(
-        &self,
-        request: LabelsRequest,
-        ask: fn(&BlockReader, &LabelQuery, &dyn Erase) -> Result<Vec<T>, BlockError>,
-    ) -> Result<BTreeSet<T>, Status> {
+    async fn gather<T: Send + 'static>(&self, request: LabelsRequest, ask: Ask<T>) -> Result<Vec<T>, Status> {
         let query = Arc::new(LabelQuery::from_wire(&request)?);
         let asked = self.asked(request.scope).await?;
+        let union = Arc::new(Mutex::new(Union::new(query.limit)));
         let answers = stream::iter(asked).map(|AskedBlock { meta, deletes }| {
-            let (query, faults) = (Arc::clone(&query), self.faults());
+            let (query, faults, union) = (Arc::clone(&query), self.faults(), Arc::clone(&union));
             async move {
                 let reader = self.blocks.get(&meta).await.map_err(|e| faults.status(&meta, &e))?;
-                let asked =
-                    tokio::task::spawn_blocking(move || ask(&reader, &query, &OfOneBlock(deletes))).await;
+                let ask = move || ask(&reader, &query, &OfOneBlock(deletes), &union);
+                let asked = tokio::task::spawn_blocking(ask).await;
                 let asked = asked
                     .map_err(|e| status(ErrorKind::Internal, format!("reading the index ended: {e}")))?;
                 self.blocks.note(&meta, asked).map_err(|e| faults.status(&meta, &e))
             }
         });
-        let mut union = BTreeSet::new();
-        let mut answers = answers.buffer_unordered(BLOCKS_IN_FLIGHT_MAX);
-        while let Some(answer) = answers.try_next().await? {
-            union.extend(answer);
-            while union.len() > query.limit {
-                union.pop_last();
-            }
-        }
-        Ok(union)
+        answers.buffer_unordered(BLOCKS_IN_FLIGHT_MAX).try_collect::<()>().await?;
+        let union = std::mem::replace(&mut *union.lock(), Union::new(0));
+        Ok(union.into_values())
     }
 
     fn count<T>(&self, method: &'static str, result: Result<T, Status>) -> Result<Response<T>, Status> {
@@ -232,9 +225,16 @@ fn fit(bytes: usize) -> Result<(), Status> {
     Err(status(ErrorKind::LimitExceeded, message))
 }
 
-fn strings(values: BTreeSet<String>) -> Result<StringsResponse, Status> {
+fn strings(values: Vec<String>) -> Result<StringsResponse, Status> {
     fit(values.iter().map(|value| value.len() + 4).sum())?;
-    Ok(StringsResponse { values: values.into_iter().collect() })
+    Ok(StringsResponse { values })
+}
+
+/// Adds what one block answers to what others did.
+type Ask<T> = fn(&BlockReader, &LabelQuery, &dyn Erase, &Mutex<Union<T>>) -> Result<(), BlockError>;
+
+fn add_labels(union: &Mutex<Union<String>>, labels: &Labels) {
+    union.lock().add(labels.iter(), |known, value| known.as_str().cmp(value), str::to_owned);
 }
 
 type EvaluateStream = Pin<Box<dyn Stream<Item = Result<EvaluateFrame, Status>> + Send>>;
@@ -259,8 +259,9 @@ impl Store for StoreService {
         &self,
         request: Request<LabelsRequest>,
     ) -> Result<Response<StringsResponse>, Status> {
-        let names = self.gather(request.into_inner(), |block, query, _| {
-            block.label_names(&query.selectors, &query.range)
+        let names = self.gather(request.into_inner(), |block, query, _, union| {
+            add_labels(union, &block.label_names(&query.selectors, &query.range)?);
+            Ok(())
         });
         self.count("label_names", names.await.and_then(strings))
     }
@@ -269,15 +270,18 @@ impl Store for StoreService {
         &self,
         request: Request<LabelsRequest>,
     ) -> Result<Response<StringsResponse>, Status> {
-        let values = self.gather(request.into_inner(), |block, query, _| {
-            block.label_values(&query.name, &query.selectors, &query.range)
+        let values = self.gather(request.into_inner(), |block, query, _, union| {
+            add_labels(union, &block.label_values(&query.name, &query.selectors, &query.range)?);
+            Ok(())
         });
         self.count("label_values", values.await.and_then(strings))
     }
 
     async fn series(&self, request: Request<LabelsRequest>) -> Result<Response<SeriesResponse>, Status> {
-        let sets = self.gather(request.into_inner(), |block, query, erase| {
-            block.series(&query.selectors, &query.range, Some(query.limit), erase)
+        let sets = self.gather(request.into_inner(), |block, query, erase, union| {
+            let sets = block.series(&query.selectors, &query.range, Some(query.limit), erase)?;
+            union.lock().add(sets, LabelSet::cmp, |set| set);
+            Ok(())
         });
         let response = sets.await.and_then(|sets| {
             fit(sets.iter().map(|labels| labels.as_bytes().len() + 4).sum())?;
@@ -293,8 +297,11 @@ impl Store for StoreService {
     ) -> Result<Response<MetadataResponse>, Status> {
         let request = request.into_inner();
         let labels = LabelsRequest { scope: request.scope, name: request.family, ..Default::default() };
-        let entries = self.gather(labels, |block, query, _| {
-            Ok(block.metadata((!query.name.is_empty()).then_some(query.name.as_str())))
+        let entries = self.gather(labels, |block, query, _, union| {
+            let mut entries = block.metadata((!query.name.is_empty()).then_some(query.name.as_str()));
+            entries.sort_unstable();
+            union.lock().add(entries, MetricMetadata::cmp, |entry| entry);
+            Ok(())
         });
         let response = entries.await.and_then(|entries| {
             fit(entries

@@ -64,9 +64,9 @@ pub struct BlockReader {
     block: Arc<OpenBlock>,
 }
 
-struct OpenBlock {
+pub(crate) struct OpenBlock {
     meta: BlockMeta,
-    series: SeriesFile,
+    pub(crate) series: SeriesFile,
     pages: PageTable,
 }
 
@@ -196,6 +196,10 @@ impl BlockReader {
         Ok(by_row(fetches.buffer_unordered(READS_IN_FLIGHT_MAX).try_collect().await?))
     }
 
+    pub(crate) fn opened(&self) -> &Arc<OpenBlock> {
+        &self.block
+    }
+
     pub(crate) fn series_file(&self) -> &SeriesFile {
         &self.block.series
     }
@@ -247,52 +251,6 @@ impl BlockReader {
             Ok(rows)
         })
         .await
-    }
-
-    /// Returns the names of all labels that the selected series have, ascending.
-    ///
-    /// CPU-bound, like the other look-ups below: call it from a worker.
-    ///
-    /// # Errors
-    /// Kind `Corrupt` when the index is damaged.
-    pub fn label_names(
-        &self,
-        selectors: &[Vec<Matcher>],
-        range: &TimeRange,
-    ) -> Result<Vec<String>, BlockError> {
-        let index = &self.block.series.index;
-        let rows = self.block.rows_of_any(selectors, range)?;
-        if rows.len() == u64::from(index.rows()) {
-            return Ok(index.names().map(str::to_owned).collect());
-        }
-        let mut pairs = RoaringBitmap::new();
-        for row in rows {
-            pairs.extend(index.pairs_of_row(row));
-        }
-        let mut names: Vec<String> = pairs.into_iter().map(|pair| index.name_of(pair).to_owned()).collect();
-        names.dedup();
-        Ok(names)
-    }
-
-    /// Returns the values that one label has among the selected series, ascending; without series that lack it.
-    ///
-    /// # Errors
-    /// Kind `Corrupt` when the index is damaged.
-    pub fn label_values(
-        &self,
-        name: &str,
-        selectors: &[Vec<Matcher>],
-        range: &TimeRange,
-    ) -> Result<Vec<String>, BlockError> {
-        let index = &self.block.series.index;
-        let wanted = index.pairs_of(name);
-        let rows = self.block.rows_of_any(selectors, range)?;
-        if rows.len() == u64::from(index.rows()) {
-            return Ok(wanted.map(|pair| index.value(pair).to_owned()).collect());
-        }
-        let of_row = |row: u32| index.pairs_of_row(row).iter().copied().find(|pair| wanted.contains(pair));
-        let pairs: RoaringBitmap = rows.iter().filter_map(of_row).collect();
-        Ok(pairs.into_iter().map(|pair| index.value(pair).to_owned()).collect())
     }
 
     /// Returns the label sets of the selected series, ascending; with a limit the first so many. Those of which everything in
@@ -462,7 +420,7 @@ impl OpenBlock {
         Ok(Plan { labels, fetches, held })
     }
 
-    fn rows_of_any(
+    pub(crate) fn rows_of_any(
         &self,
         selectors: &[Vec<Matcher>],
         range: &TimeRange,
@@ -488,7 +446,8 @@ impl OpenBlock {
             let SeriesFile { first_ms, last_ms, .. } = &self.series;
             let reaches =
                 |row: u32| first_ms[row as usize] <= range.end.0 && range.start.0 <= last_ms[row as usize];
-            rows = rows.into_iter().filter(|row| reaches(*row)).collect();
+            let reaching = RoaringBitmap::from_sorted_iter(rows.into_iter().filter(|row| reaches(*row)));
+            rows = reaching.expect("a bitmap yields its rows in order");
         }
         Ok(rows)
     }

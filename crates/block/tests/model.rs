@@ -75,24 +75,28 @@ proptest! {
     }
 
     #[test]
-    fn label_queries_answer_like_a_scan(series in series(), selectors in prop::collection::vec(matchers(), 0..3)) {
+    fn label_queries_answer_like_a_scan(
+        series in series(),
+        selectors in prop::collection::vec(matchers(), 0..3),
+        range in prop_oneof![Just(TimeRange::ALL), ranges()],
+    ) {
         let built = build_plain(&spec(BlockRange::new(RANGE.0, RANGE.1)), &series).expect("valid input");
         let reader = runtime().block_on(open(&built));
         let matches = |s: &&PlainSeries| selectors.is_empty()
             || selectors.iter().any(|matchers| matchers.iter().all(|m| m.matches(s.labels.get(&m.name))));
-        let matching: Vec<&PlainSeries> = series.iter().filter(matches).collect();
+        let reaches = |s: &&PlainSeries| s.samples.first().zip(s.samples.last())
+            .is_some_and(|(first, last)| first.0 <= range.end.0 && range.start.0 <= last.0);
+        let matching: Vec<&PlainSeries> = series.iter().filter(matches).filter(reaches).collect();
         let names: BTreeSet<&str> = matching.iter().flat_map(|s| s.labels.iter().map(|(name, _)| name)).collect();
         let values: BTreeSet<&str> = matching.iter().map(|s| s.labels.get("a")).filter(|v| !v.is_empty()).collect();
         let sets: BTreeSet<&LabelSet> = matching.iter().map(|s| &s.labels).collect();
-        let all = TimeRange::ALL;
-        prop_assert_eq!(reader.label_names(&selectors, &all).expect("undamaged"), names.into_iter().collect::<Vec<_>>());
-        prop_assert_eq!(
-            reader.label_values("a", &selectors, &all).expect("undamaged"),
-            values.into_iter().collect::<Vec<_>>()
-        );
-        let found = reader.series(&selectors, &all, None, &EraseNothing).expect("undamaged");
+        let found = reader.label_names(&selectors, &range).expect("undamaged");
+        prop_assert_eq!(found.iter().collect::<Vec<_>>(), names.into_iter().collect::<Vec<_>>());
+        let found = reader.label_values("a", &selectors, &range).expect("undamaged");
+        prop_assert_eq!(found.iter().collect::<Vec<_>>(), values.into_iter().collect::<Vec<_>>());
+        let found = reader.series(&selectors, &range, None, &EraseNothing).expect("undamaged");
         prop_assert_eq!(found.iter().collect::<Vec<_>>(), sets.iter().copied().collect::<Vec<_>>());
-        let first = reader.series(&selectors, &all, Some(3), &EraseNothing).expect("undamaged");
+        let first = reader.series(&selectors, &range, Some(3), &EraseNothing).expect("undamaged");
         prop_assert_eq!(first.iter().collect::<Vec<_>>(), sets.into_iter().take(3).collect::<Vec<_>>());
     }
 

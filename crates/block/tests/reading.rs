@@ -132,7 +132,7 @@ async fn a_block_without_series_opens_and_answers_nothing() {
     let built = build_plain(&spec(HOURS_2), &[]).expect("valid input");
     let reader = open(&built).await;
     assert_eq!(select_plain(&reader, &[], TimeRange::ALL).await.expect("undamaged"), []);
-    assert_eq!(reader.label_names(&[], &TimeRange::ALL).expect("undamaged"), [""; 0]);
+    assert_eq!(reader.label_names(&[], &TimeRange::ALL).expect("undamaged").iter().count(), 0);
     assert_eq!(reader.metadata(None).len(), 2);
 }
 
@@ -146,7 +146,7 @@ async fn labels_beyond_the_columns_are_kept() {
         .collect();
     let reader = open(&build_plain(&spec(HOURS_2), &series).expect("valid input")).await;
     let names = reader.label_names(&[], &TimeRange::ALL).expect("undamaged");
-    assert_eq!(names.len(), 702);
+    assert_eq!(names.iter().count(), 702);
     let matchers = [matcher(MatchOp::Equal, "label_699", "v")];
     let answer = select_plain(&reader, &matchers, TimeRange::ALL).await.expect("undamaged");
     assert_eq!(answer, &series[699..]);
