@@ -93,7 +93,9 @@ impl Store {
     async fn read(&self, meta: &BlockMeta, aggregate: Aggregate) -> Vec<(String, Vec<(i64, u64, u32)>)> {
         let reader = self.open(meta).await.expect("undamaged");
         let limits = SelectLimits { series: 100, bytes: u64::MAX };
-        let selected = reader.select_within(&[], TimeRange::ALL, aggregate, limits).await.expect("undamaged");
+        let memory = storage::QueryMemory::unlimited();
+        let selected = reader.select_within(&[], TimeRange::ALL, aggregate, limits, &memory).await;
+        let selected = selected.expect("undamaged").series;
         let plain = |series: block::BlockSeries| {
             let mut samples = Samples::default();
             chunk::read_merged(&series.chunks, i64::MIN, i64::MAX, &mut samples).expect("undamaged");

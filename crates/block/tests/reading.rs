@@ -109,7 +109,9 @@ async fn memory_is_reserved_before_anything_is_read_and_given_back() {
     let limits = SelectLimits { series: usize::MAX, bytes: u64::MAX };
     let of_metric = [Matcher::equal("__name__", "metric_7")];
     let pool = MemoryPool::new(u64::MAX);
-    let selected = reader.select_within(&of_metric, TimeRange::ALL, Aggregate::Last, limits, &pool.query(u64::MAX)).await;
+    let selected = reader
+        .select_within(&of_metric, TimeRange::ALL, Aggregate::Last, limits, &pool.query(u64::MAX))
+        .await;
     let selected = selected.expect("undamaged");
     let held = selected.memory.bytes();
     let data = selected.series.iter().flat_map(|series| &series.chunks).map(|chunk| chunk.data.len() as u64);
@@ -121,7 +123,9 @@ async fn memory_is_reserved_before_anything_is_read_and_given_back() {
     memory.take_reads();
 
     let small = MemoryPool::new(data / 2);
-    let refused = reader.select_within(&of_metric, TimeRange::ALL, Aggregate::Last, limits, &small.query(u64::MAX)).await;
+    let refused = reader
+        .select_within(&of_metric, TimeRange::ALL, Aggregate::Last, limits, &small.query(u64::MAX))
+        .await;
     let refused = refused.expect_err("more than there is");
     assert!(matches!(refused, BlockError::Memory(_)), "{refused:?}");
     assert_eq!((refused.kind(), memory.take_reads(), small.used()), (ErrorKind::Unavailable, vec![], 0));
