@@ -144,6 +144,11 @@ impl LabelIndex {
         self.rows
     }
 
+    /// Returns all label names, ascending.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.names.iter().map(|entry| entry.name.as_str())
+    }
+
     /// Returns the pairs of each name, in the order of names; none is empty.
     pub(crate) fn name_pairs(&self) -> impl Iterator<Item = Range<u32>> {
         self.names.iter().map(|entry| entry.pairs.clone()).filter(|pairs| !pairs.is_empty())
