@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use block::BlockError;
-use cluster::JobId;
+use cluster::{DeleteId, JobId};
 use model::{BlockId, ErrorKind};
 use session::SessionError;
 
@@ -42,6 +42,23 @@ pub enum CompactorError {
     InputGone {
         /// Which.
         block: BlockId,
+    },
+    /// A delete of the catalogue is none that this version knows.
+    #[error("delete {id} cannot be understood: {reason}")]
+    Delete {
+        /// Which.
+        id: DeleteId,
+        /// What is wrong.
+        reason: String,
+    },
+    /// It could not be looked up what is deleted of a block.
+    #[error("block {block} cannot be read")]
+    Assess {
+        /// Which.
+        block: BlockId,
+        /// Why.
+        #[source]
+        source: BlockError,
     },
     /// Blocks could not be merged, or the result not be uploaded.
     #[error("job {job} failed")]

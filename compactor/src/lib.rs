@@ -5,6 +5,9 @@
 //! which jobs there are, `merge` how one is done). A commit replaces the inputs by the output in one command, so a query's
 //! version of the catalogue has either.
 //!
+//! **Deletes of series** are folded in by every merge; [`plan::rewrites`] says which blocks are rewritten for them. How much of a
+//! block is deleted is looked up by all compactors together (`deletes`).
+//!
 //! **Retention and garbage collection** are done by one compactor at a time: the one that holds the lease
 //! `compactor/retention`. The others stand by. A round is:
 //! 1. confirm the lease, which gives the epoch that every commit of the round names;
@@ -23,6 +26,7 @@
 
 mod clock;
 mod config;
+mod deletes;
 mod error;
 mod merge;
 mod metrics;

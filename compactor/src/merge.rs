@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use block::{BlockError, BlockReader, MergeOutput, MergedBlock, ObjectStoreReader, RangeReader, SplitLimits};
 use cluster::{
-    BadBlock, BlockState, Catalogue, Command, ControlState, JobId, JobOrder, Response, StateError,
+    BadBlock, BlockState, Catalogue, Command, ControlState, JobDelete, JobId, JobOrder, Response, StateError,
 };
 use futures::{StreamExt, TryStreamExt, stream};
 use model::{BlockId, BlockMeta, Epoch, ErrorKind, SortRange};
@@ -27,8 +27,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use crate::clock::now_ms;
+use crate::deletes::JobErase;
 use crate::metrics::MergeMetrics;
-use crate::plan::{MergeRules, merges};
+use crate::plan::{MergeRules, merges, rewrites};
 use crate::{CompactorConfig, CompactorError};
 
 /// How many inputs of a job are opened at the same time.
@@ -51,6 +52,8 @@ pub(crate) struct Claim {
     /// The names of what it writes.
     pub(crate) outputs: Vec<BlockId>,
     pub(crate) order: JobOrder,
+    /// What it leaves out.
+    pub(crate) deletes: Vec<JobDelete>,
 }
 
 impl Merger {
@@ -129,7 +132,8 @@ impl Merger {
         };
         let planned = merges(&state.catalogue, rules);
         self.metrics.jobs_planned.set(planned.len() as i64);
-        for order in own.into_iter().chain(planned).filter(|order| !failed.contains(order)) {
+        let rewrites = rewrites(&state.catalogue, &planned);
+        for order in own.into_iter().chain(planned).chain(rewrites).filter(|order| !failed.contains(order)) {
             if let Some(claim) = self.claim(membership, order).await? {
                 return Ok(Some(claim));
             }
@@ -146,12 +150,12 @@ impl Merger {
         let Membership { node, epoch: member_epoch } = membership;
         let command = Command::ClaimJob { order: order.clone(), node, member_epoch };
         match self.session.propose(&command).await {
-            Ok(Response::Claimed { job, epoch, outputs, .. }) => {
+            Ok(Response::Claimed { job, epoch, outputs, deletes }) => {
                 if outputs.is_empty() {
                     return Err(CompactorError::Claim);
                 }
                 debug!(%job, %epoch, inputs = order.inputs.len(), outputs = outputs.len(), "claimed a merge");
-                Ok(Some(Claim { job, epoch, outputs, order }))
+                Ok(Some(Claim { job, epoch, outputs, order, deletes }))
             }
             Ok(_) => Err(CompactorError::Claim),
             Err(SessionError::Refused(StateError::Conflict(reason))) => {
@@ -187,6 +191,10 @@ impl Merger {
         let mut metas = Vec::new();
         for (output, inputs) in self.parts(claim).await? {
             let merged = self.merge(claim, &output, inputs).await?;
+            if merged.meta.series == 0 {
+                // All of it is deleted.
+                continue;
+            }
             self.upload(claim, &merged).await?;
             metas.push(merged.meta);
         }
@@ -227,6 +235,7 @@ impl Merger {
         inputs: Vec<BlockMeta>,
     ) -> Result<MergedBlock, CompactorError> {
         let reader = self.reader();
+        let resolution_ms = inputs.first().map_or(0, |input| input.resolution_ms);
         let open = |meta: BlockMeta| {
             let reader = Arc::clone(&reader);
             async move {
@@ -238,7 +247,7 @@ impl Merger {
         let opened = stream::iter(inputs.into_iter().map(open)).buffered(OPENS_MAX).try_collect::<Vec<_>>();
         let fault = |source| CompactorError::Merge { job: claim.job, source };
         let inputs = opened.await.map_err(fault)?;
-        let erase = Arc::new(block::EraseNothing);
+        let erase = Arc::new(JobErase::new(&self.session.state(), &claim.deletes, resolution_ms)?);
         block::merge(output, inputs, erase, &self.config.spool_dir).await.map_err(fault)
     }
 

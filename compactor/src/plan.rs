@@ -2,9 +2,11 @@
 
 mod merge;
 mod retention;
+mod rewrite;
 
 pub use merge::{MergeRules, merges};
 pub use retention::{Expired, RetentionRules, expired};
+pub use rewrite::rewrites;
 
 use cluster::{BlockState, Catalogue};
 use model::{BlockId, BlockMeta};

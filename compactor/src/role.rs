@@ -7,6 +7,7 @@ use service::Context;
 use session::Session;
 use tonic::service::Routes;
 
+use crate::deletes::Assessor;
 use crate::merge::Merger;
 use crate::metrics::{CompactorMetrics, MergeMetrics};
 use crate::retention::Retention;
@@ -59,6 +60,8 @@ impl Compactor {
             metrics: self.metrics.clone(),
         };
         self.context.spawn("compactor retention", retention.run(self.context.shutdown()));
+        let assessor = Assessor { config: self.config.clone(), session: Arc::clone(&self.session) };
+        self.context.spawn("compactor deletes", assessor.run(self.context.shutdown()));
         let merger = Merger {
             config: self.config.clone(),
             session: Arc::clone(&self.session),

@@ -44,11 +44,11 @@ impl CompiledDeletes {
     /// Kind `Internal` when a selector is none that this version knows.
     #[allow(clippy::result_large_err, reason = "tonic's own error type")]
     pub(crate) fn asked(&self, state: &ControlState, meta: &BlockMeta) -> Result<AskedBlock, Status> {
-        let deletes: Vec<Arc<Delete>> = state
-            .catalogue
-            .deletes_of(meta.id)
-            .map(|order| self.compiled(state, order))
-            .collect::<Result<_, _>>()?;
+        let at_resolution = |order| -> Result<_, Status> {
+            Ok(self.compiled(state, order)?.at_resolution(meta.resolution_ms))
+        };
+        let deletes: Vec<Arc<Delete>> =
+            state.catalogue.deletes_of(meta.id).map(at_resolution).collect::<Result<_, _>>()?;
         let external = match &state.settings {
             Some(settings) if !deletes.is_empty() => External::new(&settings.external_labels),
             _ => External::default(),

@@ -14,6 +14,7 @@ use service::Context;
 use session::SessionConfig;
 
 use super::*;
+use crate::deletes::Assessor;
 use crate::metrics::CompactorMetrics;
 use crate::plan::RetentionRules;
 use crate::retention::Retention;
@@ -452,5 +453,52 @@ async fn a_connection_cut_after_the_upload_doubles_nothing() {
     bench.wait_active(&[(1, 1, 0, 4)]).await;
     assert_eq!(bench.seen().await, bench.published);
     bench.wait_clean().await;
+    stop(context).await;
+}
+
+fn delete(bench: &Bench, id: u128, pod: &str, start_ms: i64, end_ms: i64) {
+    let matcher = cluster::MatcherText { name: "pod".into(), op: "=~".into(), value: pod.into() };
+    let selectors = vec![vec![matcher]];
+    let order = cluster::DeleteOrder { id: cluster::DeleteId(id), selectors, start_ms, end_ms };
+    let shards: Vec<cluster::ShardDelete> = (0..9)
+        .map(|shard| cluster::ShardDelete { shard: ShardId(shard), index: 1000, frozen_until_ms: None })
+        .collect();
+    let command = Command::RequestDelete { order, shards, at_ms: 1 };
+    assert_eq!(bench.control.apply(command), Response::Done);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_deleted_leaves_the_blocks() {
+    let mut bench = Bench::new();
+    for window in 0..5 {
+        bench.publish(1, window).await;
+    }
+    // Before any merge, and of some windows only; then again while a compactor works.
+    delete(&bench, 1, "1", WINDOW_MS, 3 * WINDOW_MS + 60_000);
+    let worker = bench.worker("c-0").await;
+    let assessor =
+        Assessor { config: worker.merger.config.clone(), session: Arc::clone(&worker.merger.session) };
+    worker.context.spawn("deletes", assessor.run(worker.context.shutdown()));
+    let context = worker.start();
+    bench.wait_active(&[(1, 0, 4, 5), (1, 1, 0, 4)]).await;
+    let no_notes = |state: &ControlState| {
+        let mut active = state.catalogue.iter().filter(|entry| entry.state == BlockState::Active);
+        state.catalogue.jobs().count() == 0 && active.all(|entry| entry.deletes.is_empty())
+    };
+    bench.control.wait(no_notes).await;
+    let mut expected = bench.published.clone();
+    let deleted = WINDOW_MS..=3 * WINDOW_MS + 60_000;
+    expected.retain(|(labels, time), _| !(labels.contains("pod=\"1\"") && deleted.contains(time)));
+    assert!(expected.len() < bench.published.len());
+    assert_eq!(bench.seen().await, expected);
+    delete(&bench, 2, "0", 0, i64::MAX);
+    bench.control.wait(no_notes).await;
+    expected.retain(|(labels, _), _| !labels.contains("pod=\"0\""));
+    assert_eq!(bench.seen().await, expected);
+    assert_eq!(bench.active(), [(1, 0, 4, 5), (1, 1, 0, 4)], "rewritten each by itself");
+    delete(&bench, 3, ".*", 0, 4 * WINDOW_MS - 1);
+    bench.wait_active(&[(1, 0, 4, 5)]).await;
+    bench.wait_clean().await;
+    assert_eq!(bench.control.state().catalogue.deletes().count(), 0, "no block is subject to any");
     stop(context).await;
 }

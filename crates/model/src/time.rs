@@ -50,6 +50,17 @@ impl TimeRange {
         Self { start: self.start.max(other.start), end: self.end.min(other.end) }
     }
 
+    /// Returns the slots of `slot_ms`, aligned to the epoch, that lie wholly within; may be empty.
+    ///
+    /// # Panics
+    /// When `slot_ms` is not positive.
+    pub fn whole_slots(&self, slot_ms: i64) -> Self {
+        assert!(slot_ms > 0, "a slot has a positive length, got {slot_ms} ms");
+        let before = |time_ms: i64| time_ms.div_euclid(slot_ms).saturating_mul(slot_ms);
+        let start_ms = before(self.start.0.saturating_add(slot_ms - 1));
+        Self::new(start_ms, before(self.end.0.saturating_add(1)).saturating_sub(1))
+    }
+
     /// Tells whether nothing lies within.
     pub fn is_empty(&self) -> bool {
         self.start > self.end
@@ -195,6 +206,24 @@ mod tests {
         assert_eq!(BlockRange::window_of(7_199_999, 7_200_000), BlockRange::new(0, 7_200_000));
         assert_eq!(BlockRange::window_of(7_200_000, 7_200_000), BlockRange::new(7_200_000, 14_400_000));
         assert_eq!(BlockRange::window_of(-1, 1000), BlockRange::new(-1000, 0));
+    }
+
+    #[test]
+    fn slots_lie_wholly_within_a_range() {
+        for (range, expected) in [
+            ((0, 599), Some((0, 599))),
+            ((1, 599), Some((300, 599))),
+            ((0, 598), Some((0, 299))),
+            ((1, 598), None),
+            ((-300, -1), Some((-300, -1))),
+            ((-301, 5), Some((-300, -1))),
+        ] {
+            let slots = TimeRange::new(range.0, range.1).whole_slots(300);
+            let expected = expected.map(|(start, end)| TimeRange::new(start, end));
+            assert_eq!(Some(slots).filter(|slots| !slots.is_empty()), expected, "{range:?}");
+        }
+        let all = TimeRange::ALL.whole_slots(300);
+        assert!(all.start.0 < -1_000_000_000_000_000 && all.end.0 > 1_000_000_000_000_000);
     }
 
     #[test]

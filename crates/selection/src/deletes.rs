@@ -19,6 +19,16 @@ pub struct Delete {
 }
 
 impl Delete {
+    /// Returns what is deleted of a block of a resolution: of raw samples (0) what is meant, of slots those that lie wholly in
+    /// the range. A slot that was deleted in part is what was made of all its samples, and cannot be undone.
+    pub fn at_resolution(self: &Arc<Self>, resolution_ms: i64) -> Arc<Self> {
+        if resolution_ms <= 0 {
+            return Arc::clone(self);
+        }
+        let range = self.range.whole_slots(resolution_ms);
+        Arc::new(Self { selectors: self.selectors.clone(), range })
+    }
+
     fn selects(&self, attached: &LabelSet) -> bool {
         self.selectors.iter().any(|matchers| External::accepts(matchers, attached))
     }
@@ -56,7 +66,8 @@ impl Deletes {
         }
         let attached = if self.external.is_empty() { None } else { Some(self.external.attach(labels)) };
         let attached = attached.as_ref().unwrap_or(labels);
-        self.deletes.iter().filter(|delete| delete.selects(attached)).map(|delete| delete.range).collect()
+        let concerning = self.deletes.iter().filter(|delete| delete.selects(attached));
+        concerning.map(|delete| delete.range).collect()
     }
 }
 
@@ -91,6 +102,19 @@ mod tests {
             assert_eq!(!deletes.of(&plain).is_empty(), of_plain, "{op:?} {value:?}");
             assert_eq!(!deletes.of(&own).is_empty(), of_own, "{op:?} {value:?}");
         }
+    }
+
+    #[test]
+    fn of_slots_only_whole_ones_go() {
+        let labels = LabelSet::from_pairs([("a", "b")]);
+        let delete = delete(&[], 100, 899);
+        let times = |resolution_ms| {
+            let deletes = Deletes::new(Arc::default(), vec![delete.at_resolution(resolution_ms)]);
+            deletes.of(&labels).as_slice().to_vec()
+        };
+        assert_eq!(times(0), [TimeRange::new(100, 899)]);
+        assert_eq!(times(300), [TimeRange::new(300, 899)]);
+        assert_eq!(times(1000), []);
     }
 
     #[test]
