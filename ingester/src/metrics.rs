@@ -50,6 +50,34 @@ pub(crate) struct IngesterMetrics {
     applied: Family<ShardLabel, Gauge>,
     term: Family<ShardLabel, Gauge>,
     exemplars: ExemplarMetrics,
+    appended: AppendMetrics,
+}
+
+/// What became of samples, with Prometheus's names, without its label `type`.
+#[derive(Clone, Debug, Default)]
+struct AppendMetrics {
+    appended: Counter,
+    out_of_order: Counter,
+    too_old: Counter,
+    out_of_bound: Counter,
+}
+
+impl AppendMetrics {
+    fn register(&self, registry: &mut Registry) {
+        let own = registry.sub_registry_with_prefix("prometheus_tsdb");
+        own.register("head_samples_appended", "Samples appended by shards led here", self.appended.clone());
+        own.register(
+            "out_of_order_samples",
+            "Samples refused because they were out of order and no out-of-order window is set",
+            self.out_of_order.clone(),
+        );
+        own.register("too_old_samples", "Samples refused because they were too old", self.too_old.clone());
+        own.register(
+            "out_of_bound_samples",
+            "Samples refused because they were too far in the future",
+            self.out_of_bound.clone(),
+        );
+    }
 }
 
 /// What the heads of this node did with exemplars, with Prometheus's names.
@@ -98,6 +126,7 @@ impl IngesterMetrics {
             self.head_series.clone(),
         );
         self.exemplars.register(registry);
+        self.appended.register(registry);
         let own = registry.sub_registry_with_prefix("norn_ingester");
         own.register("samples", "Samples that shards led here answered, by result", self.samples.clone());
         own.register(
@@ -139,6 +168,10 @@ impl IngesterMetrics {
             ("too_new", outcome.too_new),
             ("over_limit", outcome.over_limit),
         ];
+        self.appended.appended.inc_by(outcome.accepted);
+        self.appended.out_of_order.inc_by(outcome.out_of_order);
+        self.appended.too_old.inc_by(outcome.too_old);
+        self.appended.out_of_bound.inc_by(outcome.too_new);
         for (result, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
             self.samples.get_or_create(&ResultLabel { result }).inc_by(count);
         }

@@ -68,8 +68,18 @@ fn when(grammar: &mut Grammar) -> When {
 
 /// Starts a Prometheus with [`FEATURES`] and more, each behind a comma, and waits until it is ready.
 pub(crate) async fn prometheus(binary: &str, more_features: &str, dir: &Path) -> Option<(Guard, String)> {
+    prometheus_with(binary, "global: {}\n", more_features, dir).await
+}
+
+/// The same, with a configuration of one's own.
+pub(crate) async fn prometheus_with(
+    binary: &str,
+    config: &str,
+    more_features: &str,
+    dir: &Path,
+) -> Option<(Guard, String)> {
     let address = format!("127.0.0.1:{}", free_ports(1));
-    fs::write(dir.join("prometheus.yml"), "global: {}\n").expect("a file");
+    fs::write(dir.join("prometheus.yml"), config).expect("a file");
     let listen = format!("--web.listen-address={address}");
     let features = &format!("{FEATURES}{more_features}");
     let arguments = [

@@ -5,6 +5,7 @@
 
 mod harness;
 
+mod append_rules;
 mod bad_input;
 mod blocks;
 mod cluster;

@@ -78,22 +78,20 @@ async fn read(body: Body) -> Result<Decoded, WriteError> {
     decoded.unwrap_or_else(|error| Err(WriteError::Body { reason: error.to_string() }))
 }
 
-/// Says what of a request cannot ever be stored; `None` when all was.
+/// Says what of a request cannot ever be stored, in the words that Prometheus has for the first of it; `None` when all was.
 fn refusal(outcome: &AppendOutcome, invalid: Option<&str>) -> Option<String> {
     let counts = [
-        (outcome.out_of_order, "out of order sample"),
-        (outcome.too_old, "too old sample"),
+        (outcome.out_of_order, "out of order"),
+        (outcome.too_old, "too old"),
         (outcome.too_new, "out of bounds"),
-        (outcome.conflicting, "duplicate sample for timestamp"),
-        (outcome.over_limit, "series limit exceeded"),
+        (outcome.conflicting, "conflicting"),
+        (outcome.over_limit, "over the limit of series"),
     ];
-    let mut reasons: Vec<String> = counts
-        .into_iter()
-        .filter(|(count, _)| *count > 0)
-        .map(|(count, text)| format!("{text} ({count} refused)"))
-        .collect();
-    if let Some(first) = &outcome.first_refusal {
-        reasons.push(format!("first: {first}"));
+    let counts = counts.iter().filter(|(count, _)| *count > 0);
+    let counts: Vec<String> = counts.map(|(count, text)| format!("{count} {text}")).collect();
+    let mut reasons: Vec<String> = outcome.first_refusal.iter().cloned().collect();
+    if !counts.is_empty() {
+        reasons.push(format!("samples refused: {}", counts.join(", ")));
     }
     if let Some(first) = &outcome.first_invalid {
         reasons.push(format!("{first} ({} series refused)", outcome.invalid_series));

@@ -104,12 +104,12 @@ async fn refused_samples_are_told_and_unsent_ones_asked_again() {
         accepted: 1,
         duplicate: 3,
         out_of_order: 2,
-        first_refusal: Some("up{job=\"a\"} at 7: out of order".into()),
+        first_refusal: Some("out of order sample: series up, timestamp 7".into()),
         ..AppendOutcome::default()
     };
     let (status, _, text) = post(&Arc::new(Kept { outcome, ..Kept::default() }), &[], body()).await;
     assert_eq!(status, 400);
-    assert_eq!(text, "out of order sample (2 refused); first: up{job=\"a\"} at 7: out of order\n");
+    assert_eq!(text, "out of order sample: series up, timestamp 7; samples refused: 2 out of order\n");
     let outcome = AppendOutcome { duplicate: 1, ..AppendOutcome::default() };
     assert_eq!(post(&Arc::new(Kept { outcome, ..Kept::default() }), &[], body()).await.0, 204);
     for (kind, status) in [

@@ -20,5 +20,5 @@ mod reader;
 
 pub use builder::BatchBuilder;
 pub use error::BatchError;
-pub use outcome::{BatchOutcome, RefusalKind};
+pub use outcome::{BatchOutcome, Existing, RefusalKind};
 pub use reader::{BATCH_BYTES_MAX, Batch, BatchExemplar, BatchSample, SeriesSlot, WideSample};

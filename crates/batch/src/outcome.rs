@@ -6,7 +6,7 @@ use model::varint::{Cursor, push_signed, push_unsigned};
 
 use crate::BatchError;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// Why a sample was refused for good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -22,6 +22,31 @@ pub enum RefusalKind {
     /// The series is new and the shard holds as many as it may.
     OverLimit,
 }
+
+/// What has taken the time of a conflicting sample.
+#[derive(Clone, Copy, Debug)]
+pub enum Existing {
+    /// A float.
+    Float(f64),
+    /// A native histogram.
+    Histogram,
+}
+
+impl PartialEq for Existing {
+    /// Compares floats by their bits.
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Float(a), Self::Float(b)) => a.to_bits() == b.to_bits(),
+            (Self::Histogram, Self::Histogram) => true,
+            _ => false,
+        }
+    }
+}
+
+impl Eq for Existing {}
+
+const EXISTING_FLOAT: u8 = 1;
+const EXISTING_HISTOGRAM: u8 = 2;
 
 /// Codes in the bytes, from 1; 0 stands for none.
 const REFUSALS: [RefusalKind; 5] = [
@@ -55,9 +80,19 @@ pub struct BatchOutcome {
     pub unknown_samples: Vec<u32>,
     /// The position of the first refused sample, and why.
     pub first_refusal: Option<(u32, RefusalKind)>,
+    /// With what the first refused sample is in conflict, if it is.
+    pub first_existing: Option<Existing>,
 }
 
 impl BatchOutcome {
+    /// Counts a sample at a position of the batch whose time is taken.
+    pub fn conflict(&mut self, position: u32, existing: Existing) {
+        if self.first_refusal.is_none() {
+            self.first_existing = Some(existing);
+        }
+        self.refuse(position, RefusalKind::Conflicting);
+    }
+
     /// Counts a refused sample at a position of the batch; the first one is remembered.
     pub fn refuse(&mut self, position: u32, kind: RefusalKind) {
         *match kind {
@@ -111,6 +146,14 @@ impl BatchOutcome {
         out.push(code.map_or(0, |code| code as u8 + 1));
         if let Some((position, _)) = self.first_refusal {
             push_unsigned(&mut out, u64::from(position));
+            match self.first_existing {
+                None => out.push(0),
+                Some(Existing::Float(float)) => {
+                    out.push(EXISTING_FLOAT);
+                    out.extend_from_slice(&float.to_bits().to_le_bytes());
+                }
+                Some(Existing::Histogram) => out.push(EXISTING_HISTOGRAM),
+            }
         }
         Bytes::from(out)
     }
@@ -141,6 +184,12 @@ impl BatchOutcome {
                 Some((position.map_err(|_| cursor.malformed("a position is out of range"))?, kind))
             }
         };
+        let first_existing = match first_refusal.map(|_| cursor.byte()).transpose()? {
+            None | Some(0) => None,
+            Some(EXISTING_FLOAT) => Some(Existing::Float(f64::from_bits(cursor.word()?))),
+            Some(EXISTING_HISTOGRAM) => Some(Existing::Histogram),
+            Some(_) => return Err(cursor.malformed("the kind of an existing sample is unknown").into()),
+        };
         cursor.finish()?;
         Ok(Self {
             accepted,
@@ -153,6 +202,7 @@ impl BatchOutcome {
             declared_refs,
             unknown_samples,
             first_refusal,
+            first_existing,
         })
     }
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use batch::{
-    Batch, BatchBuilder, BatchError, BatchExemplar, BatchOutcome, BatchSample, RefusalKind, SeriesSlot,
-    WideSample,
+    Batch, BatchBuilder, BatchError, BatchExemplar, BatchOutcome, BatchSample, Existing, RefusalKind,
+    SeriesSlot, WideSample,
 };
 use model::histogram::Span;
 use model::{Exemplar, FloatHistogram, LabelSet, MetricMetadata, MetricType, SeriesRef};
@@ -135,8 +135,13 @@ fn outcome() -> impl Strategy<Value = BatchOutcome> {
     let refs = prop::collection::vec(prop::option::of(any::<u64>().prop_map(SeriesRef)), 0..10);
     let refusal =
         (any::<u32>(), prop::sample::select(vec![RefusalKind::Conflicting, RefusalKind::OverLimit]));
-    (any::<[u64; 7]>(), refs, prop::collection::vec(any::<u32>(), 0..10), prop::option::of(refusal)).prop_map(
-        |(counts, declared_refs, unknown_samples, first_refusal)| BatchOutcome {
+    let existing = prop::option::of(prop_oneof![
+        Just(Existing::Histogram),
+        any::<u64>().prop_map(|bits| Existing::Float(f64::from_bits(bits)))
+    ]);
+    let refusal = prop::option::of((refusal, existing));
+    (any::<[u64; 7]>(), refs, prop::collection::vec(any::<u32>(), 0..10), refusal).prop_map(
+        |(counts, declared_refs, unknown_samples, refusal)| BatchOutcome {
             accepted: counts[0],
             duplicate: counts[1],
             conflicting: counts[2],
@@ -146,7 +151,8 @@ fn outcome() -> impl Strategy<Value = BatchOutcome> {
             over_limit: counts[6],
             declared_refs,
             unknown_samples,
-            first_refusal,
+            first_refusal: refusal.map(|(refusal, _)| refusal),
+            first_existing: refusal.and_then(|(_, existing)| existing),
         },
     )
 }
@@ -278,7 +284,7 @@ fn golden_bytes() {
     outcome.refuse(6, RefusalKind::TooNew);
     assert_eq!(outcome.first_refusal, Some((4, RefusalKind::TooOld)));
     assert_eq!(outcome.refused(), 2);
-    assert_eq!(hex(&outcome.encode()), "010501000001010003010e00010202060c0304");
+    assert_eq!(hex(&outcome.encode()), "020501000001010003010e00010202060c030400");
 }
 
 #[test]

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use batch::{Batch, BatchExemplar, BatchOutcome, BatchSample, RefusalKind, SeriesSlot, WideSample};
+use batch::{Batch, BatchExemplar, BatchOutcome, BatchSample, Existing, RefusalKind, SeriesSlot, WideSample};
 use hashbrown::HashTable;
 use model::{LabelSet, Matcher, SampleValue, SeriesRef, TimeRange};
 use roaring::RoaringBitmap;
@@ -51,6 +51,7 @@ pub(crate) struct State {
 enum Verdict {
     Accepted,
     Duplicate,
+    Conflicting(Existing),
     Refused(RefusalKind),
 }
 
@@ -208,6 +209,7 @@ impl State {
             None => outcome.unknown_samples.push(position),
             Some(Verdict::Accepted) => outcome.accepted += 1,
             Some(Verdict::Duplicate) => outcome.duplicate += 1,
+            Some(Verdict::Conflicting(existing)) => outcome.conflict(position, existing),
             Some(Verdict::Refused(kind)) => outcome.refuse(position, kind),
         }
     }
@@ -228,19 +230,27 @@ impl State {
         if time_ms > stamp_ms.saturating_add(self.config.future_ms_max) {
             return Some(Verdict::Refused(RefusalKind::TooNew));
         }
+        let window_ms = self.config.out_of_order_window_ms;
+        let is_in_order_only = window_ms <= 0;
         let is_late = series.newest_ms().is_some_and(|newest_ms| time_ms <= newest_ms);
         if is_late && time_ms >= self.dropped_until_ms {
             match series.find(time_ms, &mut self.store) {
                 Some(known) if sample.is_same(&known) => return Some(Verdict::Duplicate),
-                Some(_) => return Some(Verdict::Refused(RefusalKind::Conflicting)),
+                // Prometheus looks only at the newest sample, where it takes nothing that is late.
+                Some(_) if is_in_order_only && series.newest_ms() > Some(time_ms) => {
+                    return Some(Verdict::Refused(RefusalKind::OutOfOrder));
+                }
+                Some(SampleValue::Float(float)) => {
+                    return Some(Verdict::Conflicting(Existing::Float(float)));
+                }
+                Some(SampleValue::Histogram(_)) => return Some(Verdict::Conflicting(Existing::Histogram)),
                 None => {}
             }
         }
         if time_ms < self.sealed_until_ms {
             return Some(Verdict::Refused(RefusalKind::TooOld));
         }
-        let window_ms = self.config.out_of_order_window_ms;
-        if is_late && window_ms <= 0 {
+        if is_late && is_in_order_only {
             return Some(Verdict::Refused(RefusalKind::OutOfOrder));
         }
         if is_late && time_ms < self.newest_ms.saturating_sub(window_ms) {

@@ -4,11 +4,11 @@ mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use batch::{BatchOutcome, RefusalKind};
+use batch::{BatchOutcome, Existing, RefusalKind};
 use head::{Head, HeadConfig, HeadError};
 use model::{BlockRange, LabelSet, SeriesRef, TimeRange};
 use proptest::prelude::*;
-use support::{KnownRefs, Op, code_of, config, labels, op, perform};
+use support::{KnownRefs, Op, code_of, config, histogram_of, labels, op, perform};
 
 type Samples = BTreeMap<i64, u64>;
 /// Series with their samples' times and bits, in order.
@@ -31,6 +31,11 @@ type Deleted = BTreeMap<SeriesRef, Vec<(i64, i64)>>;
 
 fn is_in(deleted: &Deleted, series: SeriesRef, time_ms: i64) -> bool {
     deleted.get(&series).into_iter().flatten().any(|(start, end)| (*start..=*end).contains(&time_ms))
+}
+
+/// Returns what a head says of the sample that a number stands for.
+fn existing(code: f64) -> Existing {
+    if histogram_of(code).is_some() { Existing::Histogram } else { Existing::Float(code) }
 }
 
 impl Model {
@@ -76,7 +81,8 @@ impl Model {
                     (_, None) => expected.unknown_samples.push(position),
                     (_, Some(Ok(true))) => expected.accepted += 1,
                     (_, Some(Ok(false))) => expected.duplicate += 1,
-                    (_, Some(Err(kind))) => expected.refuse(position, kind),
+                    (_, Some(Err((_, Some(existing))))) => expected.conflict(position, existing),
+                    (_, Some(Err((kind, None)))) => expected.refuse(position, kind),
                 }
                 position += 1;
             }
@@ -104,21 +110,29 @@ impl Model {
         series: Option<SeriesRef>,
         time_ms: i64,
         bits: u64,
-    ) -> Option<Result<bool, RefusalKind>> {
+    ) -> Option<Result<bool, (RefusalKind, Option<Existing>)>> {
         let (_, samples) = self.series.values_mut().find(|(known, _)| Some(*known) == series)?;
         if time_ms > stamp_ms + self.config.future_ms_max {
-            return Some(Err(RefusalKind::TooNew));
+            return Some(Err((RefusalKind::TooNew, None)));
         }
         if let Some(known) = samples.get(&time_ms) {
-            return Some(if *known == bits { Ok(false) } else { Err(RefusalKind::Conflicting) });
+            let is_newest = samples.last_key_value().is_some_and(|(newest_ms, _)| time_ms == *newest_ms);
+            let is_in_order_only = self.config.out_of_order_window_ms == 0;
+            return Some(match *known {
+                known if known == bits => Ok(false),
+                _ if is_in_order_only && !is_newest => Err((RefusalKind::OutOfOrder, None)),
+                known => Err((RefusalKind::Conflicting, Some(existing(f64::from_bits(known))))),
+            });
         }
         if time_ms < self.sealed_until_ms {
-            return Some(Err(RefusalKind::TooOld));
+            return Some(Err((RefusalKind::TooOld, None)));
         }
         if samples.last_key_value().is_some_and(|(newest_ms, _)| time_ms < *newest_ms) {
             match self.config.out_of_order_window_ms {
-                0 => return Some(Err(RefusalKind::OutOfOrder)),
-                window_ms if time_ms < self.newest_ms - window_ms => return Some(Err(RefusalKind::TooOld)),
+                0 => return Some(Err((RefusalKind::OutOfOrder, None))),
+                window_ms if time_ms < self.newest_ms - window_ms => {
+                    return Some(Err((RefusalKind::TooOld, None)));
+                }
                 _ => {}
             }
         }

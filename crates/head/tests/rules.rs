@@ -42,7 +42,7 @@ fn without_a_window_samples_come_in_order() {
             (2000, 2.0, None),
             (1000, 1.0, None),
             (2000, 3.0, Some(Conflicting)),
-            (1000, 3.0, Some(Conflicting)),
+            (1000, 3.0, Some(OutOfOrder)),
             (1500, 1.0, Some(OutOfOrder)),
             (1_600_000, 1.0, None),
             (1_600_001, 1.0, Some(TooNew)),

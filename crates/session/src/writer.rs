@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use batch::{BatchBuilder, BatchOutcome, RefusalKind};
+use batch::{BatchBuilder, BatchOutcome, Existing, RefusalKind};
 use cluster::ControlState;
 use futures::future::{BoxFuture, join_all};
 use model::{ErrorKind, FloatHistogram, LabelSet, MetricMetadata, ShardId, Slot};
@@ -477,27 +477,37 @@ fn encode(
     (builder.finish(), declared)
 }
 
-/// Returns Prometheus's words for a refusal where it has some (`storage/interface.go`).
-fn refusal_text(kind: RefusalKind) -> &'static str {
-    match kind {
-        RefusalKind::Conflicting => "duplicate sample for timestamp",
+/// Says in Prometheus's words, where it has some (`storage/interface.go`), why a sample was refused.
+fn refusal_text(kind: RefusalKind, sample: &HandleSample, existing: Option<Existing>) -> String {
+    let text = match kind {
+        RefusalKind::Conflicting => return conflict_text(sample, existing),
         RefusalKind::OutOfOrder => "out of order sample",
         RefusalKind::TooOld => "too old sample",
-        RefusalKind::TooNew => "out of bounds: sample is too far in the future",
+        RefusalKind::TooNew => "out of bounds: timestamp is too far in the future",
         RefusalKind::OverLimit => "per-shard series limit reached",
-    }
+    };
+    text.to_owned()
+}
+
+fn conflict_text(sample: &HandleSample, existing: Option<Existing>) -> String {
+    let text = "duplicate sample for timestamp";
+    let is_histogram = sample.wide.as_ref().is_some_and(|wide| wide.histogram.is_some());
+    // Prometheus does not say what a histogram is in conflict with.
+    let existing = match existing.filter(|_| !is_histogram) {
+        None => return text.to_owned(),
+        Some(Existing::Float(float)) => model::float::format_general(float),
+        Some(Existing::Histogram) => "is a histogram".to_owned(),
+    };
+    let (time_ms, value) = (sample.time_ms, model::float::format_general(sample.value));
+    format!("{text} {time_ms}; overrides not allowed: existing {existing}, new value {value}")
 }
 
 /// Turns the shard's counts into the port's, with the first refusal as a sentence.
 fn summarize(outcome: &BatchOutcome, samples: &[&HandleSample]) -> AppendOutcome {
     let refusal = outcome.first_refusal.as_ref().and_then(|(position, kind)| {
         let sample = samples.get(*position as usize)?;
-        Some(format!(
-            "{}: series {}, timestamp {}",
-            refusal_text(*kind),
-            sample.series.labels(),
-            sample.time_ms
-        ))
+        let text = refusal_text(*kind, sample, outcome.first_existing);
+        Some(format!("{text}: series {}, timestamp {}", sample.series.labels(), sample.time_ms))
     });
     AppendOutcome {
         accepted: outcome.accepted,

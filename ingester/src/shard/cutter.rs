@@ -173,8 +173,8 @@ impl Cutter {
     }
 }
 
-/// Returns the end of the oldest window when it is over: samples past its end and the allowance have come, or the clock
-/// is a window past that and nothing comes any more.
+/// Returns where to cut when the oldest window is over: at its end, when samples past that and the allowance have come; else,
+/// when the clock is a window past that and nothing comes any more, behind the newest sample if that is earlier.
 fn window_over(
     settings: &ClusterSettings,
     first_ms: i64,
@@ -187,7 +187,9 @@ fn window_over(
     let closed_ms = end_ms.saturating_add(settings.out_of_order_window_ms);
     let passed = last_ms >= closed_ms;
     let abandoned = now_ms >= closed_ms.saturating_add(duration_ms) && quiet_ms >= duration_ms;
-    (passed || abandoned).then_some(end_ms)
+    // What goes on after a pause goes on behind the newest sample.
+    let abandoned_ms = end_ms.min(last_ms.saturating_add(1));
+    if passed { Some(end_ms) } else { abandoned.then_some(abandoned_ms) }
 }
 
 /// Names a block after what it holds: every replica that builds it gives it the same name.
@@ -228,7 +230,9 @@ mod tests {
         assert_eq!(over(100, 1300, 1300, 0), Some(1000));
         assert_eq!(over(100, 9000, 9000, 0), Some(1000), "one window at a time");
         assert_eq!(over(100, 200, 2299, 5000), None);
-        assert_eq!(over(100, 200, 2300, 1000), Some(1000), "nothing comes any more");
+        assert_eq!(over(100, 200, 2300, 1000), Some(201), "nothing comes any more");
+        assert_eq!(over(100, 1100, 2300, 1000), Some(1000), "a cut is within one window");
+        assert_eq!(over(201, 900, 3300, 1000), Some(901), "what came after the pause");
         assert_eq!(over(100, 200, 99_000, 10), None, "old samples still come");
     }
 

@@ -9,7 +9,7 @@ use batch::{Batch, BatchOutcome};
 use bytes::Bytes;
 use consensus::StateMachine;
 use head::{Head, HeadConfig};
-use model::BlockRange;
+use model::{BlockRange, TimestampMs};
 use selection::External;
 use tokio::sync::watch;
 
@@ -90,8 +90,10 @@ impl ShardMachine {
             return;
         }
         if let Some(first_ms) = head.stats().min_ms.filter(|first| *first < end_ms) {
+            // A window that was cut before its end begins anew there.
             let start = BlockRange::window_of(first_ms, self.block_duration_ms).start;
-            let range = BlockRange { start, end: model::TimestampMs(end_ms) };
+            let start = start.max(TimestampMs(head.sealed_until_ms()));
+            let range = BlockRange { start, end: TimestampMs(end_ms) };
             self.sealed = Some(SealedWindow { range, cut_index: index });
         }
         head.cut(end_ms);
