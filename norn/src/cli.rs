@@ -3,6 +3,7 @@
 //! The structs of flags are in [`flags`]; here is which command takes which, and what a wrong command line prints.
 
 mod flags;
+mod tools;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -15,6 +16,10 @@ use cluster::Role;
 
 use crate::fault::Fault;
 pub(crate) use flags::{ClusterFlags, LogFlags, QueryFlags, RetentionFlags, RoleFlags, StandaloneFlags};
+pub(crate) use tools::{
+    BlockCommand, BlockFlags, BucketCommand, BucketFlags, DumpFlags, InspectFlags, LsFlags, Output,
+    PlaceFlags, VerifyFlags,
+};
 
 /// What `norn --help` says beyond the commands.
 const EXAMPLES: &str = "\
@@ -59,6 +64,10 @@ enum RawCommand {
     Compactor(RoleFlags),
     /// Evaluate recording rules
     Ruler(RoleFlags),
+    /// List, inspect and verify the blocks in an object store
+    Bucket(BucketFlags),
+    /// Look into one block
+    Block(BlockFlags),
 }
 
 /// What the process shall do.
@@ -70,6 +79,10 @@ pub(crate) enum Command {
     Cluster(ClusterFlags),
     /// `norn <role>`.
     Role(Role, RoleFlags),
+    /// `norn bucket`.
+    Bucket(BucketFlags),
+    /// `norn block`.
+    Block(BlockFlags),
 }
 
 /// Why there is no command to run: a fault, or help that was asked for.
@@ -114,6 +127,8 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
         RawCommand::Querier(flags) => Command::Role(Role::Querier, flags),
         RawCommand::Compactor(flags) => Command::Role(Role::Compactor, flags),
         RawCommand::Ruler(flags) => Command::Role(Role::Ruler, flags),
+        RawCommand::Bucket(flags) => Command::Bucket(flags),
+        RawCommand::Block(flags) => Command::Block(flags),
     };
     Ok(CommandLine { command, shown })
 }

@@ -4,6 +4,7 @@
 //! 2. [`process`] makes the service context, binds the listeners, builds the roles, serves until SIGTERM or SIGINT, and
 //!    stops gracefully within a deadline; a fault on the way is one line and exit code 1.
 //! 3. [`launcher`] is `norn cluster`: it runs no role itself, it starts this executable once for each.
+//! 4. [`tools`] are the commands that look at blocks and end.
 //!
 //! Not here: what the roles do.
 
@@ -18,6 +19,7 @@ mod process;
 mod roles;
 mod settings;
 mod signals;
+mod tools;
 
 use std::process::ExitCode;
 
@@ -48,6 +50,8 @@ fn main() -> ExitCode {
 fn run(line: CommandLine) -> Result<(), Fault> {
     match line.command {
         Command::Cluster(flags) => launcher::run(&flags),
+        Command::Bucket(flags) => tools::bucket(&flags),
+        Command::Block(flags) => tools::block(&flags),
         Command::Standalone(flags) => {
             process::run(settings::standalone(&flags, line.shown)?, &flags.process.logs)
         }

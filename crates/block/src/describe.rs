@@ -43,6 +43,17 @@ pub async fn describe(
     }
 }
 
+/// Completes what [`describe()`] returned with the checksum of `series.parquet`, which it reads whole. Cancel-safe.
+///
+/// # Errors
+/// Those of [`RangeReader::read`].
+pub async fn sum_up(reader: &dyn RangeReader, meta: &mut BlockMeta) -> Result<(), BlockError> {
+    let object = &mut meta.series_object;
+    let bytes = read_exact(reader, &object.key, 0..object.size_bytes).await?;
+    object.crc32c = crc32c::crc32c(&bytes);
+    Ok(())
+}
+
 /// Parses the footer at the end of some bytes.
 pub(crate) fn footer(tail: &Bytes, size_bytes: u64) -> Result<ParquetMetaData, ParquetError> {
     let mut reader = ParquetMetaDataReader::new()

@@ -38,7 +38,7 @@ mod verify;
 
 pub use build::{BlockInput, BlockSpec, BuiltBlock, SeriesInput, build, build_in_files};
 pub use config::{Credentials, ObjectStoreConfig, S3Config, open_store};
-pub use describe::describe;
+pub use describe::{describe, sum_up};
 pub use erase::{Erase, EraseNothing};
 pub use error::BlockError;
 pub use index::LabelLayout;
