@@ -29,10 +29,9 @@ pub(super) async fn run(flags: &DumpFlags, out: &mut dyn Write) -> Result<(), St
     };
     let block = open(flags).await?;
     let mut left = if flags.limit == 0 { usize::MAX } else { flags.limit };
-    let mut metrics = block.label_values(METRIC_NAME, std::slice::from_ref(&matchers), &TimeRange::ALL)?;
-    // Series without a name sort before all others.
-    metrics.insert(0, String::new());
-    for metric in metrics {
+    let names = block.label_values(METRIC_NAME, std::slice::from_ref(&matchers), &TimeRange::ALL)?;
+    // Series without a name come first.
+    for metric in [""].into_iter().chain(names.iter()) {
         let named = Matcher::equal(METRIC_NAME, metric);
         let matchers: Vec<Matcher> = matchers.iter().cloned().chain([named]).collect();
         for series in block.select(&matchers, TimeRange::ALL, usize::MAX).await?.iter().take(left) {
