@@ -159,11 +159,6 @@ impl LabelIndex {
         self.posting_starts.len() as u32
     }
 
-    /// Returns all label names, ascending.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        self.names.iter().map(|entry| entry.name.as_str())
-    }
-
     /// Returns the entry of a name, if any row has it.
     pub(super) fn entry(&self, name: &str) -> Option<&NameEntry> {
         let position = self.names.binary_search_by(|entry| entry.name.as_str().cmp(name)).ok()?;
