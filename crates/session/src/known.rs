@@ -45,10 +45,22 @@ impl Hasher for Identity {
 
 /// What is remembered of one series.
 #[derive(Clone, Copy, PartialEq, Debug)]
-struct Known {
+pub(crate) struct Known {
     /// The stable hash of the labels.
     hash: u64,
-    place: Place,
+    pub(crate) place: Place,
+}
+
+impl Known {
+    /// Makes the handle of a series of which this is remembered, if anything is.
+    ///
+    /// # Errors
+    /// The reason why the labels of a series of which nothing is remembered cannot be stored.
+    pub(crate) fn handle(known: Option<Self>, labels: SeriesLabels) -> Result<SeriesHandle, String> {
+        let hash =
+            known.map_or_else(|| Ok(labels.decode()?.stable_hash()), |known| Ok::<_, String>(known.hash))?;
+        Ok(SeriesHandle::placed(labels, hash, known.map(|known| known.place)))
+    }
 }
 
 type Map = HashMap<Fingerprint, Known, BuildHasherDefault<Identity>>;
@@ -72,22 +84,6 @@ impl KnownSeries {
         self.seed
     }
 
-    /// Makes the handle of a series.
-    ///
-    /// # Errors
-    /// The reason why its labels cannot be stored.
-    pub(crate) fn handle(
-        &mut self,
-        fingerprint: Fingerprint,
-        labels: SeriesLabels,
-    ) -> Result<SeriesHandle, String> {
-        if let Some(known) = self.find(fingerprint) {
-            return Ok(SeriesHandle::placed(labels, known.hash, Some(known.place)));
-        }
-        let hash = labels.decode()?.stable_hash();
-        Ok(SeriesHandle::placed(labels, hash, None))
-    }
-
     /// Remembers where a series is kept, or forgets it.
     pub(crate) fn learn(&mut self, fingerprint: Fingerprint, handle: &SeriesHandle) {
         let Some(place) = handle.place() else {
@@ -95,13 +91,12 @@ impl KnownSeries {
             self.old.remove(&fingerprint);
             return;
         };
-        let known = Known { hash: handle.hash(), place };
-        if self.find(fingerprint) != Some(known) {
-            self.insert(fingerprint, known);
-        }
+        self.insert(fingerprint, Known { hash: handle.hash(), place });
     }
 
-    fn find(&mut self, fingerprint: Fingerprint) -> Option<Known> {
+    /// Returns what is remembered of a series. Nearly all of its cost is waiting for memory, so several in a row cost less
+    /// than each alone.
+    pub(crate) fn find(&mut self, fingerprint: Fingerprint) -> Option<Known> {
         if let Some(known) = self.young.get(&fingerprint) {
             return Some(*known);
         }
@@ -145,7 +140,7 @@ mod tests {
     /// Makes the handle, gives it a place, and lets the cache learn it.
     fn push(known: &mut KnownSeries, name: &str, place: Option<Place>) -> Option<Place> {
         let fingerprint = fingerprint(&sent(name), known.seed());
-        let handle = known.handle(fingerprint, sent(name)).expect("the labels decode");
+        let handle = Known::handle(known.find(fingerprint), sent(name)).expect("the labels decode");
         let before = handle.place();
         assert_eq!(handle.hash(), handle.labels().stable_hash(), "the hash is that of the labels");
         handle.set_place(place);
@@ -181,9 +176,7 @@ mod tests {
 
     #[test]
     fn labels_that_do_not_decode_have_no_handle() {
-        let mut known = KnownSeries::default();
-        let seen = fingerprint(&sent("bad"), known.seed());
-        let reason = known.handle(seen, sent("bad")).err();
+        let reason = Known::handle(None, sent("bad")).err();
         assert_eq!(reason.as_deref(), Some("bad labels"));
     }
 

@@ -21,8 +21,8 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::handle::{HandleExemplar, HandleSample, SeriesHandle, WideValue};
-use crate::known::{Fingerprint, KnownSeries, fingerprint};
+use crate::handle::{HandleExemplar, HandleSample, Place, SeriesHandle, WideValue};
+use crate::known::{Fingerprint, Known, KnownSeries, fingerprint};
 use crate::lane::Lane;
 use crate::membership::Session;
 
@@ -107,7 +107,15 @@ struct Resolved {
     samples: Vec<HandleSample>,
     exemplars: Vec<HandleExemplar>,
     /// Of each series that has labels.
-    handles: Vec<(Fingerprint, SeriesHandle)>,
+    pushed: Vec<Pushed>,
+}
+
+/// A series of one push.
+struct Pushed {
+    fingerprint: Fingerprint,
+    handle: SeriesHandle,
+    /// Where it was, as far as was known before.
+    known: Option<Place>,
 }
 
 impl Part<'_> {
@@ -367,11 +375,12 @@ impl Appender for Writer {
     async fn append(&self, request: WriteRequest) -> Result<AppendOutcome, StorageError> {
         let WriteRequest { series, metadata } = request;
         let mut outcome = AppendOutcome::default();
-        let Resolved { samples, exemplars, handles } = self.resolve(series, &mut outcome);
+        let Resolved { samples, exemplars, pushed } = self.resolve(series, &mut outcome);
         let appended = self.append_samples(&samples, &exemplars, &metadata).await;
         // Parts of a failed append may have told places as well.
         let mut known = self.known.lock();
-        handles.iter().for_each(|(fingerprint, handle)| known.learn(*fingerprint, handle));
+        let learned = pushed.iter().filter(|pushed| pushed.handle.place() != pushed.known);
+        learned.for_each(|pushed| known.learn(pushed.fingerprint, &pushed.handle));
         drop(known);
         outcome.merge(appended?);
         Ok(outcome)
@@ -385,16 +394,18 @@ impl Writer {
             series.iter().map(|series| fingerprint(&series.labels, self.seed)).collect();
         let count = |series: &SeriesWrite| series.samples.len() + series.histograms.len();
         let mut samples = Vec::with_capacity(series.iter().map(count).sum());
-        let (mut handles, mut exemplars) = (Vec::with_capacity(series.len()), Vec::new());
-        let mut known = self.known.lock();
-        for (series, fingerprint) in series.into_iter().zip(fingerprints) {
+        let (mut pushed, mut exemplars) = (Vec::with_capacity(series.len()), Vec::new());
+        let mut remembered = self.known.lock();
+        let known: Vec<Option<Known>> = fingerprints.iter().map(|series| remembered.find(*series)).collect();
+        drop(remembered);
+        for (series, (fingerprint, known)) in series.into_iter().zip(fingerprints.into_iter().zip(known)) {
             let SeriesWrite { labels, samples: floats, histograms, starts, exemplars: own } = series;
-            match known.handle(fingerprint, labels) {
+            match Known::handle(known, labels) {
                 Ok(handle) => {
                     push_samples(&mut samples, &handle, floats, histograms, &starts);
                     let exemplar = |exemplar| HandleExemplar { series: handle.clone(), exemplar };
                     exemplars.extend(own.into_iter().map(exemplar));
-                    handles.push((fingerprint, handle));
+                    pushed.push(Pushed { fingerprint, handle, known: known.map(|known| known.place) });
                 }
                 Err(reason) => {
                     outcome.invalid_series += 1;
@@ -402,7 +413,7 @@ impl Writer {
                 }
             }
         }
-        Resolved { samples, exemplars, handles }
+        Resolved { samples, exemplars, pushed }
     }
 }
 
