@@ -18,6 +18,7 @@ mod known;
 mod lane;
 mod membership;
 mod pins;
+mod push;
 mod writer;
 
 pub use control_client::ControlClient;

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use batch::{BatchBuilder, BatchOutcome, Existing, RefusalKind};
 use cluster::ControlState;
 use futures::future::{BoxFuture, join_all};
-use model::{ErrorKind, FloatHistogram, LabelSet, MetricMetadata, ShardId, Slot};
+use model::{ErrorKind, LabelSet, MetricMetadata, ShardId, Slot};
 use parking_lot::Mutex;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
@@ -16,15 +16,15 @@ use prometheus_client::registry::Registry;
 use proto::error::kind_of_name;
 use proto::ingest::append_response::Result as Answer;
 use proto::ingest::{AppendRequest, Failure};
-use storage::{AppendOutcome, Appender, SeriesWrite, StorageError, WriteRequest};
+use storage::{AppendOutcome, Appender, StorageError, WriteRequest};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::handle::{HandleExemplar, HandleSample, Place, SeriesHandle, WideValue};
-use crate::known::{Fingerprint, Known, KnownSeries, fingerprint};
+use crate::handle::{HandleExemplar, HandleSample, SeriesHandle};
 use crate::lane::Lane;
 use crate::membership::Session;
+use crate::push::Pushes;
 
 /// How many samples one batch carries at the most. A histogram counts as one more for each of its numbers.
 const BATCH_SAMPLES_MAX: usize = 20_000;
@@ -87,9 +87,7 @@ pub struct Writer {
     pending_drives: Mutex<Option<mpsc::UnboundedReceiver<BoxFuture<'static, ()>>>>,
     leaders: Mutex<HashMap<ShardId, String>>,
     in_flight: Semaphore,
-    known: Mutex<KnownSeries>,
-    /// Of the fingerprints in `known`.
-    seed: u64,
+    pushes: Pushes,
 }
 
 /// The part of an append that goes to one shard.
@@ -102,22 +100,6 @@ struct Part<'a> {
     metadata: Vec<&'a MetricMetadata>,
 }
 
-/// What a write holds, its series found.
-struct Resolved {
-    samples: Vec<HandleSample>,
-    exemplars: Vec<HandleExemplar>,
-    /// Of each series that has labels.
-    pushed: Vec<Pushed>,
-}
-
-/// A series of one push.
-struct Pushed {
-    fingerprint: Fingerprint,
-    handle: SeriesHandle,
-    /// Where it was, as far as was known before.
-    known: Option<Place>,
-}
-
 impl Part<'_> {
     fn empty(shard: ShardId) -> Self {
         Self { shard, samples: Vec::new(), weight: 0, exemplars: Vec::new(), metadata: Vec::new() }
@@ -128,7 +110,6 @@ impl Writer {
     /// Makes a writer; [`Writer::run`] drives its streams.
     pub fn new(session: Arc<Session>, config: WriterConfig, metrics: WriterMetrics) -> Arc<Self> {
         let (drives, pending) = mpsc::unbounded_channel();
-        let known = KnownSeries::default();
         Arc::new(Self {
             session,
             in_flight: Semaphore::new(config.in_flight_bytes_max),
@@ -138,8 +119,7 @@ impl Writer {
             drives,
             pending_drives: Mutex::new(Some(pending)),
             leaders: Mutex::default(),
-            seed: known.seed(),
-            known: Mutex::new(known),
+            pushes: Pushes::default(),
         })
     }
 
@@ -375,76 +355,12 @@ impl Appender for Writer {
     async fn append(&self, request: WriteRequest) -> Result<AppendOutcome, StorageError> {
         let WriteRequest { series, metadata } = request;
         let mut outcome = AppendOutcome::default();
-        let Resolved { samples, exemplars, pushed } = self.resolve(series, &mut outcome);
-        let appended = self.append_samples(&samples, &exemplars, &metadata).await;
+        let push = self.pushes.resolve(series, &mut outcome);
+        let appended = self.append_samples(&push.samples, &push.exemplars, &metadata).await;
         // Parts of a failed append may have told places as well.
-        let mut known = self.known.lock();
-        let learned = pushed.iter().filter(|pushed| pushed.handle.place() != pushed.known);
-        learned.for_each(|pushed| known.learn(pushed.fingerprint, &pushed.handle));
-        drop(known);
+        self.pushes.learn(&push);
         outcome.merge(appended?);
         Ok(outcome)
-    }
-}
-
-impl Writer {
-    /// Finds the handles of pushed series; counts those whose labels cannot be stored.
-    fn resolve(&self, series: Vec<SeriesWrite>, outcome: &mut AppendOutcome) -> Resolved {
-        let fingerprints: Vec<Fingerprint> =
-            series.iter().map(|series| fingerprint(&series.labels, self.seed)).collect();
-        let count = |series: &SeriesWrite| series.samples.len() + series.histograms.len();
-        let mut samples = Vec::with_capacity(series.iter().map(count).sum());
-        let (mut pushed, mut exemplars) = (Vec::with_capacity(series.len()), Vec::new());
-        let mut remembered = self.known.lock();
-        let known: Vec<Option<Known>> = fingerprints.iter().map(|series| remembered.find(*series)).collect();
-        drop(remembered);
-        for (series, (fingerprint, known)) in series.into_iter().zip(fingerprints.into_iter().zip(known)) {
-            let SeriesWrite { labels, samples: floats, histograms, starts, exemplars: own } = series;
-            match Known::handle(known, labels) {
-                Ok(handle) => {
-                    push_samples(&mut samples, &handle, floats, histograms, &starts);
-                    let exemplar = |exemplar| HandleExemplar { series: handle.clone(), exemplar };
-                    exemplars.extend(own.into_iter().map(exemplar));
-                    pushed.push(Pushed { fingerprint, handle, known: known.map(|known| known.place) });
-                }
-                Err(reason) => {
-                    outcome.invalid_series += 1;
-                    outcome.first_invalid.get_or_insert(reason);
-                }
-            }
-        }
-        Resolved { samples, exemplars, pushed }
-    }
-}
-
-/// Appends the samples of one series.
-fn push_samples(
-    samples: &mut Vec<HandleSample>,
-    handle: &SeriesHandle,
-    floats: Vec<(i64, f64)>,
-    histograms: Vec<(i64, Arc<FloatHistogram>)>,
-    starts: &[(i64, i64)],
-) {
-    let before = samples.len();
-    let float = |(time_ms, value)| HandleSample::float(handle.clone(), time_ms, value);
-    samples.extend(floats.into_iter().map(float));
-    let histogram = |(time_ms, histogram)| HandleSample {
-        wide: Some(Box::new(WideValue { start_ms: 0, histogram: Some(histogram) })),
-        ..HandleSample::float(handle.clone(), time_ms, 0.0)
-    };
-    samples.extend(histograms.into_iter().map(histogram));
-    set_starts(&mut samples[before..], starts);
-}
-
-/// Gives samples of one series their start timestamps, found by time.
-fn set_starts(samples: &mut [HandleSample], starts: &[(i64, i64)]) {
-    if starts.is_empty() {
-        return;
-    }
-    for sample in samples {
-        if let Ok(at) = starts.binary_search_by_key(&sample.time_ms, |(time_ms, _)| *time_ms) {
-            sample.wide.get_or_insert_default().start_ms = starts[at].1;
-        }
     }
 }
 
