@@ -18,7 +18,8 @@
 //!
 //! Invariants: nothing is deleted before its tombstone is committed and old; a tombstone is never taken back, so deleting
 //! twice, late, or under a lost lease does no harm; a block whose objects cannot be deleted stays tombstoned, is tried
-//! again in the next round, and hinders no other block. A block that cannot be read is set aside and hinders no other.
+//! again in the next round, and hinders no other block. A block that cannot be read is set aside and hinders no other; once its
+//! objects are whole again, it is taken back.
 //!
 //! Every object that may exist is known to the catalogue, so the bucket is never listed: what an ingester uploaded before it
 //! died, its successor uploads again under the same name and publishes; what a compactor uploads has a name that its claim
@@ -31,6 +32,7 @@ mod error;
 mod merge;
 mod metrics;
 pub mod plan;
+mod repair;
 mod retention;
 mod role;
 

@@ -280,7 +280,10 @@ impl Merger {
         }
         let Some(BadBlock { id, reason }) = bad.first() else { return Err(error) };
         self.metrics.bad_inputs.inc();
-        warn!(block = %id, reason, "a block is damaged: it is set aside and not merged any more");
+        warn!(
+            block = %id, reason,
+            "a block is damaged: it is set aside; restore its objects, and it is merged again within an hour"
+        );
         Ok(())
     }
 }

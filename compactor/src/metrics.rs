@@ -71,6 +71,7 @@ pub(crate) struct MergeMetrics {
     pub(crate) failures: Counter,
     pub(crate) bad_inputs: Counter,
     pub(crate) set_aside: Gauge,
+    pub(crate) taken_back: Counter,
     jobs: Counter,
     inputs: Counter,
     samples: Counter,
@@ -100,6 +101,11 @@ impl MergeMetrics {
             "blocks_set_aside",
             "Blocks of the catalogue that are not merged since they are damaged",
             self.set_aside.clone(),
+        );
+        own.register(
+            "blocks_taken_back",
+            "Blocks that were set aside and found whole again",
+            self.taken_back.clone(),
         );
         own.register("inputs", "Blocks that merges replaced", self.inputs.clone());
         own.register("samples", "Samples of merged blocks", self.samples.clone());

@@ -17,7 +17,7 @@ use crate::metrics::CompactorMetrics;
 use crate::{CompactorConfig, CompactorError, plan};
 
 /// The right to tombstone and purge blocks.
-const LEASE: &str = "compactor/retention";
+pub(crate) const LEASE: &str = "compactor/retention";
 /// How many blocks one command names at the most; a command is a log entry and a message to every member.
 const COMMAND_BLOCKS_MAX: usize = 500;
 /// How many blocks are deleted at the same time.

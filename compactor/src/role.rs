@@ -10,6 +10,7 @@ use tonic::service::Routes;
 use crate::deletes::Assessor;
 use crate::merge::Merger;
 use crate::metrics::{CompactorMetrics, MergeMetrics};
+use crate::repair::Repair;
 use crate::retention::Retention;
 use crate::{CompactorConfig, CompactorError};
 
@@ -62,6 +63,12 @@ impl Compactor {
         self.context.spawn("compactor retention", retention.run(self.context.shutdown()));
         let assessor = Assessor { config: self.config.clone(), session: Arc::clone(&self.session) };
         self.context.spawn("compactor deletes", assessor.run(self.context.shutdown()));
+        let repair = Repair {
+            config: self.config.clone(),
+            session: Arc::clone(&self.session),
+            metrics: self.merge_metrics.clone(),
+        };
+        self.context.spawn("compactor repair", repair.run(self.context.shutdown()));
         let merger = Merger {
             config: self.config.clone(),
             session: Arc::clone(&self.session),

@@ -74,6 +74,9 @@ impl Selection {
         memory: &QueryMemory,
     ) -> Result<SelectedSeries, SelectError> {
         let gathered = AtomicU64::new(0);
+        // A part of a split that cannot hold the metric is not even opened.
+        let may_match = |asked: &AskedBlock| asked.meta.sort_range.may_match(&self.matchers);
+        let asked: Vec<AskedBlock> = asked.into_iter().filter(may_match).collect();
         let parts = stream::iter(asked).map(|asked| self.one(blocks, faults, asked, &gathered, memory));
         let parts: Vec<(BlockMeta, SelectedSeries)> =
             parts.buffer_unordered(BLOCKS_IN_FLIGHT_MAX).try_collect().await?;

@@ -9,7 +9,7 @@ use block::{BlockError, BlockReader, Erase, Labels, SelectedSeries};
 use bytes::Bytes;
 use cluster::ControlState;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
-use model::{BlockId, ErrorKind, LabelSet, Matcher, MetricMetadata, TimeRange};
+use model::{BlockId, ErrorKind, LabelSet, Matcher, MetricMetadata, SortRange, TimeRange};
 use parking_lot::Mutex;
 use promql::Engine;
 use proto::connect::MESSAGE_BYTES_MAX;
@@ -65,6 +65,11 @@ struct LabelQuery {
 }
 
 impl LabelQuery {
+    /// Tells whether any selector may match a series of a range.
+    fn may_match(&self, range: &SortRange) -> bool {
+        self.selectors.is_empty() || self.selectors.iter().any(|matchers| range.may_match(matchers))
+    }
+
     fn from_wire(request: &LabelsRequest) -> Result<Self, Status> {
         let selectors = request.selectors.iter().map(|selector| matchers_from_wire(&selector.matchers));
         Ok(Self {
@@ -186,7 +191,8 @@ impl StoreService {
     /// Asks every block on a blocking thread, some at a time, and returns the union of the answers, cut to the limit.
     async fn gather<T: Send + 'static>(&self, request: LabelsRequest, ask: Ask<T>) -> Result<Vec<T>, Status> {
         let query = Arc::new(LabelQuery::from_wire(&request)?);
-        let asked = self.asked(request.scope).await?;
+        let mut asked = self.asked(request.scope).await?;
+        asked.retain(|asked| query.may_match(&asked.meta.sort_range));
         let union = Arc::new(Mutex::new(Union::new(query.limit)));
         let answers = stream::iter(asked).map(|AskedBlock { meta, deletes }| {
             let (query, faults, union) = (Arc::clone(&query), self.faults(), Arc::clone(&union));

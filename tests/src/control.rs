@@ -78,6 +78,11 @@ impl MemControl {
         self.state.borrow().clone()
     }
 
+    /// Returns a receiver that wakes at each new state.
+    pub fn watch(&self) -> watch::Receiver<Arc<ControlState>> {
+        self.state.subscribe()
+    }
+
     /// Waits until the state is as wished, and returns it.
     pub async fn wait(&self, is_so: impl Fn(&ControlState) -> bool) -> Arc<ControlState> {
         let mut states = self.state.subscribe();

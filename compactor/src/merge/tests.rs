@@ -17,6 +17,7 @@ use super::*;
 use crate::deletes::Assessor;
 use crate::metrics::CompactorMetrics;
 use crate::plan::RetentionRules;
+use crate::repair::Repair;
 use crate::retention::Retention;
 
 /// The block duration of [`MemControl`].
@@ -40,6 +41,7 @@ struct Worker {
     context: Context,
     merger: Merger,
     retention: Retention,
+    repair: Repair,
 }
 
 impl Bench {
@@ -92,13 +94,16 @@ impl Bench {
             )
         };
         let metrics = MergeMetrics::default();
-        context.metrics().register(|registry| metrics.register(registry));
-        let retention = Retention {
-            config: config.clone(),
-            session: Arc::clone(&session),
-            metrics: CompactorMetrics::default(),
-        };
-        Worker { context, merger: Merger { config, session, metrics }, retention }
+        let retention_metrics = CompactorMetrics::default();
+        context.metrics().register(|registry| {
+            metrics.register(registry);
+            retention_metrics.register(registry);
+        });
+        let retention =
+            Retention { config: config.clone(), session: Arc::clone(&session), metrics: retention_metrics };
+        let repair =
+            Repair { config: config.clone(), session: Arc::clone(&session), metrics: metrics.clone() };
+        Worker { context, merger: Merger { config, session, metrics }, retention, repair }
     }
 
     /// Cuts and publishes one window of a shard, as its leader would.
@@ -206,6 +211,7 @@ impl Worker {
         let context = self.context;
         context.spawn("merge", self.merger.run(context.shutdown()));
         context.spawn("retention", self.retention.run(context.shutdown()));
+        context.spawn("repair", self.repair.run(context.shutdown()));
         context
     }
 
@@ -413,9 +419,14 @@ async fn a_damaged_block_is_set_aside_by_name_and_the_others_go_on() {
     assert!(aside[0].1.contains(&bad.chunks_object.key) && aside[0].1.contains("rows"), "{}", aside[0].1);
     let metrics = context.metrics().encode();
     assert!(metrics.contains("norn_compactor_merge_bad_inputs_total 1\n"), "{metrics}");
-    // Once somebody repaired it, all is there.
+    // Once somebody repaired it, all is there, and it is merged without anybody saying so.
     bench.s3.tamper(&bad.chunks_object.key, Some(good));
+    bench.wait_active(&[(1, 1, 0, 4)]).await;
+    assert_eq!(bench.control.state().catalogue.active_set_aside().count(), 0);
     assert_eq!(bench.seen().await, bench.published);
+    let metrics = context.metrics().encode();
+    assert!(metrics.contains("norn_compactor_merge_blocks_taken_back_total 1\n"), "{metrics}");
+    bench.wait_clean().await;
     stop(context).await;
 }
 
@@ -500,5 +511,69 @@ async fn what_is_deleted_leaves_the_blocks() {
     bench.wait_active(&[(1, 0, 4, 5)]).await;
     bench.wait_clean().await;
     assert_eq!(bench.control.state().catalogue.deletes().count(), 0, "no block is subject to any");
+    stop(context).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_cut_after_a_put_was_done_doubles_nothing() {
+    let mut bench = Bench::new();
+    bench.split = HALVES;
+    for window in 0..4 {
+        bench.publish(1, window).await;
+    }
+    // Each of the four objects is stored, and whoever stored it does not hear of it.
+    bench.s3.faults().drop_after_put_next(4);
+    let context = bench.worker("c-0").await.start();
+    bench.wait_active(&[(1, 1, 0, 4), (1, 1, 0, 4)]).await;
+    assert_eq!(bench.seen().await, bench.published);
+    bench.wait_clean().await;
+    let metrics = context.metrics().encode();
+    assert!(metrics.contains("norn_compactor_merge_jobs_done_total 1\n"), "{metrics}");
+    stop(context).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_store_that_says_slow_down_now_and_then_costs_time_only() {
+    let mut bench = Bench::new();
+    bench.s3.faults().delay(Duration::from_millis(20));
+    let context = bench.worker("c-0").await.start();
+    for window in 0..12 {
+        bench.publish(1, window).await;
+        bench.s3.faults().slow_down_next(2);
+    }
+    bench.wait_active(&[(1, 2, 0, 12)]).await;
+    bench.s3.faults().clear();
+    assert_eq!(bench.seen().await, bench.published);
+    bench.wait_clean().await;
+    stop(context).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn blocks_that_a_query_reads_stay_until_it_ends() {
+    let mut bench = Bench::new();
+    let mut inputs = Vec::new();
+    for window in 0..4 {
+        inputs.push(bench.publish(1, window).await);
+    }
+    let before = bench.control.state();
+    bench.control.pin(Some(before.version));
+    let context = bench.worker("c-0").await.start();
+    bench.wait_active(&[(1, 1, 0, 4)]).await;
+    let waits = "norn_compactor_blocks_awaiting_queries 4\n";
+    // The deletion delay is zero: only the query holds the blocks.
+    let mut states = bench.control.watch();
+    while !context.metrics().encode().contains(waits) {
+        states.changed().await.expect("the control group runs");
+    }
+    for meta in &inputs {
+        assert!(bench.s3.object(&meta.series_object.key).is_some(), "{}", meta.id);
+    }
+    let reader: Arc<dyn RangeReader> = Arc::new(ObjectStoreReader::new(Arc::clone(&bench.objects)));
+    for meta in before.catalogue.active() {
+        BlockReader::open(Arc::clone(&reader), meta.clone()).await.expect("a long query still reads it");
+    }
+    bench.control.pin(None);
+    bench.wait_clean().await;
+    assert_eq!(bench.seen().await, bench.published);
     stop(context).await;
 }

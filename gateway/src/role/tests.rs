@@ -7,6 +7,7 @@ use block::{BlockInput, BlockSpec, BuiltBlock};
 use cluster::{ClusterSettings, Command, Fence, Response, Role};
 use model::{
     BlockId, BlockMeta, BlockRange, Epoch, LabelSet, MetricMetadata, MetricType, NodeId, Samples, ShardId,
+    SortKey,
 };
 use object_store::memory::InMemory;
 use object_store::{ObjectStoreExt, path::Path as ObjectPath};
@@ -267,6 +268,34 @@ async fn one_series_of_two_blocks_has_the_chunks_of_both_in_time_order() {
     let (answer, _) =
         bench.select(SelectRequest { end_ms: 5 * HOUR_MS - 1, ..request }).await.expect("healthy");
     assert!(answer == BTreeMap::from([(labels("a", 1), samples(1, early.meta.range))]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_part_of_a_split_that_cannot_hold_the_metric_costs_no_request() {
+    let bench = Bench::new(GatewayConfig::default()).await;
+    let key = |metric: &str| Some(SortKey { metric: metric.to_owned(), hash: 0 });
+    let (mut low, mut high) = (block_of(4, "a", 3), block_of(5, "x", 2));
+    (low.meta.sort_range.end, high.meta.sort_range.start) = (key("m"), key("m"));
+    bench.publish(&low).await;
+    bench.publish(&high).await;
+    let request = |metric: &str| {
+        let name = Matcher { name: "__name__".into(), value: metric.into(), ..Default::default() };
+        SelectRequest { matchers: vec![name], ..select_all(&[&low.meta, &high.meta]) }
+    };
+    let (answer, _) = bench.select(request("a")).await.expect("healthy");
+    assert_eq!((answer.len(), bench.store_reads()), (3, 3), "both objects of one block, and a page");
+    let selectors = vec![Selector { matchers: request("x").matchers }];
+    let names = LabelsRequest {
+        scope: scope(&[&low.meta, &high.meta], 0),
+        selectors,
+        name: "pod".into(),
+        ..Default::default()
+    };
+    let names = LabelsRequest { start_ms: 0, end_ms: 100 * HOUR_MS, ..names };
+    let names = bench.client.clone().label_values(names).await.expect("healthy").into_inner().values;
+    assert_eq!((names.len(), bench.store_reads()), (2, 5), "the index of the other");
+    bench.select(request("zz")).await.expect("healthy");
+    assert_eq!(bench.store_reads(), 5);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
