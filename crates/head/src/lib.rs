@@ -8,14 +8,14 @@
 //! writes the block; 4. [`Head::drop_before`] forgets it, once the block is published. All but 3 are log
 //! entries, and so is [`Head::delete`].
 //!
-//! Readers hold a lock while they resolve matchers and while they copy chunks, a slice of the series at a time, and never
-//! while they decode. So a query may see a batch half applied, as it may see a scrape half written; it never sees a
+//! Readers hold a lock for short steps, of which resolving matchers and copying chunks take many, and never while they
+//! decode: the writer waits for one step at the most. So a query may see a batch half applied, as it may see a scrape half written; it never sees a
 //! sample twice, and never misses one that was applied before it began.
 //!
 //! Not here: the log, clocks, blocks, and external labels, which belong to the cluster.
 //!
 //! Read in this order: `state` (the rules), `series` with `chunk_log`, `spool` and `late`, `exemplars`, `slots`, `index` with `postings` and
-//! `matching`, `label_table`, `tombstones`, `selection`, `read`, `window`, `snapshot`.
+//! `matching`, `look`, `label_table`, `tombstones`, `selection`, `read`, `window`, `snapshot`.
 
 mod cardinality;
 mod chunk_log;
@@ -25,6 +25,7 @@ mod head;
 mod index;
 mod label_table;
 mod late;
+mod look;
 mod map;
 mod matching;
 mod metadata;

@@ -1,11 +1,10 @@
 //! The head's labels as queries see them.
 
-use std::collections::BTreeSet;
-
 use model::{LabelSet, Matcher, MetricMetadata, SeriesExemplars, TimeRange};
 use roaring::RoaringBitmap;
 
 use crate::label_table::LabelTable;
+use crate::look::{Moved, STEP_ITEMS, View};
 use crate::postings::Postings;
 use crate::state::State;
 use crate::{Head, HeadError, matching};
@@ -25,13 +24,18 @@ impl Head {
         range: TimeRange,
         limit: Option<usize>,
     ) -> Result<Vec<String>, HeadError> {
-        let state = self.state.read();
-        let found = find(&state, selectors, range);
-        let has_series = |name: u32| {
-            state.index.pairs_of_name(name).iter().any(|pair| found.touches(state.index.postings(*pair)))
-        };
-        let names = state.index.names().filter(|(id, _)| has_series(*id)).map(|(_, name)| name);
-        bounded(names.collect(), limit, str::to_owned)
+        let names = self.look(|look| {
+            let found = find(look, selectors, range)?;
+            let ids: Vec<u32> = look.state().index.names().map(|(id, _)| id).collect();
+            let mut names = Vec::new();
+            for id in ids {
+                if any_of_name(look, &found, id)? {
+                    names.push(look.state().index.name_text(id).to_owned());
+                }
+            }
+            Ok(names)
+        });
+        bounded(names, limit)
     }
 
     /// Returns the values of one label, sorted, at most `limit`; of which series, see [`Head::label_names`].
@@ -45,21 +49,35 @@ impl Head {
         range: TimeRange,
         limit: Option<usize>,
     ) -> Result<Vec<String>, HeadError> {
-        let state = self.state.read();
-        let Some(name) = state.index.name_id(name) else { return Ok(Vec::new()) };
-        let found = find(&state, selectors, range);
-        let pairs = state.index.pairs_of_name(name);
-        let values: BTreeSet<&str> = match found {
-            Found::Some(found) if found.len() < pairs.len() as u64 => {
-                let value_of = |slot| matching::value_of(&state.index, &state.slots, slot, name);
-                found.iter().map(value_of).filter(|value| !value.is_empty()).collect()
+        let values = self.look(|look| {
+            let Some(name) = look.state().index.name_id(name) else { return Ok(Vec::new()) };
+            let found = find(look, selectors, range)?;
+            let pairs = look.state().index.pairs_of_name(name).to_vec();
+            let mut values = Vec::new();
+            match found {
+                Found::Some(found) if found.len() < pairs.len() as u64 => {
+                    for slots in found.iter().collect::<Vec<u32>>().chunks(STEP_ITEMS) {
+                        let State { index, slots: series, .. } = look.state();
+                        let value_of = |slot: &u32| matching::value_of(index, series, *slot, name);
+                        let held = slots.iter().map(value_of).filter(|value| !value.is_empty());
+                        values.extend(held.map(str::to_owned));
+                        look.pause()?;
+                    }
+                }
+                found => {
+                    for pairs in pairs.chunks(STEP_ITEMS) {
+                        let index = &look.state().index;
+                        let has_series = |pair: &&u32| found.touches(index.postings(**pair));
+                        values.extend(
+                            pairs.iter().filter(has_series).map(|pair| index.value(*pair).to_owned()),
+                        );
+                        look.pause()?;
+                    }
+                }
             }
-            found => {
-                let has_series = |pair: &&u32| found.touches(state.index.postings(**pair));
-                pairs.iter().filter(has_series).map(|pair| state.index.value(*pair)).collect()
-            }
-        };
-        bounded(values, limit, str::to_owned)
+            Ok(values)
+        });
+        bounded(values, limit)
     }
 
     /// Returns label sets, sorted, at most `limit`, of series that satisfy a selector, or of all without selectors, and
@@ -73,19 +91,25 @@ impl Head {
         range: TimeRange,
         limit: Option<usize>,
     ) -> Result<Vec<LabelSet>, HeadError> {
-        let mut table = LabelTable::default();
-        {
-            let state = self.state.read();
-            let found = match find(&state, selectors, range) {
+        let mut table = self.look(|look| {
+            let found = match find(look, selectors, range)? {
                 Found::Some(found) => found,
-                Found::All => keep_in_range(&state, state.index.all().clone(), range),
+                Found::All => {
+                    let all = look.state().index.all().clone();
+                    keep_in_range(look, all, range)?
+                }
             };
-            table.resume(&state.index);
-            for slot in &found {
-                let series = state.slots.get(slot).expect("postings hold slots of series");
-                table.push(&state.index, &series.pairs);
+            let mut table = LabelTable::default();
+            for slots in found.iter().collect::<Vec<u32>>().chunks(STEP_ITEMS) {
+                let state = look.state();
+                for slot in slots {
+                    let series = state.slots.get(*slot).expect("postings hold slots of series");
+                    table.push(&state.index, &series.pairs);
+                }
+                look.pause()?;
             }
-        }
+            Ok(table)
+        });
         let count = table.len().min(limit.unwrap_or(usize::MAX));
         check_count(count)?;
         Ok(table.order().into_iter().take(count).map(|place| table.label_set(place as usize)).collect())
@@ -125,41 +149,66 @@ impl Found {
     }
 }
 
+/// Tells whether a series that is looked for has a label name.
+fn any_of_name(view: &mut impl View, found: &Found, name: u32) -> Result<bool, Moved> {
+    let values = view.state().index.pairs_of_name(name).len();
+    for from in (0..values).step_by(STEP_ITEMS) {
+        let index = &view.state().index;
+        let step = &index.pairs_of_name(name)[from..values.min(from + STEP_ITEMS)];
+        if step.iter().any(|pair| found.touches(index.postings(*pair))) {
+            return Ok(true);
+        }
+        view.pause()?;
+    }
+    Ok(false)
+}
+
 /// Finds the series that satisfy one of the selectors and may have a sample in the range; without selectors all series,
 /// when the head may have a sample in the range.
-fn find(state: &State, selectors: &[Vec<Matcher>], range: TimeRange) -> Found {
+fn find(view: &mut impl View, selectors: &[Vec<Matcher>], range: TimeRange) -> Result<Found, Moved> {
+    let state = view.state();
     let held = TimeRange::new(state.oldest_ms, state.newest_ms);
     if state.samples == 0 || held.intersect(&range).is_empty() {
-        return Found::Some(RoaringBitmap::new());
+        return Ok(Found::Some(RoaringBitmap::new()));
     }
     if selectors.is_empty() {
-        return Found::All;
+        return Ok(Found::All);
     }
     let mut found = RoaringBitmap::new();
-    selectors.iter().for_each(|matchers| found |= matching::select(&state.index, &state.slots, matchers));
-    Found::Some(keep_in_range(state, found, range))
+    for matchers in selectors {
+        found |= matching::select(view, matchers)?;
+    }
+    keep_in_range(view, found, range).map(Found::Some)
 }
 
 /// Removes series that have no sample in the range, as far as their first and last and what is deleted tell.
-fn keep_in_range(state: &State, found: RoaringBitmap, range: TimeRange) -> RoaringBitmap {
-    let held = |slot| state.slots.get(slot)?.held(state.dropped_until_ms);
-    let deleted = |slot| state.slots.series_ref(slot).and_then(|series| state.tombstones.of(series));
-    let is_kept = |slot: &u32| {
-        let held = held(*slot).map(|held| held.intersect(&range)).filter(|held| !held.is_empty());
-        held.is_some_and(|held| deleted(*slot).is_none_or(|deleted| !deleted.covers(&held)))
-    };
-    found.iter().filter(is_kept).collect()
+fn keep_in_range(
+    view: &mut impl View,
+    found: RoaringBitmap,
+    range: TimeRange,
+) -> Result<RoaringBitmap, Moved> {
+    let mut kept = RoaringBitmap::new();
+    for slots in found.iter().collect::<Vec<u32>>().chunks(STEP_ITEMS) {
+        let state = view.state();
+        let held = |slot| state.slots.get(slot)?.held(state.dropped_until_ms);
+        let deleted = |slot| state.slots.series_ref(slot).and_then(|series| state.tombstones.of(series));
+        let is_kept = |slot: &u32| {
+            let held = held(*slot).map(|held| held.intersect(&range)).filter(|held| !held.is_empty());
+            held.is_some_and(|held| deleted(*slot).is_none_or(|deleted| !deleted.covers(&held)))
+        };
+        kept.extend(slots.iter().copied().filter(is_kept));
+        view.pause()?;
+    }
+    Ok(kept)
 }
 
-/// Cuts sorted results at the caller's limit and refuses to return more than the crate's.
-fn bounded<T, U>(
-    results: BTreeSet<T>,
-    limit: Option<usize>,
-    convert: impl Fn(T) -> U,
-) -> Result<Vec<U>, HeadError> {
-    let count = results.len().min(limit.unwrap_or(usize::MAX));
-    check_count(count)?;
-    Ok(results.into_iter().take(count).map(convert).collect())
+/// Sorts results, cuts them at the caller's limit, and refuses to return more than the crate's.
+fn bounded(mut results: Vec<String>, limit: Option<usize>) -> Result<Vec<String>, HeadError> {
+    results.sort_unstable();
+    results.dedup();
+    results.truncate(limit.unwrap_or(usize::MAX));
+    check_count(results.len())?;
+    Ok(results)
 }
 
 fn check_count(count: usize) -> Result<(), HeadError> {

@@ -6,14 +6,19 @@
 
 use chunk::EncodedChunk;
 use model::{LabelSet, Matcher, SeriesRef, TimeRange, TimeRanges};
+use parking_lot::RwLockReadGuard;
 
 use crate::label_table::LabelTable;
+use crate::look::{STEP_ITEMS, View};
 use crate::read::check_fresh;
 use crate::series::ChunkCopies;
 use crate::{Head, HeadError, matching};
 
-/// How many series are copied before the lock is given back.
+/// How many series are copied at a time.
 pub(crate) const COPY_SLICE_SERIES: usize = 1024;
+
+/// After how many of them a waiting writer is let in.
+pub(crate) const COPY_STEP_SERIES: usize = 64;
 
 /// A selected series.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,25 +74,23 @@ impl Head {
         range: TimeRange,
         from_ms: i64,
     ) -> Result<Selection, HeadError> {
-        let slots: Vec<u32> = {
-            let state = self.state.read();
-            check_fresh(&state, from_ms)?;
-            matching::select(&state.index, &state.slots, matchers).into_iter().collect()
-        };
-        let (mut table, mut refs) = (LabelTable::default(), Vec::with_capacity(slots.len()));
-        for slots in slots.chunks(COPY_SLICE_SERIES) {
-            let state = self.state.read();
-            check_fresh(&state, from_ms)?;
-            table.resume(&state.index);
-            for slot in slots {
-                if let (Some(series), Some(series_ref)) =
-                    (state.slots.get(*slot), state.slots.series_ref(*slot))
-                {
-                    table.push(&state.index, &series.pairs);
-                    refs.push(series_ref);
+        let (table, refs) = self.look(|look| {
+            let slots: Vec<u32> = matching::select(look, matchers)?.into_iter().collect();
+            let (mut table, mut refs) = (LabelTable::default(), Vec::with_capacity(slots.len()));
+            for slots in slots.chunks(STEP_ITEMS) {
+                let state = look.state();
+                if let Err(stale) = check_fresh(state, from_ms) {
+                    return Ok(Err(stale));
                 }
+                for slot in slots {
+                    let series = state.slots.get(*slot).expect("postings hold slots of series");
+                    table.push(&state.index, &series.pairs);
+                    refs.push(state.slots.series_ref(*slot).expect("it has a series"));
+                }
+                look.pause()?;
             }
-        }
+            Ok(check_fresh(look.state(), from_ms).map(|()| (table, refs)))
+        })?;
         let mut places = table.order();
         places.reverse();
         Ok(Selection { table, refs, places, range, from_ms, newest_only: false })
@@ -146,10 +149,12 @@ impl Selection {
         let mut copies = ChunkCopies::default();
         let mut found: Vec<Found> = Vec::with_capacity(places.len());
         {
-            let state = head.state.read();
-            check_fresh(&state, self.from_ms)?;
+            let mut state = head.state.read();
             let range = TimeRange::new(self.range.start.0.max(self.from_ms), self.range.end.0);
-            for place in places.into_iter().rev() {
+            for (at, place) in places.into_iter().rev().enumerate() {
+                if at.is_multiple_of(COPY_STEP_SERIES) {
+                    RwLockReadGuard::bump(&mut state);
+                }
                 let before = copies.len();
                 let series_ref = self.refs[place as usize];
                 let deleted = state.tombstones.of(series_ref);
@@ -164,6 +169,8 @@ impl Selection {
                     found.push(Found { place, end: copies.len(), deleted: deleted.cloned() });
                 }
             }
+            // When nothing was dropped until now, no series had gone that was looked for.
+            check_fresh(&state, self.from_ms)?;
         }
         let mut chunks = copies.into_chunks().map(|chunk| chunk.visible_from(self.from_ms));
         let (mut series, mut before) = (Vec::with_capacity(found.len()), 0);

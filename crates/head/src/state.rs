@@ -44,6 +44,8 @@ pub(crate) struct State {
     /// Heap memory of the series' chunks, without those in the spool.
     pub(crate) chunk_bytes: usize,
     pub(crate) store: ChunkStore,
+    /// How often series were removed: since then slots and pair ids may mean others.
+    pub(crate) removals: u64,
     pub(crate) tombstones: Tombstones,
 }
 
@@ -120,6 +122,7 @@ impl State {
             samples: 0,
             chunk_bytes: 0,
             store: ChunkStore::new(spool),
+            removals: 0,
             tombstones: Tombstones::default(),
         }
     }
@@ -277,7 +280,9 @@ impl State {
         range: TimeRange,
     ) -> Result<usize, HeadError> {
         let mut found = RoaringBitmap::new();
-        selectors.iter().for_each(|matchers| found |= matching::select(&self.index, &self.slots, matchers));
+        for matchers in selectors {
+            found |= matching::select(&mut &*self, matchers).expect("nothing moves while the writer looks");
+        }
         let mut table = LabelTable::default();
         table.resume(&self.index);
         let mut deleted = Vec::new();
@@ -334,6 +339,7 @@ impl State {
     }
 
     fn remove(&mut self, dead: &RoaringBitmap) {
+        self.removals += u64::from(!dead.is_empty());
         let mut pairs = Vec::new();
         for slot in dead {
             let series = self.slots.remove(slot).expect("it was seen a moment ago");

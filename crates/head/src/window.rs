@@ -4,9 +4,10 @@
 //! is never held a second time, neither encoded nor decoded.
 
 use model::{BlockRange, SeriesRef, TimeRange, TimeRanges};
+use parking_lot::RwLockReadGuard;
 
 use crate::label_table::LabelTable;
-use crate::selection::COPY_SLICE_SERIES;
+use crate::selection::{COPY_SLICE_SERIES, COPY_STEP_SERIES};
 use crate::series::ChunkCopies;
 use crate::{Head, HeadSeries};
 
@@ -73,9 +74,12 @@ impl Window<'_> {
     fn copy(&self, refs: &[SeriesRef]) -> Vec<HeadSeries> {
         let (mut table, mut copies, mut ends) = (LabelTable::default(), ChunkCopies::default(), Vec::new());
         {
-            let state = self.head.state.read();
-            table.resume(&state.index);
-            for series_ref in refs {
+            let mut state = self.head.state.read();
+            for (at, series_ref) in refs.iter().enumerate() {
+                if at.is_multiple_of(COPY_STEP_SERIES) {
+                    RwLockReadGuard::bump(&mut state);
+                    table.resume(&state.index);
+                }
                 let Some(series) = state.slots.by_ref(*series_ref) else { continue };
                 let before = copies.len();
                 series.copy_chunks(self.range, &state.store.spool, &mut copies);

@@ -76,3 +76,29 @@ fn readers_see_all_that_was_applied_before() {
     });
     assert_eq!(head.stats().max_ms, Some(ROUNDS - 1));
 }
+
+#[test]
+fn the_writer_needs_nothing_of_a_reader_that_holds_a_selection() {
+    let config = HeadConfig {
+        out_of_order_window_ms: 0,
+        future_ms_max: i64::MAX,
+        series_max: SERIES,
+        exemplars_max: 0,
+    };
+    let head = Head::new(config);
+    let refs = declare(&head);
+    let append = |time_ms: i64| {
+        let mut builder = BatchBuilder::new();
+        refs.iter().for_each(|series| builder.push_ref(*series, time_ms, 1.0));
+        head.apply(0, &Batch::decode(&builder.finish()).expect("a builder writes batches")).accepted
+    };
+    assert_eq!(append(1), SERIES);
+    let mut selection = head.selection(&[], TimeRange::ALL, i64::MIN).expect("nothing was dropped");
+    let mut read = 0;
+    while let Some(slice) = selection.next_slice(&head).expect("nothing was dropped") {
+        read += slice.len() as u64;
+        // On this very thread: it would wait for ever for a lock that the selection held.
+        assert_eq!(append(1 + read as i64), SERIES);
+    }
+    assert_eq!(read, SERIES);
+}
