@@ -15,7 +15,10 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use cluster::Role;
 
 use crate::fault::Fault;
-pub(crate) use flags::{ClusterFlags, LogFlags, QueryFlags, RetentionFlags, RoleFlags, StandaloneFlags};
+pub(crate) use flags::{
+    ClusterFlags, ExportBlocksFlags, ExportFlags, ExportTextFlags, ImportFlags, LogFlags, QueryFlags,
+    RetentionFlags, RoleFlags, StandaloneFlags,
+};
 pub(crate) use tools::{
     BlockCommand, BlockFlags, BucketCommand, BucketFlags, DumpFlags, InspectFlags, LsFlags, Output,
     PlaceFlags, VerifyFlags,
@@ -68,6 +71,26 @@ enum RawCommand {
     Bucket(BucketFlags),
     /// Look into one block
     Block(BlockFlags),
+    /// Bring blocks of another database into a running cluster
+    #[command(subcommand)]
+    Import(RawImport),
+    /// Write samples of a querier, or of any server with remote read, to files
+    #[command(subcommand)]
+    Export(RawExport),
+}
+
+#[derive(Subcommand)]
+enum RawExport {
+    /// As OpenMetrics text, which promtool tsdb create-blocks-from reads
+    Openmetrics(ExportTextFlags),
+    /// As blocks of Prometheus
+    Tsdb(ExportBlocksFlags),
+}
+
+#[derive(Subcommand)]
+enum RawImport {
+    /// Blocks of Prometheus or Thanos: a directory of blocks, one block, or a bucket
+    Tsdb(ImportFlags),
 }
 
 /// What the process shall do.
@@ -77,6 +100,12 @@ pub(crate) enum Command {
     Standalone(StandaloneFlags),
     /// `norn cluster`.
     Cluster(ClusterFlags),
+    /// `norn import tsdb`.
+    Import(ImportFlags),
+    /// `norn export openmetrics`.
+    ExportText(ExportTextFlags),
+    /// `norn export tsdb`.
+    ExportBlocks(ExportBlocksFlags),
     /// `norn <role>`.
     Role(Role, RoleFlags),
     /// `norn bucket`.
@@ -129,6 +158,9 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
         RawCommand::Ruler(flags) => Command::Role(Role::Ruler, flags),
         RawCommand::Bucket(flags) => Command::Bucket(flags),
         RawCommand::Block(flags) => Command::Block(flags),
+        RawCommand::Import(RawImport::Tsdb(flags)) => Command::Import(flags),
+        RawCommand::Export(RawExport::Openmetrics(flags)) => Command::ExportText(flags),
+        RawCommand::Export(RawExport::Tsdb(flags)) => Command::ExportBlocks(flags),
     };
     Ok(CommandLine { command, shown })
 }

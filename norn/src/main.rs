@@ -5,13 +5,17 @@
 //!    stops gracefully within a deadline; a fault on the way is one line and exit code 1.
 //! 3. [`launcher`] is `norn cluster`: it runs no role itself, it starts this executable once for each.
 //! 4. [`tools`] are the commands that look at blocks and end.
+//! 5. [`import`] brings the samples of other databases into a running cluster; it runs no role.
+//! 6. [`export`] writes what a querier answers with as text, or as blocks of Prometheus.
 //!
 //! Not here: what the roles do.
 
 mod cli;
 mod data_dir;
+mod export;
 mod fault;
 mod features;
+mod import;
 mod launcher;
 mod listen;
 mod memory;
@@ -52,6 +56,9 @@ fn run(line: CommandLine) -> Result<(), Fault> {
         Command::Cluster(flags) => launcher::run(&flags),
         Command::Bucket(flags) => tools::bucket(&flags),
         Command::Block(flags) => tools::block(&flags),
+        Command::Import(flags) => import::run(&flags),
+        Command::ExportText(flags) => export::text(&flags),
+        Command::ExportBlocks(flags) => export::blocks(&flags),
         Command::Standalone(flags) => {
             process::run(settings::standalone(&flags, line.shown)?, &flags.process.logs)
         }

@@ -39,7 +39,7 @@ pub(crate) struct Place {
 pub(crate) struct Built {
     /// What all of them serve over HTTP.
     pub(crate) http: Router,
-    /// What the one role of this process serves over gRPC; `None` in standalone.
+    /// What the role of this process that others call serves over gRPC, where there is a socket.
     pub(crate) grpc: Option<Routes>,
     roles: Vec<Box<dyn Start>>,
     /// To be stopped after the workers.
@@ -103,6 +103,10 @@ pub(crate) async fn build(settings: &Settings, place: Place, context: &Context) 
                 let part = builder.part(role).await?;
                 if let Some(routes) = &part.grpc {
                     builder.connector.serve_in_process(&in_process_address(role), routes.clone());
+                }
+                if role == Role::Ingester {
+                    // What a tool asks of a cluster, it asks of its ingesters.
+                    built.grpc = part.grpc.clone();
                 }
                 built.take(part);
             }

@@ -36,7 +36,9 @@ const SHARDS: u32 = 4;
 /// How many replicas a shard of a cluster has.
 const REPLICAS: u32 = 3;
 /// The name of a cluster when nobody says.
-const CLUSTER_NAME: &str = "norn";
+pub(crate) const CLUSTER_NAME: &str = "norn";
+/// Where a standalone process keeps its objects when nobody says, below its data directory.
+pub(crate) const OBJECTS_DIR: &str = "objects";
 /// The name of the one process of a standalone cluster, and its address in place of a socket's.
 pub(crate) const STANDALONE: &str = "standalone";
 
@@ -145,7 +147,7 @@ pub(crate) fn standalone(
     let storage = &flags.storage;
     let objects = match objstore(storage.objstore_file.as_deref(), &norn)? {
         Some(objects) => objects,
-        None => ObjectStoreConfig::Local { dir: storage.data_dir.join("objects") },
+        None => ObjectStoreConfig::Local { dir: storage.data_dir.join(OBJECTS_DIR) },
     };
     let block_duration_ms =
         ms(storage.block_duration).or(norn.storage.block_duration_ms).unwrap_or(BLOCK_DURATION_MS);
@@ -163,7 +165,7 @@ pub(crate) fn standalone(
             exemplars_max: config.exemplars_max.unwrap_or(EXEMPLARS_MAX),
             first_ingesters: vec![itself],
         },
-        node: Node::standalone(&flags.listen_address),
+        node: Node::standalone(&flags.listen_address, flags.grpc_listen_address.as_deref()),
         data_dir: storage.data_dir.clone(),
         retention: RetentionSettings::new(&storage.retention, &config),
         objects: Some(objects),
@@ -252,7 +254,7 @@ fn first_ingesters(norn: &NornConfig) -> Vec<FirstIngester> {
 }
 
 /// Reads where objects are: the flag's file, else the configuration's own settings or file.
-fn objstore(flag: Option<&Path>, norn: &NornConfig) -> Result<Option<ObjectStoreConfig>, Fault> {
+pub(crate) fn objstore(flag: Option<&Path>, norn: &NornConfig) -> Result<Option<ObjectStoreConfig>, Fault> {
     let given = match &norn.objstore {
         Some(ObjstoreSource::File(file)) => Some(file.as_path()),
         _ => None,

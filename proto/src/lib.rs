@@ -7,7 +7,7 @@ pub mod convert;
 pub mod error;
 pub mod frame;
 
-/// Remote write 1.0.
+/// Remote write 1.0 and remote read.
 #[allow(missing_docs, clippy::all, reason = "generated")]
 pub mod prometheus {
     include!(concat!(env!("OUT_DIR"), "/prometheus.rs"));

@@ -78,7 +78,7 @@ const OWNERS: [Owner; 19] = [
     },
     Owner { dependency: "tonic", crates: &["proto", "session", "norn", "tests"], roles: true },
     Owner { dependency: "tonic-prost*", crates: &["proto"], roles: false },
-    Owner { dependency: "prost", crates: &["proto", "api", "ingester"], roles: false },
+    Owner { dependency: "prost", crates: &["proto", "api", "ingester", "norn"], roles: false },
     Owner { dependency: "axum*", crates: &["service", "api", "norn"], roles: true },
     Owner { dependency: "hyper*", crates: &["scraper", "tests"], roles: false },
     Owner { dependency: "reqwest", crates: &[], roles: false },

@@ -24,6 +24,7 @@ mod params;
 pub mod queries;
 mod query;
 pub mod query_api;
+mod read;
 mod rules;
 mod status;
 mod syntax;

@@ -12,7 +12,7 @@ use crate::queries::Queries;
 use crate::rules::RulesSource;
 use crate::status::ProcessStatus;
 use crate::targets::TargetsSource;
-use crate::{active, exemplars, explain, features, labels, query, rules, status, syntax, targets, tsdb};
+use crate::{active, exemplars, explain, features, labels, query, read, rules, status, syntax, targets, tsdb};
 
 /// Whether a result may lack what does not answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,5 +111,6 @@ pub fn query_routes(api: QueryApi) -> Router {
         .route("/api/v1/admin/tsdb/delete_series", admin_route(&served, admin::delete_series))
         .route("/api/v1/admin/tsdb/clean_tombstones", admin_route(&served, admin::clean_tombstones))
         .route("/api/v1/admin/tsdb/snapshot", admin_route(&served, admin::snapshot))
+        .route("/api/v1/read", read::route(&served))
         .layer(axum::middleware::from_fn(cross_origin))
 }

@@ -12,7 +12,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use storage::{MemoryPool, Queryable, SeriesSet};
+use storage::{MemoryPool, QueryMemory, Queryable, SeriesSet};
 use tokio::sync::oneshot;
 
 use crate::ast::{Expr, ValueType};
@@ -133,6 +133,11 @@ impl Engine {
     /// Makes an engine.
     pub fn new(config: EngineConfig) -> Self {
         Self { memory: MemoryPool::new(config.memory_bytes_total_max), config: Arc::new(config) }
+    }
+
+    /// Returns the memory of one more query, for what is read without being evaluated.
+    pub fn query_memory(&self) -> QueryMemory {
+        self.memory.query(self.config.memory_bytes_max)
     }
 
     /// Returns the memory of all queries of the engine.

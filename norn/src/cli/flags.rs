@@ -178,6 +178,9 @@ pub(crate) struct StandaloneFlags {
     /// Address of the HTTP API, remote write included
     #[arg(long = "web.listen-address", value_name = "ADDRESS", default_value = "0.0.0.0:9090")]
     pub(crate) listen_address: String,
+    /// Address of a gRPC server, by which norn import reaches this process [default: none]
+    #[arg(long = "grpc.listen-address", value_name = "ADDRESS")]
+    pub(crate) grpc_listen_address: Option<String>,
     #[command(flatten)]
     pub(crate) storage: StorageFlags,
     #[command(flatten)]
@@ -233,6 +236,98 @@ pub(crate) struct RoleFlags {
     /// Set by `norn cluster`: die with the process of this id
     #[arg(long = "launcher.pid", hide = true)]
     pub(crate) launcher_pid: Option<u32>,
+}
+
+/// `norn import tsdb`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ImportFlags {
+    /// Directory of blocks, directory of one block, or file that configures a bucket as Thanos does
+    #[arg(value_name = "SOURCE")]
+    pub(crate) source: PathBuf,
+    /// Configuration file of the cluster: its section `norn` says where ingesters and objects are
+    #[arg(long = "config.file", value_name = "FILE")]
+    pub(crate) config_file: Option<PathBuf>,
+    /// gRPC address of an ingester, or of norn standalone with --grpc.listen-address; may be repeated
+    #[arg(long = "cluster.address", value_name = "ADDRESS")]
+    pub(crate) cluster_addresses: Vec<String>,
+    /// The cluster's name [default: norn.cluster.name, then norn]
+    #[arg(long = "cluster.name", value_name = "NAME")]
+    pub(crate) cluster_name: Option<String>,
+    /// Object store of the cluster as in Thanos [default: norn.objstore]
+    #[arg(long = "objstore.config-file", value_name = "FILE")]
+    pub(crate) objstore_file: Option<PathBuf>,
+    /// Directory of norn standalone, which keeps its objects there when nobody says otherwise
+    #[arg(long = "data.dir", value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Label for all series that have none of the name, such as an external label; may be repeated
+    #[arg(long = "label", value_name = "NAME=VALUE", value_parser = label)]
+    pub(crate) labels: Vec<(String, String)>,
+    /// Say what would be imported, and do nothing
+    #[arg(long = "dry-run")]
+    pub(crate) dry_run: bool,
+}
+
+/// What to export, and from where.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ExportFlags {
+    /// Server to read from
+    #[arg(long = "url", value_name = "URL", default_value = "http://127.0.0.1:9090")]
+    pub(crate) url: String,
+    /// Series to export; may be repeated
+    #[arg(long = "match", value_name = "SELECTOR", default_value = "{__name__=~\".+\"}")]
+    pub(crate) selectors: Vec<String>,
+    /// First sample, as RFC 3339 or in seconds since 1970
+    #[arg(long = "start", value_name = "TIME", value_parser = time_ms)]
+    pub(crate) start_ms: i64,
+    /// Last sample
+    #[arg(long = "end", value_name = "TIME", value_parser = time_ms, default_value = "now")]
+    pub(crate) end_ms: i64,
+}
+
+/// `norn export openmetrics`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ExportTextFlags {
+    #[command(flatten)]
+    pub(crate) from: ExportFlags,
+    /// File to write [default: standard output]
+    #[arg(long = "output", value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+/// `norn export tsdb`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ExportBlocksFlags {
+    #[command(flatten)]
+    pub(crate) from: ExportFlags,
+    /// Directory in which each block gets a directory
+    #[arg(long = "output", value_name = "DIR")]
+    pub(crate) output: PathBuf,
+    /// Length of the window of one block
+    #[arg(long = "block-duration", value_name = "DURATION", value_parser = duration, default_value = "2h")]
+    pub(crate) block_duration: Duration,
+}
+
+/// Reads a time: `now`, seconds since 1970, or RFC 3339.
+fn time_ms(text: &str) -> Result<i64, String> {
+    if text == "now" {
+        return Ok(jiff::Timestamp::now().as_millisecond());
+    }
+    if let Ok(seconds) = text.parse::<f64>() {
+        let ms = (seconds * 1000.0).round();
+        let in_range = ms.abs() < 9e15;
+        return if in_range { Ok(ms as i64) } else { Err("a time out of range".to_owned()) };
+    }
+    let time: Result<jiff::Timestamp, _> = text.parse();
+    time.map(jiff::Timestamp::as_millisecond)
+        .map_err(|_| "a time is RFC 3339 or seconds since 1970".to_owned())
+}
+
+/// Reads a label: a name, `=`, a value.
+fn label(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("a label has the form name=value".to_owned()),
+    }
 }
 
 /// Reads a size: a number of bytes, or a number with a unit.

@@ -34,12 +34,13 @@ pub(crate) struct Node {
 
 impl Node {
     /// Makes the one process of a standalone cluster.
-    pub(crate) fn standalone(http_address: &str) -> Self {
+    pub(crate) fn standalone(http_address: &str, grpc_address: Option<&str>) -> Self {
         Self {
             name: STANDALONE.to_owned(),
             zone: String::new(),
             http: Listen { address: http_address.to_owned(), setting: "--web.listen-address" },
-            grpc: None,
+            grpc: grpc_address
+                .map(|address| Listen { address: address.to_owned(), setting: "--grpc.listen-address" }),
             advertised_host: None,
         }
     }
