@@ -14,7 +14,7 @@
 
 mod allowed;
 mod answer;
-mod data;
+pub(crate) mod data;
 mod grammar;
 mod random;
 
@@ -87,6 +87,7 @@ pub(crate) async fn prometheus_with(
         "--storage.tsdb.path=prometheus-data",
         "--storage.tsdb.retention.time=50y",
         "--web.enable-remote-write-receiver",
+        "--web.enable-admin-api",
         features,
         &listen,
     ];

@@ -14,7 +14,7 @@ use crate::differential::{BINARY, prometheus};
 use crate::harness::{Api, Norn, Remote, free_ports, now_ms, until};
 
 const WINDOW_MS: i64 = 20_000;
-const WINDOWS: i64 = 6;
+pub(crate) const WINDOWS: i64 = 6;
 const STEP_MS: i64 = 1000;
 /// After so many samples the counters begin anew.
 const RESET_AT: i64 = 70;
@@ -101,7 +101,7 @@ fn series(name: &str, job: &str, samples: Vec<Sample>, histograms: Vec<Histogram
 }
 
 /// The samples of one window.
-fn window(start: i64, window: i64) -> WriteRequest {
+pub(crate) fn window(start: i64, window: i64) -> WriteRequest {
     let samples = WINDOW_MS / STEP_MS;
     let all = window * samples..(window + 1) * samples;
     let time = |i: i64| start + i * STEP_MS;
@@ -125,7 +125,7 @@ fn window(start: i64, window: i64) -> WriteRequest {
 }
 
 /// Asks everything, at two instants and over a range; returns the answers, each with its question.
-async fn answers(api: &Api, start: i64) -> Vec<(String, Value)> {
+pub(crate) async fn answers(api: &Api, start: i64) -> Vec<(String, Value)> {
     let text = |ms: i64| format!("{}.{:03}", ms / 1000, ms % 1000);
     let end = start + WINDOWS * WINDOW_MS - STEP_MS;
     let mut answers = Vec::new();
@@ -173,7 +173,7 @@ fn same(a: &Value, b: &Value) -> bool {
     }
 }
 
-fn check(found: &[(String, Value)], expected: &[(String, Value)], state: &str) {
+pub(crate) fn check(found: &[(String, Value)], expected: &[(String, Value)], state: &str) {
     for ((query, found), (_, expected)) in found.iter().zip(expected) {
         assert!(same(found, expected), "{state}: {query}\n found    {found}\n expected {expected}");
     }

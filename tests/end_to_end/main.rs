@@ -16,6 +16,7 @@ mod failover;
 mod gateways;
 mod histograms;
 mod hostile;
+mod import;
 mod limits;
 mod ownership;
 mod pushdown;

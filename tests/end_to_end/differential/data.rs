@@ -7,9 +7,9 @@ use super::random::Random;
 use crate::harness::{Remote, Series, series};
 
 /// The first sample: 2023-11-14T22:00:00Z, so that the data goes over midnight.
-pub(super) const START_MS: i64 = 1_699_999_200_000;
+pub(crate) const START_MS: i64 = 1_699_999_200_000;
 /// How long the data goes on.
-pub(super) const LENGTH_MS: i64 = 9_000_000;
+pub(crate) const LENGTH_MS: i64 = 9_000_000;
 
 /// How much time one request carries: all series advance together, or a server would refuse what is behind.
 const SLICE_MS: i64 = 600_000;
@@ -179,7 +179,7 @@ fn names(all: &mut Vec<Series>, random: &mut Random) {
 }
 
 /// Sends everything to a server, in the order of time.
-pub(super) async fn send(address: &str) {
+pub(crate) async fn send(address: &str) {
     let (remote, all) = (Remote::new(address), all());
     let mut from = START_MS;
     while from < START_MS + LENGTH_MS {
