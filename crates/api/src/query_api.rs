@@ -12,7 +12,9 @@ use crate::queries::Queries;
 use crate::rules::RulesSource;
 use crate::status::ProcessStatus;
 use crate::targets::TargetsSource;
-use crate::{active, exemplars, explain, features, labels, query, read, rules, status, syntax, targets, tsdb};
+use crate::{
+    active, exemplars, explain, features, labels, query, read, rules, status, syntax, targets, tsdb,
+};
 
 /// Whether a result may lack what does not answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -225,7 +225,7 @@ pub(super) fn decode_integers(data: &[u8], out: &mut Samples) -> Result<(), Chun
         };
         layout.push(out, at, time.value, numbers)?;
     }
-    out.complete_starts();
+    out.complete_columns();
     Ok(())
 }
 
@@ -259,7 +259,7 @@ pub(super) fn decode_floats(data: &[u8], out: &mut Samples) -> Result<(), ChunkF
         };
         layout.push(out, at, time.value, numbers)?;
     }
-    out.complete_starts();
+    out.complete_columns();
     Ok(())
 }
 

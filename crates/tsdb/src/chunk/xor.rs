@@ -119,7 +119,7 @@ pub(super) fn decode(data: &[u8], out: &mut Samples) -> Result<(), ChunkFault> {
         time_ms = time_ms.checked_add(delta).ok_or(ChunkFault::Malformed("a timestamp overflows"))?;
         push(time_ms, value.float());
     }
-    out.complete_starts();
+    out.complete_columns();
     Ok(())
 }
 
