@@ -3,7 +3,7 @@
 //! A request names blocks of one catalogue version; the gateway looks them up in its copy of the catalogue, opens them
 //! (bounded by bytes of memory), reads what the index points to through a cache on disk (bounded by bytes), and streams the
 //! merged series in label order. Any gateway can serve any block; queriers choose by rendezvous hash of the shard, so that
-//! each block is cached in one place and a shard's blocks lie together: then parts of queries are evaluated here
+//! each block is cached in a few places and a shard's blocks lie together: then parts of queries are evaluated here
 //! (`evaluate`), and only their results travel.
 //!
 //! Not here: which blocks a query needs (the querier), external labels (the querier's; it tells them with what is to be evaluated), writing or deleting
