@@ -121,7 +121,7 @@ impl Assessor {
 
     async fn assess(&self, state: &ControlState, entry: &BlockEntry) -> Result<(), CompactorError> {
         let (meta, external) = (&entry.meta, external_of(state));
-        let fault = |source| CompactorError::Assess { block: meta.id, source };
+        let fault = |source| CompactorError::Assess { block: meta.id, source: Box::new(source) };
         let reader = Arc::new(ObjectStoreReader::new(Arc::clone(&self.config.objects)));
         let reader = BlockReader::open(reader, meta.clone()).await.map_err(fault)?;
         let unknown = entry.deletes.iter().filter(|(_, samples)| samples.is_none()).map(|(id, _)| *id);

@@ -58,7 +58,7 @@ pub enum CompactorError {
         block: BlockId,
         /// Why.
         #[source]
-        source: BlockError,
+        source: Box<BlockError>,
     },
     /// Blocks could not be merged, or the result not be uploaded.
     #[error("job {job} failed")]

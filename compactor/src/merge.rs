@@ -108,6 +108,9 @@ impl Merger {
     }
 
     fn note(&self, catalogue: &Catalogue) {
+        let active = catalogue.iter().filter(|entry| entry.state == BlockState::Active);
+        let notes: usize = active.map(|entry| entry.deletes.len()).sum();
+        self.metrics.delete_notes.set(notes as i64);
         let aside = catalogue.active_set_aside().count();
         self.metrics.set_aside.set(aside as i64);
         self.metrics.jobs_open.set(catalogue.jobs().count() as i64);

@@ -72,6 +72,7 @@ pub(crate) struct MergeMetrics {
     pub(crate) bad_inputs: Counter,
     pub(crate) set_aside: Gauge,
     pub(crate) taken_back: Counter,
+    pub(crate) delete_notes: Gauge,
     jobs: Counter,
     inputs: Counter,
     samples: Counter,
@@ -106,6 +107,11 @@ impl MergeMetrics {
             "blocks_taken_back",
             "Blocks that were set aside and found whole again",
             self.taken_back.clone(),
+        );
+        own.register(
+            "delete_notes",
+            "Deletes of series that are not folded into a block yet, over all active blocks",
+            self.delete_notes.clone(),
         );
         own.register("inputs", "Blocks that merges replaced", self.inputs.clone());
         own.register("samples", "Samples of merged blocks", self.samples.clone());

@@ -10,6 +10,7 @@ mod bad_input;
 mod blocks;
 mod cluster;
 mod compaction;
+mod deletes;
 mod differential;
 mod exemplars;
 mod failover;

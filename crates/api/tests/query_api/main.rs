@@ -1,5 +1,6 @@
 //! The query routes against data in memory.
 
+mod admin;
 mod explain;
 mod requests;
 mod support;

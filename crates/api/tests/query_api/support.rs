@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use api::{
-    ActiveTarget, Completeness, DroppedTarget, NoRules, ProcessStatus, Queries, QueryApi, QueryLimits,
+    ActiveTarget, Admin, Completeness, DroppedTarget, NoRules, ProcessStatus, Queries, QueryApi, QueryLimits,
     QueryObserver, QueryPorts, QueryReport, TRUNCATED, Targets, TargetsSource, ViewSource,
 };
 use async_trait::async_trait;
@@ -265,9 +265,20 @@ pub(crate) fn limited_routes(
         limits,
         now_ms: || NOW_MS,
     }));
-    let routes = api::query_routes(QueryApi {
-        admin: None,
-        queries: Arc::clone(&queries),
+    (routes_of(Arc::clone(&queries), None), queries)
+}
+
+/// Returns the routes over some data, with what changes it.
+pub(crate) fn admin_routes(memory: Memory, admin: Option<Arc<dyn Admin>>) -> Router {
+    let engine = promql::EngineConfig::default();
+    let queries = limited_routes(memory, Arc::default(), engine, QueryLimits::default()).1;
+    routes_of(queries, admin)
+}
+
+fn routes_of(queries: Arc<Queries>, admin: Option<Arc<dyn Admin>>) -> Router {
+    api::query_routes(QueryApi {
+        admin,
+        queries,
         targets: Arc::new(TwoTargets),
         rules: Arc::new(NoRules),
         status: ProcessStatus {
@@ -275,8 +286,7 @@ pub(crate) fn limited_routes(
             config_yaml: "global: {}\n".into(),
             ..Default::default()
         },
-    });
-    (routes, queries)
+    })
 }
 
 /// Sends a request; returns status, headers and body.
