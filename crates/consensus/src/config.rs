@@ -38,7 +38,8 @@ pub struct HostConfig {
     pub retry: (Duration, Duration),
     /// How many bytes of proposals of a group may wait for their outcome.
     pub in_flight_bytes_max: u32,
-    /// After how many bytes of applied commands a group takes a snapshot by itself.
+    /// After how many bytes of applied commands a group takes a snapshot by itself; later when the snapshot is large, so that
+    /// snapshots write a fraction of what the log does.
     pub log_bytes_before_snapshot: u64,
     /// How many entries stay in the log after a snapshot, for followers that are only a little behind.
     pub log_entries_kept: u64,
@@ -59,7 +60,7 @@ impl HostConfig {
             snapshot_timeout: Duration::from_secs(300),
             retry: (Duration::from_millis(200), Duration::from_secs(5)),
             in_flight_bytes_max: 32 << 20,
-            log_bytes_before_snapshot: 1 << 30,
+            log_bytes_before_snapshot: 256 << 20,
             log_entries_kept: 256,
         }
     }

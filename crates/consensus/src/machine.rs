@@ -26,6 +26,8 @@ use crate::types::{LogId, RaftEntry, Response, SnapshotMeta, StoredMembership, T
 
 /// How many orders may wait for the thread; entries in them are in the log's cache as well.
 const ORDERS_MAX: usize = 64;
+/// How many bytes of commands are applied for each byte of the snapshot before the next one, at least.
+const LOG_BYTES_PER_SNAPSHOT_BYTE: u64 = 3;
 
 type RaftSnapshot =
     Snapshot<openraft::impls::leader_id_adv::LeaderId<u64, u64>, u64, openraft::EmptyNode, SnapshotFile>;
@@ -43,7 +45,9 @@ pub(crate) struct Shared {
     newest: Mutex<Option<SnapshotFile>>,
     /// Bytes of commands applied since the newest snapshot.
     bytes_since_snapshot: AtomicU64,
+    /// After how many such bytes the next snapshot is due, at least; see [`Shared::due_after`].
     snapshot_after_bytes: u64,
+    newest_bytes: AtomicU64,
     /// Told when the bytes above reach the limit.
     pub(crate) snapshot_is_due: Notify,
 }
@@ -84,9 +88,11 @@ pub(crate) fn start(
     directory: &Path,
     snapshot_after_bytes: u64,
 ) -> io::Result<(Machine, MachineHandle)> {
+    let newest = snapshot::newest(directory)?;
     let shared = Arc::new(Shared {
         directory: directory.to_owned(),
-        newest: Mutex::new(snapshot::newest(directory)?),
+        newest_bytes: AtomicU64::new(newest.as_ref().map_or(0, SnapshotFile::body_bytes)),
+        newest: Mutex::new(newest),
         bytes_since_snapshot: AtomicU64::new(0),
         snapshot_after_bytes,
         snapshot_is_due: Notify::new(),
@@ -153,7 +159,7 @@ impl Worker {
         self.shared.bytes_since_snapshot.store(0, Ordering::Relaxed);
         let meta = SnapshotMeta { last_log_id: self.applied, last_membership: self.membership.clone() };
         let file = snapshot::write(&self.shared.directory, meta, |out| self.machine.snapshot(out))?;
-        *self.shared.newest.lock() = Some(file);
+        self.shared.set_newest(file);
         Ok(self.applied)
     }
 
@@ -163,7 +169,7 @@ impl Worker {
         self.applied = file.meta.last_log_id;
         self.membership = file.meta.last_membership.clone();
         self.shared.bytes_since_snapshot.store(0, Ordering::Relaxed);
-        *self.shared.newest.lock() = Some(file);
+        self.shared.set_newest(file);
         Ok(())
     }
 }
@@ -173,16 +179,28 @@ impl Shared {
         self.newest.lock().as_ref().and_then(|file| file.meta.last_log_id)
     }
 
+    fn set_newest(&self, file: SnapshotFile) {
+        self.newest_bytes.store(file.body_bytes(), Ordering::Relaxed);
+        *self.newest.lock() = Some(file);
+    }
+
+    /// Returns after how many bytes of commands a snapshot is due: what a restart has to apply again is bounded, and what
+    /// snapshots write stays a fraction of what the log does, however large the state is.
+    fn due_after(&self) -> u64 {
+        self.snapshot_after_bytes.max(LOG_BYTES_PER_SNAPSHOT_BYTE * self.newest_bytes.load(Ordering::Relaxed))
+    }
+
     fn count(&self, bytes: u64) {
         let before = self.bytes_since_snapshot.fetch_add(bytes, Ordering::Relaxed);
-        if before < self.snapshot_after_bytes && before + bytes >= self.snapshot_after_bytes {
+        let due_after = self.due_after();
+        if before < due_after && before + bytes >= due_after {
             self.snapshot_is_due.notify_one();
         }
     }
 
     /// Makes a failed automatic snapshot be tried again after another half of the limit.
     pub(crate) fn postpone_snapshot(&self) {
-        self.bytes_since_snapshot.store(self.snapshot_after_bytes / 2, Ordering::Relaxed);
+        self.bytes_since_snapshot.store(self.due_after() / 2, Ordering::Relaxed);
     }
 
     pub(crate) fn directory(&self) -> &Path {

@@ -113,6 +113,11 @@ pub(crate) fn write(
 }
 
 impl SnapshotFile {
+    /// Returns how long the state machine's part is.
+    pub(crate) fn body_bytes(&self) -> u64 {
+        self.body.1
+    }
+
     /// Checks the file under a path as a whole.
     ///
     /// # Errors

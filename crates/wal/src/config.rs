@@ -30,7 +30,7 @@ impl Default for WalConfig {
             segment_bytes: 64 << 20,
             queue_bytes_max: 32 << 20,
             batch_bytes_max: 16 << 20,
-            cache_bytes_max: 64 << 20,
+            cache_bytes_max: 32 << 20,
             segments_before_rewrite: 4,
         }
     }
