@@ -42,12 +42,24 @@ impl<K: Clone + Eq + Hash, V> Lru<K, V> {
         self.weight += weight;
         self.order.insert(self.clock, key.clone());
         self.slots.insert(key, Slot { value, weight, used: self.clock });
-        while self.weight > self.weight_max && self.slots.len() > 1 {
+        self.shrink(1, &mut gone);
+        gone
+    }
+
+    /// Changes the limit; returns what had to go, oldest first.
+    pub(crate) fn set_weight_max(&mut self, weight_max: u64) -> Vec<(K, V)> {
+        self.weight_max = weight_max;
+        let mut gone = Vec::new();
+        self.shrink(0, &mut gone);
+        gone
+    }
+
+    fn shrink(&mut self, keep_min: usize, gone: &mut Vec<(K, V)>) {
+        while self.weight > self.weight_max && self.slots.len() > keep_min {
             let Some((_, oldest)) = self.order.first_key_value() else { break };
             let oldest = oldest.clone();
             gone.extend(self.remove(&oldest).map(|value| (oldest, value)));
         }
-        gone
     }
 
     /// Adds entries behind all that are there, the newest of them first, while there is room; returns the keys of those
@@ -136,5 +148,7 @@ mod tests {
         assert_eq!(lru.insert("e", 5, 2), [("d", 4)]);
         assert_eq!(lru.insert("f", 6, 2), [("b", 2)]);
         assert!(lru.contains(&"new"));
+        assert_eq!(lru.set_weight_max(6), [("new", 1)]);
+        assert_eq!((lru.set_weight_max(0).len(), lru.weight()), (2, 0));
     }
 }

@@ -54,6 +54,9 @@ impl Prefetch {
         let mut known = BTreeSet::new();
         let mut backlog = self.backlog(take_new(&state, own, self.replicas, &mut known));
         loop {
+            if self.blocks.cache_dir().is_some_and(|cache| cache.is_short_of_room()) {
+                backlog.clear();
+            }
             if !backlog.is_empty() && !self.catalogue.has_changed()? {
                 let newest = backlog.split_off(backlog.len().saturating_sub(FETCHES_IN_FLIGHT_MAX));
                 join_all(newest.iter().map(|meta| self.fetch(meta))).await;

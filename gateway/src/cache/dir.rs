@@ -22,6 +22,9 @@ const UNFINISHED_SUFFIX: &str = ".tmp";
 /// The time of an entry's last use is written to disk when what stands there is older than this.
 const USE_TIME_PRECISION: Duration = Duration::from_secs(600);
 
+/// When the disk is full, this part of the entries goes: one in so many bytes.
+const FULL_DISK_SHARE: u64 = 16;
+
 /// Entries on disk, bounded by their bytes.
 pub(crate) struct CacheDir {
     root: PathBuf,
@@ -30,6 +33,8 @@ pub(crate) struct CacheDir {
     metrics: CacheMetrics,
     /// Whether the last use of the disk failed, so that a broken disk is logged once.
     is_failing: AtomicBool,
+    /// Whether the disk was full once.
+    was_full: AtomicBool,
     next_unfinished: AtomicU64,
     /// What is not finished and older than this is of an earlier run.
     opened: SystemTime,
@@ -48,6 +53,7 @@ impl CacheDir {
             index: Mutex::new(Lru::new(size_bytes_max)),
             metrics,
             is_failing: AtomicBool::new(false),
+            was_full: AtomicBool::new(false),
             next_unfinished: AtomicU64::new(0),
             opened: SystemTime::now(),
         })
@@ -142,7 +148,14 @@ impl CacheDir {
         if size > self.size_bytes_max {
             return;
         }
-        match self.write(name, &[&header, payload, &crc]) {
+        let parts = [&header, payload, &crc];
+        let written = match self.write(name, &parts) {
+            Err(error) if error.kind() == io::ErrorKind::StorageFull && self.give_way(&error) => {
+                self.write(name, &parts)
+            }
+            written => written,
+        };
+        match written {
             Ok(()) => {
                 if self.is_failing.swap(false, Ordering::Relaxed) {
                     tracing::info!(path = %self.root.display(), "the cache can be written again");
@@ -159,6 +172,29 @@ impl CacheDir {
     /// Removes an entry, if it is there.
     pub(crate) fn forget(&self, name: EntryName) {
         self.remove(name);
+    }
+
+    /// Makes room on a disk that is full though the cache is smaller than it may be: from now on it is a part smaller than it
+    /// is. Tells whether there was anything to remove.
+    fn give_way(&self, error: &io::Error) -> bool {
+        let (gone, limit) = {
+            let mut index = self.index.lock();
+            let limit = index.weight() - index.weight() / FULL_DISK_SHARE;
+            (index.set_weight_max(limit), limit)
+        };
+        if !self.was_full.swap(true, Ordering::Relaxed) {
+            let path = self.root.display();
+            tracing::warn!(%path, limit, %error, "the disk of the cache is full, the cache gives way and stays smaller than it may be");
+        }
+        self.metrics.evictions.inc_by(gone.len() as u64);
+        gone.iter().for_each(|(name, ())| self.remove_file(*name));
+        self.update_gauges();
+        !gone.is_empty()
+    }
+
+    /// Tells whether the disk was full, or does not work now: nothing should be brought here ahead of its use.
+    pub(crate) fn is_short_of_room(&self) -> bool {
+        self.was_full.load(Ordering::Relaxed) || self.is_failing.load(Ordering::Relaxed)
     }
 
     fn path(&self, name: EntryName) -> PathBuf {
