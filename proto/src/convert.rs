@@ -10,7 +10,7 @@ use model::{
 use tonic::Status;
 
 use crate::error::status;
-use crate::store;
+use crate::{scrape, store};
 
 /// Returns a matcher's wire form.
 pub fn matcher_to_wire(matcher: &Matcher) -> store::Matcher {
@@ -139,4 +139,24 @@ pub fn exemplars_from_wire(wire: store::ExemplarsResponse) -> Result<Vec<SeriesE
         Ok(SeriesExemplars { labels: LabelSet::from_bytes(&series.labels)?, exemplars })
     };
     wire.series.into_iter().map(one).collect()
+}
+
+/// Returns the wire form of matchers of targets.
+pub fn target_matchers_to_wire(matchers: &[Matcher]) -> Vec<scrape::TargetMatcher> {
+    let convert = |matcher: &Matcher| {
+        let store::Matcher { op, name, value } = matcher_to_wire(matcher);
+        scrape::TargetMatcher { op, name, value }
+    };
+    matchers.iter().map(convert).collect()
+}
+
+/// Reads matchers of targets from the wire; their operators have the numbers of those of series.
+///
+/// # Errors
+/// `InvalidArgument` when a pattern does not compile.
+#[allow(clippy::result_large_err, reason = "tonic's own error type")]
+pub fn target_matchers_from_wire(matchers: &[scrape::TargetMatcher]) -> Result<Vec<Matcher>, Status> {
+    let convert =
+        |m: &scrape::TargetMatcher| store::Matcher { op: m.op, name: m.name.clone(), value: m.value.clone() };
+    matchers_from_wire(&matchers.iter().map(convert).collect::<Vec<_>>())
 }

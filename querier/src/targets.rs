@@ -3,15 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::{ActiveTarget, DroppedTarget, Targets, TargetsSource};
+use api::{ActiveTarget, DroppedTarget, TargetMetadata, Targets, TargetsMetadata, TargetsSource};
 use async_trait::async_trait;
 use cluster::{Member, Role};
 use futures::future::join_all;
-use proto::connect::MESSAGE_BYTES_MAX;
+use model::{Matcher, MetricMetadata, MetricType};
+use proto::connect::{Channel, MESSAGE_BYTES_MAX};
+use proto::convert::target_matchers_to_wire;
 use proto::scrape::scrape_client::ScrapeClient;
-use proto::scrape::{self as wire, TargetsRequest, TargetsResponse};
+use proto::scrape::{self as wire, TargetMetadataRequest, TargetsRequest, TargetsResponse};
 use session::Session;
 use storage::StorageError;
+use tokio::time::error::Elapsed;
+use tonic::{Response, Status};
 
 /// How long a scraper may take to tell its targets.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -23,11 +27,36 @@ pub(crate) struct Scrapers {
 
 impl Scrapers {
     async fn ask(&self, scraper: &Member) -> Result<TargetsResponse, String> {
+        let mut client = self.client(scraper)?;
+        told(tokio::time::timeout(ANSWER_TIMEOUT, client.targets(TargetsRequest {})).await)
+    }
+
+    fn client(&self, scraper: &Member) -> Result<ScrapeClient<Channel>, String> {
         let channel = self.session.connector().channel(&scraper.grpc_address)?;
-        let mut client = ScrapeClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
-        let answer = tokio::time::timeout(ANSWER_TIMEOUT, client.targets(TargetsRequest {})).await;
-        let answer = answer.map_err(|_| format!("no answer within {} seconds", ANSWER_TIMEOUT.as_secs()))?;
-        answer.map(tonic::Response::into_inner).map_err(|status| status.message().to_owned())
+        Ok(ScrapeClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX))
+    }
+}
+
+/// Returns what a scraper told, or why it did not.
+fn told<T>(answer: Result<Result<Response<T>, Status>, Elapsed>) -> Result<T, String> {
+    let answer = answer.map_err(|_| format!("no answer within {} seconds", ANSWER_TIMEOUT.as_secs()))?;
+    answer.map(Response::into_inner).map_err(|status| status.message().to_owned())
+}
+
+fn missing(scraper: &Member, reason: &str) -> String {
+    let place = format!("scraper {} at {}", scraper.name, scraper.grpc_address);
+    format!("partial result: {place} does not answer: {reason}")
+}
+
+fn target_metadata(entry: wire::TargetMetadata) -> TargetMetadata {
+    TargetMetadata {
+        labels: entry.labels.into_iter().collect(),
+        metadata: MetricMetadata {
+            metric_type: MetricType::parse(&entry.r#type).unwrap_or_default(),
+            family: entry.family,
+            help: entry.help,
+            unit: entry.unit,
+        },
     }
 }
 
@@ -44,10 +73,7 @@ impl TargetsSource for Scrapers {
                     targets.active.extend(answer.active.into_iter().map(active));
                     targets.dropped.extend(answer.dropped.into_iter().map(dropped));
                 }
-                Err(reason) => {
-                    let place = format!("scraper {} at {}", scraper.name, scraper.grpc_address);
-                    targets.warnings.push(format!("partial result: {place} does not answer: {reason}"));
-                }
+                Err(reason) => targets.warnings.push(missing(scraper, &reason)),
             }
         }
         // Every scraper discovers everything, so each tells of the same dropped targets.
@@ -55,6 +81,37 @@ impl TargetsSource for Scrapers {
         targets.dropped.sort_by_cached_key(key);
         targets.dropped.dedup();
         Ok(targets)
+    }
+
+    async fn metadata(
+        &self,
+        family: &str,
+        matchers: &[Matcher],
+        limit: Option<usize>,
+    ) -> Result<TargetsMetadata, StorageError> {
+        let request = TargetMetadataRequest {
+            family: family.to_owned(),
+            matchers: target_matchers_to_wire(matchers),
+            limit: limit.unwrap_or_default() as u64,
+        };
+        let state = self.session.state();
+        let scrapers: Vec<&Member> = state.live(Role::Scraper).collect();
+        let ask = async |scraper: &Member| {
+            let mut client = self.client(scraper)?;
+            let answer = tokio::time::timeout(ANSWER_TIMEOUT, client.metadata(request.clone())).await;
+            told(answer)
+        };
+        let answers = join_all(scrapers.iter().map(|scraper| ask(scraper))).await;
+        let mut found = TargetsMetadata::default();
+        for (scraper, answer) in scrapers.into_iter().zip(answers) {
+            match answer {
+                Ok(answer) => found.entries.extend(answer.entries.into_iter().map(target_metadata)),
+                Err(reason) => found.warnings.push(missing(scraper, &reason)),
+            }
+        }
+        // Families of one target stay together.
+        found.entries.sort_by(|a, b| (&a.labels, &a.metadata).cmp(&(&b.labels, &b.metadata)));
+        Ok(found)
     }
 }
 

@@ -9,11 +9,14 @@ use std::time::Duration;
 
 use model::{MetricMetadata, MetricType};
 use promql::{Engine, EngineConfig};
+use proto::convert::target_matchers_from_wire;
 use proto::error::not_leader;
 use proto::query::InstantRequest;
 use proto::query::query_client::QueryClient;
 use proto::scrape::scrape_server::Scrape;
-use proto::scrape::{Target, TargetsRequest, TargetsResponse};
+use proto::scrape::{
+    Target, TargetMetadata, TargetMetadataRequest, TargetMetadataResponse, TargetsRequest, TargetsResponse,
+};
 use querier::QuerierConfig;
 use serde_json::json;
 use support::peer::{Part, Peer};
@@ -366,6 +369,20 @@ impl Scrape for OneTarget {
         };
         Ok(Response::new(TargetsResponse { active: vec![target], dropped: Vec::new() }))
     }
+
+    async fn metadata(
+        &self,
+        request: Request<TargetMetadataRequest>,
+    ) -> Result<Response<TargetMetadataResponse>, Status> {
+        if self.0.is_empty() {
+            return Err(Status::unavailable("killed"));
+        }
+        let matchers = target_matchers_from_wire(&request.into_inner().matchers)?;
+        let is_meant = matchers.iter().all(|m| m.matches(if *m.name == *"scraper" { self.0 } else { "" }));
+        let labels = [("scraper".to_owned(), self.0.to_owned())].into();
+        let entry = TargetMetadata { labels, family: "up".into(), ..TargetMetadata::default() };
+        Ok(Response::new(TargetMetadataResponse { entries: vec![entry; usize::from(is_meant)] }))
+    }
 }
 
 #[tokio::test]
@@ -386,6 +403,9 @@ async fn targets_come_from_every_scraper() {
     assert_eq!(scrapers, ["scraper-0", "scraper-1"]);
     let warning = body["warnings"][0].as_str().unwrap();
     assert_eq!(warning, "partial result: scraper scraper-2 at scraper-2 does not answer: killed");
+    let (_, body) = cluster.fetch("targets/metadata?match_target=%7Bscraper%3D%22scraper-1%22%7D").await;
+    let entry = json!({"target": {"scraper": "scraper-1"}, "metric": "up", "type": "unknown", "help": "", "unit": ""});
+    assert_eq!((&body["data"], &body["warnings"][0]), (&json!([entry]), &json!(warning)));
 }
 
 #[tokio::test]

@@ -2,13 +2,21 @@
 
 use std::sync::Arc;
 
+use model::{LabelSet, MetricMetadata};
+use proto::convert::target_matchers_from_wire;
 use proto::scrape::scrape_server::Scrape;
-use proto::scrape::{DroppedTarget, Target as WireTarget, TargetsRequest, TargetsResponse};
+use proto::scrape::{
+    DroppedTarget, Target as WireTarget, TargetMetadata, TargetMetadataRequest, TargetMetadataResponse,
+    TargetsRequest, TargetsResponse,
+};
 use tonic::{Request, Response, Status};
 
 use crate::discovery::Dropped;
 use crate::status::{Board, TargetStatus};
 use crate::target::label_map;
+
+/// From this number of families on no further targets' are told.
+const METADATA_MAX: usize = 100_000;
 
 /// The gRPC service.
 pub(crate) struct ScrapeService {
@@ -25,6 +33,30 @@ impl Scrape for ScrapeService {
         active.sort_by(|a, b| (&a.scrape_pool, &a.scrape_url).cmp(&(&b.scrape_pool, &b.scrape_url)));
         let dropped = shown.dropped.iter().map(dropped).collect();
         Ok(Response::new(TargetsResponse { active, dropped }))
+    }
+
+    async fn metadata(
+        &self,
+        request: Request<TargetMetadataRequest>,
+    ) -> Result<Response<TargetMetadataResponse>, Status> {
+        let TargetMetadataRequest { family, matchers, limit } = request.into_inner();
+        let matchers = target_matchers_from_wire(&matchers)?;
+        let limit = if limit == 0 { METADATA_MAX } else { METADATA_MAX.min(limit as usize) };
+        let mut shown: Vec<Arc<TargetStatus>> = self.board.shown().active.into_values().collect();
+        let is_meant = |labels: &LabelSet| matchers.iter().all(|m| m.matches(labels.get(&m.name)));
+        shown.retain(|status| is_meant(&status.target.labels));
+        shown.sort_by(|a, b| a.target.labels.cmp(&b.target.labels));
+        let mut entries = Vec::new();
+        for status in shown {
+            // A target's families are told all or not at all.
+            if entries.len() >= limit {
+                break;
+            }
+            let all = status.metadata();
+            let told = all.iter().filter(|known| family.is_empty() || known.family == family);
+            entries.extend(told.map(|known| told_metadata(&status, known)));
+        }
+        Ok(Response::new(TargetMetadataResponse { entries }))
     }
 }
 
@@ -45,6 +77,16 @@ impl ScrapeService {
             scrape_timeout: model::time::format_duration_ms(target.timeout_ms),
             scraper: self.name.clone(),
         }
+    }
+}
+
+fn told_metadata(status: &TargetStatus, known: &MetricMetadata) -> TargetMetadata {
+    TargetMetadata {
+        labels: label_map(&status.target.labels).into_iter().collect(),
+        family: known.family.clone(),
+        r#type: known.metric_type.as_str().to_owned(),
+        help: known.help.clone(),
+        unit: known.unit.clone(),
     }
 }
 

@@ -162,6 +162,13 @@ impl SeriesCache {
         std::mem::replace(&mut line.exemplar, fingerprint) != fingerprint
     }
 
+    /// Returns what all families say of themselves, by name.
+    pub(crate) fn families(&self) -> Vec<MetricMetadata> {
+        let mut families: Vec<MetricMetadata> = self.families.values().cloned().collect();
+        families.sort_unstable();
+        families
+    }
+
     /// Forgets all metadata and which exemplars are known, so that they are sent again.
     pub(crate) fn forget_sent(&mut self) {
         self.families.clear();

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use model::MetricMetadata;
 use parking_lot::Mutex;
 
 use crate::discovery::Dropped;
@@ -46,15 +47,25 @@ pub(crate) struct LastScrape {
 pub(crate) struct TargetStatus {
     pub(crate) target: Arc<Target>,
     last: Mutex<LastScrape>,
+    /// What the target's families say of themselves, by name; replaced as a whole when one of them changes.
+    metadata: Mutex<Arc<[MetricMetadata]>>,
 }
 
 impl TargetStatus {
     pub(crate) fn new(target: Arc<Target>) -> Self {
-        Self { target, last: Mutex::default() }
+        Self { target, last: Mutex::default(), metadata: Mutex::default() }
     }
 
     pub(crate) fn last(&self) -> LastScrape {
         self.last.lock().clone()
+    }
+
+    pub(crate) fn metadata(&self) -> Arc<[MetricMetadata]> {
+        self.metadata.lock().clone()
+    }
+
+    pub(crate) fn set_metadata(&self, metadata: Vec<MetricMetadata>) {
+        *self.metadata.lock() = metadata.into();
     }
 
     pub(crate) fn set(&self, last: LastScrape) {

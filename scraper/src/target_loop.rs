@@ -130,10 +130,12 @@ impl TargetLoop {
         }
         let work = tokio::task::spawn_blocking(move || {
             let done = collect(answer, &target, time_ms, &mut cache);
-            (cache, done)
+            let families = (!done.0.metadata.is_empty()).then(|| cache.families());
+            (cache, done, families)
         });
         match work.await {
-            Ok((cache, done)) => {
+            Ok((cache, done, families)) => {
+                families.into_iter().for_each(|families| self.status.set_metadata(families));
                 self.cache = Some(cache);
                 done
             }

@@ -40,7 +40,7 @@ pub use query_api::{
 };
 pub use rules::{NoRules, Rule, RuleGroup, RulesSource};
 pub use status::ProcessStatus;
-pub use targets::{ActiveTarget, DroppedTarget, Targets, TargetsSource};
+pub use targets::{ActiveTarget, DroppedTarget, TargetMetadata, Targets, TargetsMetadata, TargetsSource};
 pub use write::write_routes;
 
 /// The warning that says that a `limit` cut a result; ports that cut results use the same text.

@@ -105,7 +105,8 @@ impl Params {
     }
 }
 
-fn selector(text: &str) -> Result<Vec<Matcher>, String> {
+/// Reads a selector, or says what is wrong with it.
+pub(crate) fn selector(text: &str) -> Result<Vec<Matcher>, String> {
     let shown = |error: promql::ParseError| match error.message.as_str() {
         // Prometheus says this one without a position.
         "match[] must contain at least one non-empty matcher" => error.message,

@@ -100,6 +100,7 @@ pub fn query_routes(api: QueryApi) -> Router {
         .route("/api/v1/series", route(&served, labels::series))
         .route("/api/v1/metadata", route(&served, labels::metadata))
         .route("/api/v1/targets", route(&served, targets::targets))
+        .route("/api/v1/targets/metadata", route(&served, targets::metadata))
         .route("/api/v1/rules", route(&served, rules::rules))
         .route("/api/v1/alerts", route(&served, rules::alerts))
         .route("/api/v1/features", route(&served, features::features))

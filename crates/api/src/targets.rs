@@ -1,15 +1,17 @@
-//! `/api/v1/targets`: what is scraped, and what relabeling dropped.
+//! `/api/v1/targets`: what is scraped, and what relabeling dropped; `/api/v1/targets/metadata`: what targets say of their
+//! metric families.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use model::{Matcher, MetricMetadata};
 use storage::StorageError;
 
 use crate::ApiError;
 use crate::endpoint::Answer;
 use crate::json::JsonWriter;
-use crate::params::Params;
+use crate::params::{Params, selector};
 use crate::query_api::QueryApi;
 
 /// What Go prints for a time that was never set.
@@ -64,6 +66,24 @@ pub struct Targets {
     pub warnings: Vec<String>,
 }
 
+/// What one target says of one metric family.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TargetMetadata {
+    /// The target's labels.
+    pub labels: BTreeMap<String, String>,
+    /// What it says.
+    pub metadata: MetricMetadata,
+}
+
+/// What targets say of their families.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TargetsMetadata {
+    /// Sorted by target.
+    pub entries: Vec<TargetMetadata>,
+    /// Which scrapers did not answer, by name.
+    pub warnings: Vec<String>,
+}
+
 /// Knows the targets of the whole cluster.
 #[async_trait]
 pub trait TargetsSource: Send + Sync {
@@ -72,6 +92,18 @@ pub trait TargetsSource: Send + Sync {
     /// # Errors
     /// When nobody could be asked.
     async fn targets(&self) -> Result<Targets, StorageError>;
+
+    /// Returns what targets whose labels satisfy all matchers say of one family, or of all when it is empty; from `limit`
+    /// entries on, of no further target.
+    ///
+    /// # Errors
+    /// When nobody could be asked.
+    async fn metadata(
+        &self,
+        family: &str,
+        matchers: &[Matcher],
+        limit: Option<usize>,
+    ) -> Result<TargetsMetadata, StorageError>;
 }
 
 /// Optional `state` (`active`, `dropped`, `any`) and `scrapePool`.
@@ -96,6 +128,51 @@ pub(crate) async fn targets(served: Arc<QueryApi>, params: Params) -> Result<Ans
     let weight = targets.active.len() * 20 + targets.dropped.len() * 10;
     let answer = Answer::new(weight, move |json| write(json, &targets, &dropped_counts));
     Ok(answer.with_notices(warnings, Vec::new()))
+}
+
+/// Optional `match_target`, `metric` and `limit`, after which no further target is shown.
+pub(crate) async fn metadata(served: Arc<QueryApi>, params: Params) -> Result<Answer, ApiError> {
+    let limit = match params.get("limit") {
+        "" => None,
+        text => {
+            let limit = text.parse::<i64>();
+            let limit = limit.map_err(|_| ApiError::BadData("limit must be a number".to_owned()))?;
+            usize::try_from(limit).ok()
+        }
+    };
+    let matchers = match params.get("match_target") {
+        "" => Vec::new(),
+        text => selector(text).map_err(|reason| ApiError::parameter("match_target", reason))?,
+    };
+    let family = params.get("metric").to_owned();
+    let mut found = match limit {
+        Some(0) => TargetsMetadata::default(),
+        limit => served.targets.metadata(&family, &matchers, limit).await?,
+    };
+    if let Some(limit) = limit {
+        let entries = &found.entries;
+        let begins = |at: &usize| entries[*at].labels != entries[*at - 1].labels;
+        let end = (limit.max(1)..entries.len()).find(begins);
+        found.entries.truncate(end.unwrap_or(usize::MAX));
+    }
+    let TargetsMetadata { entries, warnings } = found;
+    let answer = Answer::new(entries.len() * 8, move |json| {
+        json.array(&entries, |json, entry| write_metadata(json, entry, family.is_empty()));
+    });
+    Ok(answer.with_notices(warnings, Vec::new()))
+}
+
+/// Writes an entry; the family only where it was not asked for.
+fn write_metadata(json: &mut JsonWriter, entry: &TargetMetadata, with_family: bool) {
+    json.object(|json| {
+        write_labels(json.member("target"), &entry.labels);
+        if with_family {
+            json.text("metric", &entry.metadata.family);
+        }
+        json.text("type", entry.metadata.metric_type.as_str());
+        json.text("help", &entry.metadata.help);
+        json.text("unit", &entry.metadata.unit);
+    });
 }
 
 fn write(json: &mut JsonWriter, targets: &Targets, dropped_counts: &BTreeMap<String, i64>) {

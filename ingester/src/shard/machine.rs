@@ -160,3 +160,55 @@ impl StateMachine for ShardMachine {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use batch::BatchBuilder;
+    use model::LabelSet;
+
+    use super::*;
+
+    /// Applies entries, one a call, and knows the log's index.
+    struct Log(ShardMachine, u64);
+
+    impl Log {
+        fn apply(&mut self, command: &ShardCommand) -> Bytes {
+            self.1 += 1;
+            self.0.apply(self.1, &command.encode())
+        }
+
+        /// Appends a sample; tells whether it was accepted.
+        fn append(&mut self, time_ms: i64) -> bool {
+            let mut builder = BatchBuilder::new();
+            let index = builder.declare(&LabelSet::from_pairs([("__name__", "up")]));
+            builder.push_declared(index, time_ms, 1.0);
+            let batches = vec![builder.finish()];
+            let answer = self.apply(&ShardCommand::Append { stamp_ms: 10_000, batches });
+            let outcomes = super::super::command::decode_outcomes(answer).expect("outcomes");
+            BatchOutcome::decode(&outcomes[0]).expect("an outcome").accepted == 1
+        }
+
+        fn cut(&mut self, end_ms: i64) -> Option<BlockRange> {
+            self.apply(&ShardCommand::Cut { end_ms });
+            self.0.sealed.map(|sealed| sealed.range)
+        }
+    }
+
+    #[test]
+    fn a_window_that_was_abandoned_goes_on_where_it_was_cut() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let config =
+            HeadConfig { out_of_order_window_ms: 300, future_ms_max: 0, series_max: 9, exemplars_max: 0 };
+        let (machine, _shared) = ShardMachine::new(config, 1000, dir.path().to_owned(), External::default());
+        let mut log = Log(machine, 0);
+        assert!(log.append(100) && log.append(200));
+        assert_eq!(log.cut(201), Some(BlockRange::new(0, 201)));
+        assert!(log.append(300), "its writer goes on, while the block is built or later");
+        assert!(!log.append(150), "what is cut is cut");
+        log.apply(&ShardCommand::Drop { end_ms: 201 });
+        assert_eq!(log.cut(1000), Some(BlockRange::new(201, 1000)), "blocks do not overlap");
+        log.apply(&ShardCommand::Drop { end_ms: 1000 });
+        assert!(log.append(1500));
+        assert_eq!(log.cut(2000), Some(BlockRange::new(1000, 2000)));
+    }
+}

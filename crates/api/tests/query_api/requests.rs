@@ -103,6 +103,23 @@ async fn label_queries_have_prometheus_s_shapes() {
 }
 
 #[tokio::test]
+async fn metadata_of_targets_has_prometheus_s_shape() {
+    let entry = |instance: &str, family: &str| {
+        format!(
+            r#"{{"target":{{"instance":"{instance}"}},{family}"type":"gauge","help":"Is up.","unit":""}}"#
+        )
+    };
+    let load = entry("h:1", r#""metric":"load","#);
+    let [first, second] = ["h:1", "h:2"].map(|instance| entry(instance, r#""metric":"up","#));
+    check("targets/metadata", &format!("[{load},{first},{second}]")).await;
+    check("targets/metadata?limit=1", &format!("[{load},{first}]")).await;
+    check("targets/metadata?limit=0", "[]").await;
+    let plain = entry("h:2", "");
+    let path = "targets/metadata?metric=up&match_target=%7Binstance%3D%22h:2%22%7D&limit=-1";
+    check(path, &format!("[{plain}]")).await;
+}
+
+#[tokio::test]
 async fn cardinality_has_prometheus_s_shape() {
     let head =
         r#"{"headStats":{"numSeries":4,"numLabelPairs":5,"chunkCount":8,"minTime":0,"maxTime":1000000},"#;
@@ -205,6 +222,11 @@ async fn wrong_parameters_are_named() {
             r#"invalid parameter "match[]": match[] must contain at least one non-empty matcher"#,
         ),
         ("metadata?limit=x", "limit must be a number"),
+        ("targets/metadata?limit=x", "limit must be a number"),
+        (
+            "targets/metadata?match_target=%7B",
+            r#"invalid parameter "match_target": 1:2: parse error: unexpected end of input inside braces"#,
+        ),
         ("status/tsdb?limit=0", "limit must be a positive number"),
         ("status/tsdb?limit=x", "limit must be a positive number"),
         ("status/tsdb?limit=10001", "limit must not exceed 10000"),

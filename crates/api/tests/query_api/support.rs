@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use api::{
     ActiveTarget, Admin, Completeness, DroppedTarget, NoRules, ProcessStatus, Queries, QueryApi, QueryLimits,
-    QueryObserver, QueryPorts, QueryReport, TRUNCATED, Targets, TargetsSource, ViewSource,
+    QueryObserver, QueryPorts, QueryReport, TRUNCATED, TargetMetadata, Targets, TargetsMetadata,
+    TargetsSource, ViewSource,
 };
 use async_trait::async_trait;
 use axum::Router;
@@ -197,8 +198,37 @@ impl ViewSource for OneView {
 
 struct TwoTargets;
 
+impl TwoTargets {
+    /// Makes what two targets say of one family and the first also of another.
+    fn told() -> Vec<TargetMetadata> {
+        let entry = |instance: &str, family: &str| TargetMetadata {
+            labels: [("instance".to_owned(), instance.to_owned())].into(),
+            metadata: MetricMetadata {
+                family: family.to_owned(),
+                metric_type: MetricType::Gauge,
+                help: "Is up.".to_owned(),
+                unit: String::new(),
+            },
+        };
+        vec![entry("h:1", "load"), entry("h:1", "up"), entry("h:2", "up")]
+    }
+}
+
 #[async_trait]
 impl TargetsSource for TwoTargets {
+    async fn metadata(
+        &self,
+        family: &str,
+        matchers: &[Matcher],
+        _: Option<usize>,
+    ) -> Result<TargetsMetadata, StorageError> {
+        let mut entries = Self::told();
+        let value = |entry: &TargetMetadata, name: &str| entry.labels.get(name).cloned().unwrap_or_default();
+        entries.retain(|entry| matchers.iter().all(|m| m.matches(&value(entry, &m.name))));
+        entries.retain(|entry| family.is_empty() || family == entry.metadata.family);
+        Ok(TargetsMetadata { entries, warnings: Vec::new() })
+    }
+
     async fn targets(&self) -> Result<Targets, StorageError> {
         let label = |name: &str, value: &str| [(name.to_owned(), value.to_owned())].into();
         let active = ActiveTarget {
