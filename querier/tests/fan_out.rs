@@ -1,6 +1,7 @@
 //! The querier against a cluster in this process: who is asked for what, what becomes of the answers, and what is said
 //! when somebody does not answer.
 
+#[allow(dead_code, reason = "this test uses a part of the cluster")]
 mod support;
 
 use std::sync::Arc;

@@ -111,6 +111,15 @@ impl Cluster {
         (status, serde_json::from_slice(&body).expect("the API speaks JSON"))
     }
 
+    /// Posts to a path below `/api/v1/`; returns the status and the body.
+    pub(crate) async fn post(&self, path: &str) -> (u16, String) {
+        let request = Request::post(format!("/api/v1/{path}")).body(Body::empty()).expect("a sound request");
+        let response = self.routes.clone().oneshot(request).await.expect("routers do not fail");
+        let status = response.status().as_u16();
+        let body = axum::body::to_bytes(response.into_body(), usize::MAX).await.expect("in memory");
+        (status, String::from_utf8(body.to_vec()).expect("the API speaks UTF-8"))
+    }
+
     /// Fetches a path that must succeed without warnings; returns its data.
     pub(crate) async fn data(&self, path: &str) -> serde_json::Value {
         let (status, body) = self.fetch(path).await;
