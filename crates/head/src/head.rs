@@ -50,6 +50,21 @@ pub struct HeadStats {
     pub dropped_until_ms: i64,
 }
 
+/// What a head takes, by part, roughly and in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeadMemory {
+    /// One struct a series, free ones included.
+    pub series: u64,
+    /// Label pairs, names, postings, and the pairs of each series.
+    pub index: u64,
+    /// Open chunks, out-of-order samples, and where sealed chunks lie.
+    pub chunks: u64,
+    /// Sealed chunks that are in memory.
+    pub spool: u64,
+    /// Sealed chunks in local files: not memory until they are read.
+    pub files: u64,
+}
+
 /// The head of one shard.
 #[derive(Debug)]
 pub struct Head {
@@ -133,6 +148,18 @@ impl Head {
     /// Returns the time before which samples have been forgotten, `i64::MIN` at first.
     pub fn dropped_until_ms(&self) -> i64 {
         self.state.read().dropped_until_ms
+    }
+
+    /// Returns what it takes. Constant time.
+    pub fn memory(&self) -> HeadMemory {
+        let state = self.state.read();
+        HeadMemory {
+            series: state.slots.size_bytes() as u64,
+            index: state.index.size_bytes() as u64,
+            chunks: state.chunk_bytes as u64,
+            spool: state.store.spool.memory_bytes() as u64,
+            files: state.store.spool.mapped_bytes() as u64,
+        }
     }
 
     /// Returns what it holds. Constant time.

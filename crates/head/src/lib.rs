@@ -42,6 +42,6 @@ mod window;
 
 pub use error::HeadError;
 pub use exemplars::ExemplarStats;
-pub use head::{Head, HeadConfig, HeadStats};
+pub use head::{Head, HeadConfig, HeadMemory, HeadStats};
 pub use read::RESULTS_MAX;
 pub use selection::{HeadSeries, Selection};
