@@ -431,6 +431,43 @@ async fn a_damaged_block_is_set_aside_by_name_and_the_others_go_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whatever_of_a_block_is_damaged_only_that_block_is_set_aside() {
+    let mut bench = Bench::new();
+    let mut bad = Vec::new();
+    for shard in 1..=3 {
+        for window in 0..4 {
+            let block = bench.publish(shard, window).await;
+            if window == 2 {
+                bad.push(block);
+            }
+        }
+    }
+    let flip = |key: &str, from_end: usize| {
+        let mut bytes = bench.s3.object(key).expect("it was uploaded").to_vec();
+        let position = bytes.len() - from_end;
+        bytes[position] ^= 1;
+        bench.s3.tamper(key, Some(bytes.into()));
+    };
+    flip(&bad[0].series_object.key, bad[0].series_object.size_bytes as usize / 2);
+    flip(&bad[1].chunks_object.key, 10);
+    bench.s3.tamper(&bad[2].chunks_object.key, None);
+    let context = bench.worker("c-0").await.start();
+    let active: Vec<_> = (1..=3).flat_map(|shard| [(shard, 0, 2, 3), (shard, 1, 0, 4)]).collect();
+    bench.wait_active(&active).await;
+    let state = bench.control.state();
+    let aside: BTreeMap<BlockId, String> = state
+        .catalogue
+        .active_set_aside()
+        .map(|entry| (entry.meta.id, entry.set_aside.clone().unwrap_or_default()))
+        .collect();
+    assert_eq!(aside.len(), 3, "{aside:?}");
+    for (block, word) in bad.iter().zip(["series.parquet is corrupt", "footer", "does not exist"]) {
+        assert!(aside[&block.id].contains(word), "{} should say {word}", aside[&block.id]);
+    }
+    stop(context).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_is_away_delays_a_merge_and_nothing_else() {
     let mut bench = Bench::new();
     for window in 0..4 {

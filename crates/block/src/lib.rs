@@ -15,12 +15,16 @@
 //! Read in this order: `layout`, `order`, `index`, `series`, `chunks`, `build`, `erase`, `slots`, `reader`, `merge`, then the
 //! object store: `config`, `upload`, `range`; for people `describe`, `inspect`, `verify`.
 
+#![allow(unexpected_cfgs, reason = "cargo-fuzz builds with the cfg `fuzzing`")]
+
 mod build;
 mod chunks;
 mod config;
 mod describe;
 mod erase;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod index;
 mod inspect;
 mod labels;

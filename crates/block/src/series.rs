@@ -6,5 +6,7 @@
 mod read;
 mod write;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use read::decode_page_crcs;
 pub(crate) use read::{SeriesFile, check_identity, key_values, read_column};
 pub(crate) use write::{SeriesRow, WrittenChunks, write};

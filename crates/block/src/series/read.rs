@@ -137,7 +137,7 @@ fn read_section(
     section::decode(kind, framed)
 }
 
-fn decode_page_crcs(raw: &[u8]) -> Result<Vec<u32>, String> {
+pub(crate) fn decode_page_crcs(raw: &[u8]) -> Result<Vec<u32>, String> {
     let mut cursor = Cursor::new(raw);
     let count = cursor.count(4).map_err(|e| e.to_string())?;
     let (crcs, rest) = cursor.take(count * 4).map_err(|e| e.to_string())?.as_chunks::<4>();
