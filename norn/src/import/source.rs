@@ -151,3 +151,70 @@ async fn fetch(store: &dyn ObjectStore, ulid: &str) -> Result<Opened, String> {
     }
     Ok(Opened { dir: dir.path().to_owned(), _fetched: Some(dir) })
 }
+
+#[cfg(test)]
+mod tests {
+    use model::{BlockId, BlockRange, LabelSet, Samples};
+    use tsdb::{Block, BlockWriter};
+
+    use super::*;
+
+    /// Writes a block of one sample below a directory; returns its name.
+    fn write(parent: &Path, number: u128, end_ms: i64) -> String {
+        let range = BlockRange::new(end_ms - 1000, end_ms);
+        let mut writer = BlockWriter::create(parent, BlockId(number), range).expect("writable");
+        let mut samples = Samples::default();
+        samples.push(end_ms - 1, 1.0);
+        writer.add(&LabelSet::from_pairs([("__name__", "up")]), &samples).expect("writable");
+        writer.finish().expect("writable").meta.ulid
+    }
+
+    /// Puts Thanos's section into a block's facts.
+    fn edit(dir: &Path, thanos: &str) {
+        let path = dir.join(META_FILE);
+        let mut meta: serde_json::Value =
+            serde_json::from_slice(&fs::read(&path).expect("written")).expect("JSON");
+        meta["thanos"] = serde_json::from_str(thanos).expect("JSON");
+        fs::write(&path, meta.to_string()).expect("writable");
+    }
+
+    async fn check(source: &Source, expected: &[&str], refused: usize) {
+        let (found, bad) = source.list().await.unwrap_or_else(|fault| panic!("{fault}"));
+        let ulids: Vec<&str> = found.iter().map(|found| found.meta.ulid.as_str()).collect();
+        assert_eq!((ulids.as_slice(), bad.len()), (expected, refused), "{bad:?}");
+        for found in &found {
+            let opened = source.open_block(found).await.expect("it is there");
+            let block = Block::open(&opened.dir).expect("undamaged");
+            let mut cursor = block.series();
+            let entry = cursor.next_series().expect("undamaged").expect("a series");
+            let mut samples = Samples::default();
+            cursor.read(&entry, model::TimeRange::ALL, &mut samples).expect("undamaged");
+            assert_eq!(samples.len(), 1);
+        }
+    }
+
+    #[tokio::test]
+    async fn blocks_are_found_in_directories_and_buckets() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let bucket = dir.path().join("bucket");
+        let (late, early) = (write(&bucket, 1, 9000), write(&bucket, 2, 5000));
+        let marked = write(&bucket, 3, 7000);
+        fs::write(bucket.join(&marked).join(DELETION_MARK), "{}").expect("writable");
+        edit(
+            &bucket.join(&late),
+            r#"{"labels": {"site": "x"}, "downsample": {"resolution": 0}, "source": "sidecar"}"#,
+        );
+        let broken = write(&bucket, 4, 8000);
+        fs::write(bucket.join(&broken).join(META_FILE), "{").expect("writable");
+        fs::create_dir_all(bucket.join("debug/metas")).expect("writable");
+        let config = dir.path().join("bucket.yml");
+        let text = format!("type: FILESYSTEM\nconfig:\n  directory: {}\n", bucket.display());
+        fs::write(&config, text).expect("writable");
+        let open = |place: &Path| Source::open(place).unwrap_or_else(|fault| panic!("{fault}"));
+        check(&open(&config), &[&early, &late], 1).await;
+        // A directory is taken as it is: marks are Thanos's.
+        check(&open(&bucket), &[&early, &marked, &late], 1).await;
+        check(&open(&bucket.join(&late)), &[&late], 0).await;
+        assert!(Source::open(&dir.path().join("nothing")).is_err());
+    }
+}
