@@ -5,6 +5,7 @@
 //! against its answers after the same writes and deletes.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde_json::Value;
 
@@ -137,6 +138,26 @@ fn sort(result: &mut Value) {
     series.sort_by_key(|series| series["metric"].to_string());
 }
 
+async fn is_merged(api: &Api, dir: &Path) -> Result<(), String> {
+    let (_, metrics) = api.get("/metrics").await?;
+    let done = metrics.lines().find_map(|line| line.strip_prefix("norn_compactor_merge_jobs_done_total "));
+    let blocks = blocks_below(&dir.join("data/objects"));
+    match done.and_then(|done| done.parse::<u64>().ok()) {
+        Some(1..) if blocks >= 2 => Ok(()),
+        done => Err(format!("{done:?} merges, {blocks} blocks")),
+    }
+}
+
+/// Tells whether no block is subject to a delete any more.
+async fn is_clean(api: &Api) -> Result<(), String> {
+    let (_, metrics) = api.get("/metrics").await?;
+    let line = metrics.lines().find(|line| line.starts_with("norn_compactor_merge_delete_notes "));
+    match line {
+        Some("norn_compactor_merge_delete_notes 0") => Ok(()),
+        other => Err(format!("{other:?}")),
+    }
+}
+
 #[tokio::test]
 async fn deleted_samples_are_gone_for_good() {
     let dir = tempfile::tempdir().expect("a directory");
@@ -179,17 +200,9 @@ async fn deleted_samples_are_gone_for_good() {
     }
     compare(&model, "after all of a series was deleted").await;
     // Every look is a set of queries while windows are cut, published, merged and dropped, and blocks rewritten.
-    let objects = dir.path().join("data/objects");
     until("a merged block", async || {
         model.check(&ours.api, "while blocks are made").await?;
-        let (_, metrics) = ours.api.get("/metrics").await?;
-        let done =
-            metrics.lines().find_map(|line| line.strip_prefix("norn_compactor_merge_jobs_done_total "));
-        let blocks = blocks_below(&objects);
-        match done.and_then(|done| done.parse::<u64>().ok()) {
-            Some(1..) if blocks >= 2 => Ok(()),
-            done => Err(format!("{done:?} merges, {blocks} blocks")),
-        }
+        is_merged(&ours.api, dir.path()).await
     })
     .await;
     compare(&model, "after a merge").await;
@@ -204,12 +217,7 @@ async fn deleted_samples_are_gone_for_good() {
     assert_eq!(clean.expect("it answers"), (204, String::new()));
     until("blocks without deletes", async || {
         model.check(&ours.api, "while blocks are rewritten").await?;
-        let (_, metrics) = ours.api.get("/metrics").await?;
-        let line = metrics.lines().find(|line| line.starts_with("norn_compactor_merge_delete_notes "));
-        match line {
-            Some("norn_compactor_merge_delete_notes 0") => Ok(()),
-            other => Err(format!("{other:?}; {}", norn.log_text())),
-        }
+        is_clean(&ours.api).await
     })
     .await;
     compare(&model, "after blocks were rewritten").await;
