@@ -46,3 +46,56 @@ async fn blocks_go_to_s3_and_come_back() {
     check(&norn, "after kill -9").await;
     assert_eq!(s3.counters().list, 0, "nothing needs to list the bucket");
 }
+
+/// The sum of a metric over its labels, as the process exports it.
+async fn exported(norn: &Norn, name: &str) -> Result<f64, String> {
+    let (_, text) = norn.api().get("/metrics").await?;
+    let is_it = |line: &&str| line.starts_with(&format!("{name}{{")) || line.starts_with(&format!("{name} "));
+    let values = text.lines().filter(is_it).filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+    Ok(values.sum())
+}
+
+#[tokio::test]
+async fn a_day_of_windows_waits_in_the_head_while_the_bucket_is_away() {
+    const WINDOWS: i64 = 12;
+    let dir = tempfile::tempdir().expect("a directory");
+    let s3 = MemS3::start().expect("a free port");
+    fs::write(dir.path().join("s3.yml"), s3.thanos_yaml("norn")).expect("a file");
+    let flags = ["--storage.block-duration=10s", "--objstore.config-file=s3.yml"];
+    let norn = Norn::standalone(dir.path(), free_ports(1), &flags).await;
+    let start = (now_ms() - WINDOWS * 10_000) / 10_000 * 10_000;
+    s3.faults().slow_down();
+    let remote = Remote::new(&norn.address);
+    let mut written: Vec<Sample> = Vec::new();
+    for window in 0..WINDOWS {
+        let times = (0..20).map(|i| start + window * 10_000 + i * 500);
+        let samples: Vec<Sample> = times.map(|time| (time, (time % 977) as f64 * 0.1)).collect();
+        remote
+            .write(&[series("waiting", &[], samples.clone())])
+            .await
+            .expect("acknowledged without the bucket");
+        written.extend(samples);
+    }
+    let all = async |when: &str| {
+        let found = norn.api().raw("waiting[20m]", now_ms()).await.expect("it answers");
+        assert_eq!((found.len(), &found[0].1), (1, &written), "{when}");
+    };
+    until("a cut that failed, by name", async || {
+        match exported(&norn, "norn_ingester_block_cut_failures_total").await? {
+            0.0 => Err(norn.log_text()),
+            _ => Ok(()),
+        }
+    })
+    .await;
+    all("while the bucket is away").await;
+    let held = exported(&norn, "norn_ingester_shard_samples").await.expect("it answers");
+    assert!(held >= written.len() as f64, "{held} of {} samples are in heads", written.len());
+    assert_eq!(s3.keys(), Vec::<String>::new());
+    s3.faults().clear();
+    until("the heads are empty but for the last windows", async || {
+        let held = exported(&norn, "norn_ingester_shard_samples").await?;
+        if held <= 3.0 * 20.0 { Ok(()) } else { Err(format!("{held} samples\n{}", norn.log_text())) }
+    })
+    .await;
+    all("once they are in blocks").await;
+}
