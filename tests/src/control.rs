@@ -5,8 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cluster::{ClusterSettings, Command, ControlState, Response as Answer, Role};
@@ -37,15 +36,15 @@ const LEASE: Duration = Duration::from_millis(500);
 #[derive(Clone)]
 pub struct MemControl {
     state: Arc<watch::Sender<Arc<ControlState>>>,
-    /// The oldest version that members are told somebody reads from.
-    read_from: Arc<AtomicU64>,
+    /// What each querier said last that it reads from.
+    reads: Arc<Mutex<BTreeMap<NodeId, u64>>>,
 }
 
 impl MemControl {
     /// Founds a cluster and answers at [`CONTROL_ADDRESS`] through `connector`.
     pub fn start(connector: &Connector) -> Self {
         let state = Arc::new(watch::Sender::new(Arc::default()));
-        let control = Self { state, read_from: Arc::new(AtomicU64::new(u64::MAX)) };
+        let control = Self { state, reads: Arc::default() };
         let settings = ClusterSettings {
             name: CLUSTER.to_owned(),
             uuid: "00000000000000000000000000000001".to_owned(),
@@ -66,11 +65,6 @@ impl MemControl {
         let mut answer = Answer::Done;
         self.state.send_modify(|state| answer = Arc::make_mut(state).apply(command));
         answer
-    }
-
-    /// Tells members from their next heartbeat on that a query reads from this version of the state; `None` when none does.
-    pub fn pin(&self, version: Option<u64>) {
-        self.read_from.store(version.unwrap_or(u64::MAX), Ordering::SeqCst);
     }
 
     /// Returns the present state.
@@ -141,10 +135,14 @@ impl Control for MemControl {
         &self,
         request: Request<HeartbeatRequest>,
     ) -> Result<Response<HeartbeatResponse>, Status> {
-        let HeartbeatRequest { node, epoch, .. } = request.into_inner();
-        let state = self.state();
-        if state.is_current(NodeId(node), Epoch(epoch)) {
-            let oldest_version = self.read_from.load(Ordering::SeqCst).min(state.version);
+        let HeartbeatRequest { node, epoch, oldest_version } = request.into_inner();
+        let (node, state) = (NodeId(node), self.state());
+        if state.is_current(node, Epoch(epoch)) {
+            let mut reads = self.reads.lock().expect("nobody panics with it");
+            reads.insert(node, oldest_version.unwrap_or_default());
+            let queriers = state.live(Role::Querier);
+            let oldest = queriers.map(|member| reads.get(&member.node).copied().unwrap_or_default()).min();
+            let oldest_version = oldest.unwrap_or(u64::MAX).min(state.version);
             Ok(Response::new(HeartbeatResponse { oldest_version }))
         } else {
             Err(status(ErrorKind::NotFound, "the membership has ended"))

@@ -68,18 +68,22 @@ impl Bench {
         Self { s3, objects, connector, control, dir, split, published: Seen::new() }
     }
 
-    async fn worker(&self, name: &str) -> Worker {
-        let context = Context::new("compactor");
-        let session = SessionConfig {
+    fn session(&self, role: Role, name: &str) -> SessionConfig {
+        SessionConfig {
             cluster: CLUSTER.into(),
             seeds: vec![CONTROL_ADDRESS.into()],
-            role: Role::Compactor,
+            role,
             name: name.into(),
             zone: String::new(),
             grpc_address: String::new(),
             http_address: String::new(),
             disk_id: None,
-        };
+        }
+    }
+
+    async fn worker(&self, name: &str) -> Worker {
+        let context = Context::new("compactor");
+        let session = self.session(Role::Compactor, name);
         let session = Session::new(session, self.connector.clone());
         context.spawn("session", Arc::clone(&session).run(context.shutdown()));
         session.wait_joined().await;
@@ -592,8 +596,13 @@ async fn blocks_that_a_query_reads_stay_until_it_ends() {
     for window in 0..4 {
         inputs.push(bench.publish(1, window).await);
     }
-    let before = bench.control.state();
-    bench.control.pin(Some(before.version));
+    let querying = Context::new("querier");
+    let querier = Session::new(bench.session(Role::Querier, "q-0"), bench.connector.clone());
+    querying.spawn("session", Arc::clone(&querier).run(querying.shutdown()));
+    querier.wait_joined().await;
+    let is_known = |state: &Arc<ControlState>| state.catalogue.active().count() == inputs.len();
+    querier.watch().wait_for(is_known).await.expect("the session lives");
+    let (before, pin) = querier.pin();
     let context = bench.worker("c-0").await.start();
     bench.wait_active(&[(1, 1, 0, 4)]).await;
     let waits = "norn_compactor_blocks_awaiting_queries 4\n";
@@ -609,8 +618,9 @@ async fn blocks_that_a_query_reads_stay_until_it_ends() {
     for meta in before.catalogue.active() {
         BlockReader::open(Arc::clone(&reader), meta.clone()).await.expect("a long query still reads it");
     }
-    bench.control.pin(None);
+    drop(pin);
     bench.wait_clean().await;
     assert_eq!(bench.seen().await, bench.published);
     stop(context).await;
+    stop(querying).await;
 }
