@@ -72,10 +72,14 @@ async fn exemplars_are_kept_and_found() {
         assert_eq!(exemplars(0)["labels"], json!({"trace_id": "def", "span": "1"}));
         let expected = json!({"labels": {"trace_id": "abc"}, "value": "0.7", "timestamp": 1_700_000_000.5});
         assert_eq!(scraped[1]["exemplars"], json!([expected]), "the same one again and again is one");
-        let told = norn.api().data("/api/v1/targets/metadata", &[("metric", "shop_seconds")]).await;
         let of_target = json!({"instance": target.address, "job": "shop"});
         let expected = json!([{"target": of_target, "type": "histogram", "help": "", "unit": ""}]);
-        assert_eq!(told, Ok(expected), "round {round}");
+        // Exemplars are there from the log on; this is there from the first scrape on.
+        until("metadata of the target", async || {
+            let told = norn.api().data("/api/v1/targets/metadata", &[("metric", "shop_seconds")]).await?;
+            if told == expected { Ok(()) } else { Err(format!("round {round}: {told}")) }
+        })
+        .await;
         norn.kill();
         norn = Norn::standalone(dir.path(), port, &["--config.file=prometheus.yml"]).await;
     }
