@@ -1,4 +1,4 @@
-//! Merges blocks of one shard into one, streaming, or makes slots of them; or a range of their series, when all would be too much for one ([`split`]).
+//! Merges blocks of one shard into one, streaming, or makes slots of them; or a range of their series, when all would be too much for one ([`split()`]).
 //!
 //! 1. Labels of all inputs, which their readers hold anyway, are joined and put in the order that the output has.
 //! 2. Rows are read in that order, a batch at a time, from all inputs at once, and handed to a writer on a blocking thread.

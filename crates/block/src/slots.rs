@@ -1,7 +1,7 @@
 //! Slots: the samples of one series as one value for each stretch of time, in seven columns.
 //!
 //! [`of_samples`] makes them of raw samples and [`of_slots`] of finer ones, both by two passes that know nothing of one
-//! another: `totals` adds up, `thin` keeps what counters need. [`view`] is what a query gets of them. All of it is a pure
+//! another: `totals` adds up, `thin` keeps what counters need. [`view()`] is what a query gets of them. All of it is a pure
 //! function of one series; the columns are specified in `docs/formats/downsampled.md`.
 
 mod thin;
