@@ -8,7 +8,7 @@ use block::SplitLimits;
 use object_store::ObjectStore;
 
 use crate::CompactorError;
-use crate::plan::RetentionRules;
+use crate::plan::{DownsampleRules, RetentionRules};
 
 /// Typed configuration.
 #[derive(Clone)]
@@ -27,6 +27,8 @@ pub struct CompactorConfig {
     pub spool_dir: PathBuf,
     /// How large a block may become; a merge of more is split.
     pub split: SplitLimits,
+    /// When samples are reduced to slots.
+    pub downsampling: DownsampleRules,
 }
 
 impl CompactorConfig {
@@ -38,7 +40,8 @@ impl CompactorConfig {
     /// Makes a configuration with the default delay and interval.
     pub fn new(objects: Arc<dyn ObjectStore>, retention: RetentionRules, spool_dir: PathBuf) -> Self {
         let (deletion_delay, interval) = (Self::DELETION_DELAY, Self::INTERVAL);
-        Self { objects, retention, deletion_delay, interval, spool_dir, split: SplitLimits::DEFAULT }
+        let (split, downsampling) = (SplitLimits::DEFAULT, DownsampleRules::DEFAULT);
+        Self { objects, retention, deletion_delay, interval, spool_dir, split, downsampling }
     }
 
     pub(crate) fn check(&self) -> Result<(), CompactorError> {

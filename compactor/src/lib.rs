@@ -1,9 +1,8 @@
-//! The compactor: merges small blocks into large ones, and ends the life of blocks. (Downsampling will be a job of the same
-//! kind; it does not exist yet.)
+//! The compactor: merges small blocks into large ones, reduces old ones to slots, and ends the life of blocks.
 //!
 //! **Merging** is done by every compactor: each takes jobs from the catalogue, which gives a job to one of them ([`plan::merges`] says
 //! which jobs there are, `merge` how one is done). A commit replaces the inputs by the output in one command, so a query's
-//! version of the catalogue has either.
+//! version of the catalogue has either. **Downsampling** is a job of the same kind, whose inputs stay ([`plan::downsamplings`]).
 //!
 //! **Deletes of series** are folded in by every merge; [`plan::rewrites`] says which blocks are rewritten for them. How much of a
 //! block is deleted is looked up by all compactors together (`deletes`).

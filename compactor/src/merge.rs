@@ -16,9 +16,12 @@
 
 use std::sync::Arc;
 
-use block::{BlockError, BlockReader, MergeOutput, MergedBlock, ObjectStoreReader, RangeReader, SplitLimits};
+use block::{
+    BlockError, BlockReader, MergeOutput, MergedBlock, ObjectStoreReader, RangeReader, Slotting, SplitLimits,
+};
 use cluster::{
-    BadBlock, BlockState, Catalogue, Command, ControlState, JobDelete, JobId, JobOrder, Response, StateError,
+    BadBlock, BlockState, Catalogue, Command, ControlState, Downsampling, JobDelete, JobId, JobOrder,
+    Response, StateError,
 };
 use futures::{StreamExt, TryStreamExt, stream};
 use model::{BlockId, BlockMeta, Epoch, ErrorKind, SortRange};
@@ -29,7 +32,7 @@ use tracing::{debug, info, warn};
 use crate::clock::now_ms;
 use crate::deletes::JobErase;
 use crate::metrics::MergeMetrics;
-use crate::plan::{MergeRules, merges, rewrites};
+use crate::plan::{MergeRules, downsamplings, merges, rewrites};
 use crate::{CompactorConfig, CompactorError};
 
 /// How many inputs of a job are opened at the same time.
@@ -130,10 +133,12 @@ impl Merger {
         let own: Vec<JobOrder> = own.map(|(_, job)| job.order.clone()).collect();
         let rules = MergeRules {
             block_duration_ms: settings.block_duration_ms,
-            retention_ms: self.config.retention.raw_ms,
+            retention: self.config.retention,
             split: self.config.split,
         };
-        let planned = merges(&state.catalogue, rules);
+        let mut planned = merges(&state.catalogue, rules);
+        let taken = planned.iter().flat_map(|order| order.inputs.iter().copied()).collect();
+        planned.extend(downsamplings(&state.catalogue, self.config.downsampling, &taken));
         self.metrics.jobs_planned.set(planned.len() as i64);
         let rewrites = rewrites(&state.catalogue, &planned);
         for order in own.into_iter().chain(planned).chain(rewrites).filter(|order| !failed.contains(order)) {
@@ -178,7 +183,7 @@ impl Merger {
                 self.metrics.merged(claim.order.inputs.len(), &metas, began.elapsed());
                 for meta in metas {
                     info!(
-                        job = %claim.job, block = %meta.id, shard = %meta.shard, level = meta.level,
+                        job = %claim.job, block = %meta.id, shard = %meta.shard, level = meta.level, resolution_ms = meta.resolution_ms,
                         inputs = claim.order.inputs.len(), series = meta.series, samples = meta.samples,
                         bytes = meta.series_object.size_bytes + meta.chunks_object.size_bytes,
                         took = ?began.elapsed(), "merged blocks"
@@ -216,6 +221,14 @@ impl Merger {
             entry.map(|entry| entry.meta.clone()).ok_or(CompactorError::InputGone { block: *id })
         };
         let metas: Vec<BlockMeta> = claim.order.inputs.iter().map(meta).collect::<Result<_, _>>()?;
+        if claim.order.downsample.is_some() {
+            // A block is never larger for being reduced.
+            let sort_range =
+                metas.iter().map(|meta| meta.sort_range.clone()).reduce(|all, one| all.hull(&one));
+            let (id, level) = (claim.outputs[0], claim.order.level);
+            let output = MergeOutput { id, level, sort_range: sort_range.unwrap_or_default() };
+            return Ok(vec![(output, metas)]);
+        }
         let limits = SplitLimits { parts: claim.outputs.len(), ..self.config.split };
         let ranges = block::split(&*self.reader(), &metas, limits).await;
         let ranges = ranges.map_err(|source| CompactorError::Merge { job: claim.job, source })?;
@@ -251,7 +264,15 @@ impl Merger {
         let fault = |source| CompactorError::Merge { job: claim.job, source };
         let inputs = opened.await.map_err(fault)?;
         let erase = Arc::new(JobErase::new(&self.session.state(), &claim.deletes, resolution_ms)?);
-        block::merge(output, inputs, erase, &self.config.spool_dir).await.map_err(fault)
+        let dir = &self.config.spool_dir;
+        let made = match claim.order.downsample {
+            None => block::merge(output, inputs, erase, dir).await,
+            Some(Downsampling { resolution_ms, window }) => {
+                let slotting = Slotting { resolution_ms, window };
+                block::downsample(output, slotting, inputs, erase, dir).await
+            }
+        };
+        made.map_err(fault)
     }
 
     /// Uploads one output, unless the membership that the claim hangs on is gone.

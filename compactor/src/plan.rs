@@ -1,9 +1,11 @@
 //! The planners: what to merge, what to tombstone and what to delete, as pure functions of the catalogue and the time.
 
+mod downsample;
 mod merge;
 mod retention;
 mod rewrite;
 
+pub use downsample::{DownsampleRules, FIVE_MINUTES_MS, HOUR_MS, downsamplings};
 pub use merge::{MergeRules, merges};
 pub use retention::{Expired, RetentionRules, expired};
 pub use rewrite::rewrites;

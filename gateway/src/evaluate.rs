@@ -1,12 +1,13 @@
 //! Fragments of queries, evaluated over blocks: the engine selects from the blocks that the request names as if they were
 //! all there is.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use block::{BlockSeries, SelectedSeries};
-use model::{BlockMeta, TimeRange};
-use selection::{External, PartSeries, Select, merge_series};
+use model::BlockId;
+use selection::{External, PartSeries, Select, choose, coarse_of, merge_series};
 use storage::{QueryMemory, SelectRequest, SeriesSet, StorageError};
 
 use crate::blocks::Blocks;
@@ -30,20 +31,21 @@ impl Select for BlocksOfRequest {
         let selection = Selection {
             matchers: self.external.localize(&request.matchers),
             range: request.range,
+            aggregate: request.aggregate,
+            resolution: request.resolution,
             series_max: self.series_max,
             bytes_max: self.bytes_max,
         };
-        let asked = self.asked.iter().filter(|asked| overlaps(&asked.meta, request.range)).cloned().collect();
+        let chosen = choose(self.asked.iter().map(|asked| &asked.meta), request.range, request.resolution);
+        let coarse = coarse_of(&chosen);
+        let ids: BTreeSet<BlockId> = chosen.iter().map(|chosen| chosen.meta.id).collect();
+        let asked = self.asked.iter().filter(|asked| ids.contains(&asked.meta.id)).cloned().collect();
         let SelectedSeries { series, memory: mut held } =
             selection.run(&self.blocks, &self.faults, asked, memory).await?;
         let part = |BlockSeries { labels, chunks }| PartSeries { labels, chunks };
         let parts: Vec<PartSeries> = series.into_iter().map(part).collect();
         held.resize(parts.iter().map(PartSeries::size_bytes).sum())?;
         let series = merge_series(vec![parts], &self.external, &request.matchers).await?;
-        Ok(SeriesSet { series, warnings: Vec::new(), memory: Some(Arc::new(held)) })
+        Ok(SeriesSet { series, warnings: Vec::new(), memory: Some(Arc::new(held)), coarse })
     }
-}
-
-fn overlaps(meta: &BlockMeta, range: TimeRange) -> bool {
-    meta.range.start.0 <= range.end.0 && range.start.0 < meta.range.end.0
 }

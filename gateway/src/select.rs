@@ -1,13 +1,15 @@
 //! A select over several blocks: read side by side, merged by label set.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use block::{BlockError, BlockSeries, SelectLimits, SelectedSeries};
+use block::{BlockError, BlockSeries, Erase, SelectLimits, SelectedSeries};
 use futures::{StreamExt, TryStreamExt, stream};
-use model::{Aggregate, BlockMeta, ErrorKind, Matcher, TimeRange};
+use model::{Aggregate, BlockId, BlockMeta, ErrorKind, LabelSet, Matcher, TimeRange, TimeRanges};
 use proto::error::{kind_of_status, status};
-use storage::{MemoryError, QueryMemory, StorageError};
+use selection::{Chosen, Deletes, Others, choose};
+use storage::{MemoryError, QueryMemory, Resolution, StorageError};
 use tonic::Status;
 
 use crate::blocks::Blocks;
@@ -57,8 +59,31 @@ impl From<SelectError> for StorageError {
 pub(crate) struct Selection {
     pub(crate) matchers: Vec<Matcher>,
     pub(crate) range: TimeRange,
+    pub(crate) aggregate: Aggregate,
+    pub(crate) resolution: Resolution,
     pub(crate) series_max: usize,
     pub(crate) bytes_max: u64,
+}
+
+/// A block, and what of it is read.
+struct Part {
+    meta: BlockMeta,
+    range: TimeRange,
+    others: Others,
+    deletes: Deletes,
+}
+
+/// What blocks of other resolutions answer for.
+struct AnsweredByOthers(Others);
+
+impl Erase for AnsweredByOthers {
+    fn erased(&self, _block: BlockId, labels: &LabelSet) -> TimeRanges {
+        self.0.times_of(labels)
+    }
+
+    fn is_nothing(&self) -> bool {
+        self.0.is_empty()
+    }
 }
 
 impl Selection {
@@ -77,7 +102,8 @@ impl Selection {
         // A part of a split that cannot hold the metric is not even opened.
         let may_match = |asked: &AskedBlock| asked.meta.sort_range.may_match(&self.matchers);
         let asked: Vec<AskedBlock> = asked.into_iter().filter(may_match).collect();
-        let parts = stream::iter(asked).map(|asked| self.one(blocks, faults, asked, &gathered, memory));
+        let parts = self.parts(&asked);
+        let parts = stream::iter(parts).map(|part| self.one(blocks, faults, part, &gathered, memory));
         let parts: Vec<(BlockMeta, SelectedSeries)> =
             parts.buffer_unordered(BLOCKS_IN_FLIGHT_MAX).try_collect().await?;
         let (limit, mut memory) = (self.series_max, memory.empty());
@@ -95,25 +121,40 @@ impl Selection {
         Ok(SelectedSeries { series, memory })
     }
 
+    /// Chooses which blocks are read, and what of each.
+    fn parts(&self, asked: &[AskedBlock]) -> Vec<Part> {
+        let deletes: BTreeMap<BlockId, &Deletes> =
+            asked.iter().map(|asked| (asked.meta.id, &asked.deletes)).collect();
+        let part = |Chosen { meta, range, others }: Chosen<'_>| {
+            let deletes = deletes[&meta.id].clone();
+            Part { meta: meta.clone(), range, others, deletes }
+        };
+        let chosen = choose(asked.iter().map(|asked| &asked.meta), self.range, self.resolution);
+        chosen.into_iter().map(part).collect()
+    }
+
     async fn one(
         &self,
         blocks: &Blocks,
         faults: &Faults,
-        asked: AskedBlock,
+        part: Part,
         gathered: &AtomicU64,
         memory: &QueryMemory,
     ) -> Result<(BlockMeta, SelectedSeries), SelectError> {
-        let AskedBlock { meta, deletes } = asked;
+        let Part { meta, range, others, deletes } = part;
         let fault = |e: BlockError| faults.status(&meta, &e);
         let reader = blocks.get(&meta).await.map_err(fault)?;
         let left = self.bytes_max.saturating_sub(gathered.load(Ordering::Relaxed));
         let limits = SelectLimits { series: self.series_max, bytes: left };
-        let aggregate = Aggregate::default();
-        let selected = reader.select_within(&self.matchers, self.range, aggregate, limits, memory).await;
+        let selected = reader.select_within(&self.matchers, range, self.aggregate, limits, memory).await;
         let selected = match selected {
             Ok(SelectedSeries { series, memory }) => {
-                let erase = Arc::new(OfOneBlock(deletes.within(&self.range)));
-                reader.leave_out(series, erase).await.map(|series| SelectedSeries { series, memory })
+                let left = reader.leave_out(series, Arc::new(OfOneBlock(deletes.within(&range)))).await;
+                let left = match left {
+                    Ok(series) => reader.leave_out(series, Arc::new(AnsweredByOthers(others))).await,
+                    error => error,
+                };
+                left.map(|series| SelectedSeries { series, memory })
             }
             // The block knows only what was left of the limit; the caller is told the limit.
             Err(BlockError::BytesLimit { .. }) => return Err(self.too_many_bytes().into()),

@@ -9,7 +9,7 @@ use block::{BlockError, BlockReader, Erase, Labels, SelectedSeries};
 use bytes::Bytes;
 use cluster::ControlState;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
-use model::{BlockId, ErrorKind, LabelSet, Matcher, MetricMetadata, SortRange, TimeRange};
+use model::{Aggregate, BlockId, ErrorKind, LabelSet, Matcher, MetricMetadata, SortRange, TimeRange};
 use parking_lot::Mutex;
 use promql::Engine;
 use proto::connect::MESSAGE_BYTES_MAX;
@@ -23,6 +23,7 @@ use proto::store::{
     SeriesResponse, StringsResponse,
 };
 use selection::{External, Selector};
+use storage::Resolution;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tonic::{Request, Response, Status};
 
@@ -93,6 +94,12 @@ impl Drop for InFlight {
     }
 }
 
+#[allow(clippy::result_large_err, reason = "tonic's own error type")]
+fn aggregate_from_wire(code: u32) -> Result<Aggregate, Status> {
+    let unknown = || status(ErrorKind::Invalid, format!("aggregate {code} is unknown"));
+    Aggregate::of_code(code).ok_or_else(unknown)
+}
+
 impl StoreService {
     /// Looks the named blocks up, at the request's version of the catalogue or a later one, so that each comes with every
     /// delete that the request may know of. A tombstoned block is still served: queries that began earlier may read it.
@@ -145,6 +152,11 @@ impl StoreService {
         let selection = Selection {
             matchers: matchers_from_wire(&request.matchers)?,
             range: TimeRange::new(request.start_ms, request.end_ms),
+            aggregate: aggregate_from_wire(request.aggregate)?,
+            resolution: Resolution {
+                wish_ms: request.resolution_wish_ms,
+                most_ms: request.resolution_most_ms,
+            },
             series_max: if request.series_limit == 0 {
                 self.select_series_max
             } else {

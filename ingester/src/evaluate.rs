@@ -40,7 +40,7 @@ impl Select for HeadsOfRequest {
             parts.push(part);
         }
         let series = merge_series(parts, &self.external, &request.matchers).await?;
-        Ok(SeriesSet { series, warnings: Vec::new(), memory: Some(Arc::new(held)) })
+        Ok(SeriesSet { series, warnings: Vec::new(), memory: Some(Arc::new(held)), coarse: None })
     }
 }
 

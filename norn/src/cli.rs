@@ -16,8 +16,8 @@ use cluster::Role;
 
 use crate::fault::Fault;
 pub(crate) use flags::{
-    ClusterFlags, ExportBlocksFlags, ExportFlags, ExportTextFlags, ImportFlags, LogFlags, QueryFlags,
-    RetentionFlags, RoleFlags, StandaloneFlags,
+    ClusterFlags, DownsamplingFlags, ExportBlocksFlags, ExportFlags, ExportTextFlags, ImportFlags, LogFlags,
+    QueryFlags, RetentionFlags, RoleFlags, StandaloneFlags,
 };
 pub(crate) use tools::{
     BlockCommand, BlockFlags, BucketCommand, BucketFlags, DumpFlags, InspectFlags, LsFlags, Output,

@@ -17,7 +17,7 @@ use config::{Config, NornConfig, Sources};
 use model::NodeId;
 use tracing::warn;
 
-use crate::cli::{QueryFlags, RetentionFlags, RoleFlags, StandaloneFlags};
+use crate::cli::{DownsamplingFlags, QueryFlags, RetentionFlags, RoleFlags, StandaloneFlags};
 use crate::fault::Fault;
 use crate::features::Features;
 pub(crate) use node::Node;
@@ -31,6 +31,9 @@ const OUT_OF_ORDER_PART: u64 = 4;
 const EXEMPLARS_MAX: u32 = 100_000;
 /// How long samples are kept when nobody says.
 const RETENTION_MS: u64 = 15 * 86_400_000;
+/// When samples are reduced to five minutes and to an hour: forty hours and ten days, as in Thanos.
+const DOWNSAMPLE_5M_AFTER_MS: u64 = 40 * 3_600_000;
+const DOWNSAMPLE_1H_AFTER_MS: u64 = 10 * 86_400_000;
 /// How many shards a cluster of processes is founded with when nobody says.
 const SHARDS: u32 = 4;
 /// How many replicas a shard of a cluster has.
@@ -74,6 +77,13 @@ pub(crate) struct RetentionSettings {
     pub(crate) size_bytes: Option<u64>,
 }
 
+/// When samples are reduced to slots, ms; `None` for never.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct DownsamplingSettings {
+    pub(crate) five_minutes_after_ms: Option<u64>,
+    pub(crate) hour_after_ms: Option<u64>,
+}
+
 /// What one process shall be.
 pub(crate) struct Settings {
     pub(crate) mode: Mode,
@@ -85,6 +95,7 @@ pub(crate) struct Settings {
     pub(crate) node: Node,
     pub(crate) data_dir: PathBuf,
     pub(crate) retention: RetentionSettings,
+    pub(crate) downsampling: DownsamplingSettings,
     /// `None` for roles that touch no objects.
     pub(crate) objects: Option<ObjectStoreConfig>,
     pub(crate) cache_dir: PathBuf,
@@ -168,6 +179,7 @@ pub(crate) fn standalone(
         node: Node::standalone(&flags.listen_address, flags.grpc_listen_address.as_deref()),
         data_dir: storage.data_dir.clone(),
         retention: RetentionSettings::new(&storage.retention, &config),
+        downsampling: DownsamplingSettings::new(storage.downsampling, &config),
         objects: Some(objects),
         cache_dir: norn.gateway.cache_path.clone().unwrap_or_else(|| storage.data_dir.join("cache")),
         gateway: norn.gateway,
@@ -224,6 +236,7 @@ pub(crate) fn role(
         cache_dir: norn.gateway.cache_path.clone().unwrap_or_else(|| data_dir.join("cache")),
         data_dir,
         retention: RetentionSettings::new(&flags.retention, &config),
+        downsampling: DownsamplingSettings::new(flags.downsampling, &config),
         objects,
         gateway: norn.gateway,
         query: flags.process.query.clone(),
@@ -297,6 +310,19 @@ impl RetentionSettings {
     }
 }
 
+impl DownsamplingSettings {
+    fn new(flags: DownsamplingFlags, config: &Config) -> Self {
+        let storage = &config.norn.storage;
+        let after = |given: Option<u64>, default: u64| Some(given.unwrap_or(default)).filter(|ms| *ms > 0);
+        let five_minutes = ms(flags.five_minutes_after).or(storage.downsample_5m_after_ms);
+        let hour = ms(flags.hour_after).or(storage.downsample_1h_after_ms);
+        Self {
+            five_minutes_after_ms: after(five_minutes, DOWNSAMPLE_5M_AFTER_MS),
+            hour_after_ms: after(hour, DOWNSAMPLE_1H_AFTER_MS),
+        }
+    }
+}
+
 fn ms(duration: Option<std::time::Duration>) -> Option<u64> {
     duration.map(|duration| duration.as_millis() as u64)
 }
@@ -337,6 +363,8 @@ mod tests {
         assert_eq!(made.cluster.block_duration_ms, BLOCK_DURATION_MS);
         assert_eq!(made.cluster.out_of_order_window_ms, BLOCK_DURATION_MS / OUT_OF_ORDER_PART);
         assert_eq!(made.retention.time_ms, RETENTION_MS);
+        let (five_minutes_after_ms, hour_after_ms) = (Some(144_000_000), Some(864_000_000));
+        assert_eq!(made.downsampling, DownsamplingSettings { five_minutes_after_ms, hour_after_ms });
         let text = "norn:\n  storage: {retention_time: 3d, retention_5m: 90d, retention_size: 10GB}\n";
         let line = "norn standalone --config.file=FILE --retention.resolution-1h=0d";
         let made = settings(line, text).expect("valid");

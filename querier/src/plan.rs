@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cluster::ControlState;
 use model::{BlockId, BlockMeta, ErrorKind, NodeId, ShardId, TimeRange};
+use selection::reach;
 use storage::StorageError;
 
 /// One shard's head, from where the shard's blocks end.
@@ -54,7 +55,8 @@ pub(crate) fn plan(state: &ControlState, range: TimeRange) -> Result<Plan, Stora
     let head = |shard| HeadScope { shard, from_ms: state.catalogue.published_until_ms(shard) };
     let heads = state.shard_ids().map(head).filter(|head| head.from_ms <= range.end.0 && !range.is_empty());
     let block = |meta: &BlockMeta| ShardBlock { shard: meta.shard, id: meta.id };
-    let blocks = state.catalogue.active_in(range).map(block);
+    let is_within = |meta: &&BlockMeta| meta.range.overlaps(&reach(meta, range));
+    let blocks = state.catalogue.active().filter(is_within).map(block);
     Ok(Plan { heads: heads.collect(), blocks: blocks.collect() })
 }
 

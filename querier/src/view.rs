@@ -7,15 +7,17 @@ use api::{Completeness, TRUNCATED, ViewSource};
 use async_trait::async_trait;
 use cluster::ControlState;
 use model::{
-    Cardinality, ErrorKind, LabelSet, MatchOp, Matcher, MetricMetadata, SeriesExemplars, ShardId, TimeRange,
+    BlockId, Cardinality, ErrorKind, LabelSet, MatchOp, Matcher, MetricMetadata, SeriesExemplars, ShardId,
+    TimeRange,
 };
 use proto::connect::Channel;
 use proto::convert::{matchers_to_wire, metadata_from_wire};
 use proto::store::store_client::StoreClient;
 use proto::store::{self as wire, LabelsRequest, MetadataRequest};
-use selection::{External, merge_series};
+use selection::{External, choose, coarse_of, merge_series};
 use storage::{
-    Division, LabelRequest, Labelled, QueryMemory, Queryable, SelectRequest, SeriesSet, StorageError, Wanted,
+    Coarse, Division, LabelRequest, Labelled, QueryMemory, Queryable, SelectRequest, SeriesSet, StorageError,
+    Wanted,
 };
 
 use crate::fleet::{Answers, CallError, Fleet, Terms};
@@ -96,6 +98,20 @@ impl View {
         let mut plan = plan(&self.state, range)?;
         self.shards.iter().for_each(|shards| plan.retain(shards));
         Ok(plan)
+    }
+
+    /// Leaves only the blocks that a select reads; returns what of them is coarse. Gateways choose alike.
+    fn choose(&self, plan: &mut Plan, request: &SelectRequest) -> Option<Coarse> {
+        let metas: Vec<_> = plan
+            .blocks
+            .iter()
+            .filter_map(|block| self.state.catalogue.get(block.id))
+            .map(|e| &e.meta)
+            .collect();
+        let chosen = choose(metas.iter().copied(), request.range, request.resolution);
+        let ids: BTreeSet<BlockId> = chosen.iter().map(|chosen| chosen.meta.id).collect();
+        plan.blocks.retain(|block| ids.contains(&block.id));
+        coarse_of(&chosen)
     }
 
     /// Puts our own words in the place of a peer's refusal that follows from a flag here.
@@ -211,11 +227,15 @@ impl Queryable for View {
             end_ms: request.range.end.0,
             series_limit: series_max as u64,
             newest_only: request.wanted == Wanted::Newest,
+            aggregate: request.aggregate.code(),
+            resolution_wish_ms: request.resolution.wish_ms,
+            resolution_most_ms: request.resolution.most_ms,
         };
         let call = |client: StoreClient<Channel>, scope| {
             select(client, wire::SelectRequest { scope: Some(scope), ..base.clone() }, memory.clone())
         };
-        let plan = self.plan(request.range)?;
+        let mut plan = self.plan(request.range)?;
+        let coarse = self.choose(&mut plan, request);
         let answer = self.fleet.ask(self.terms(), &plan, call).await;
         let Answers { parts, warnings } = self.settle(answer).await?;
         let mut held = memory.empty();
@@ -230,7 +250,7 @@ impl Queryable for View {
         if series.len() > series_max {
             return Err(StorageError::too_many_series(series_max));
         }
-        Ok(SeriesSet { series, warnings, memory: Some(Arc::new(held)) })
+        Ok(SeriesSet { series, warnings, memory: Some(Arc::new(held)), coarse })
     }
 
     async fn cardinality(&self, entries_max: usize) -> Result<Cardinality, StorageError> {

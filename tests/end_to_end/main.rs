@@ -12,6 +12,7 @@ mod cluster;
 mod compaction;
 mod deletes;
 mod differential;
+mod downsampling;
 mod exemplars;
 mod failover;
 mod gateways;

@@ -220,8 +220,11 @@ impl Worker {
     }
 
     async fn claim_first(&self, bench: &Bench) -> Claim {
-        let rules =
-            MergeRules { block_duration_ms: WINDOW_MS, retention_ms: None, split: self.merger.config.split };
+        let rules = MergeRules {
+            block_duration_ms: WINDOW_MS,
+            retention: crate::plan::RetentionRules::of_time(None),
+            split: self.merger.config.split,
+        };
         let order = merges(&bench.control.state().catalogue, rules).remove(0);
         let claim = self.merger.claim(self.membership(), order).await.expect("the control group answers");
         claim.expect("nobody else has it")

@@ -14,6 +14,8 @@ use block::SplitLimits;
 use cluster::{BlockEntry, BlockState, Catalogue, JobOrder, job};
 use model::{BlockId, BlockMeta, BlockRange, ShardId};
 
+use super::RetentionRules;
+
 /// Lengths of windows in block durations, the largest first, and their levels: 14d, 1d and 8h for the default of two hours.
 const LEVELS: [(i64, u8); 3] = [(168, 3), (12, 2), (4, 1)];
 /// Only windows up to this part of the retention are merged, as in Prometheus: a block is kept until its newest sample
@@ -28,8 +30,8 @@ const PART_ROWS_MAX: u64 = 16 << 20;
 pub struct MergeRules {
     /// Length of a window of a head.
     pub block_duration_ms: i64,
-    /// How long samples are kept; `None` for ever.
-    pub retention_ms: Option<i64>,
+    /// How long samples are kept.
+    pub retention: RetentionRules,
     /// How large a block may become.
     pub split: SplitLimits,
 }
@@ -47,9 +49,12 @@ pub fn merges(catalogue: &Catalogue, rules: MergeRules) -> Vec<JobOrder> {
         kinds.entry((entry.meta.shard, entry.meta.resolution_ms)).or_default().push(&entry.meta);
     }
     let mut found = Vec::new();
-    for ((shard, _), blocks) in kinds {
-        let until_ms = catalogue.published_until_ms(shard);
-        found.extend(Planner { rules, until_ms, taken: busy.clone(), blocks }.plan());
+    for ((shard, resolution_ms), blocks) in kinds {
+        // A window of slots is whole when there are any up to its end: they are made in the order of time.
+        let newest_ms = blocks.iter().map(|meta| meta.range.end.0).max().unwrap_or(i64::MIN);
+        let until_ms = if resolution_ms == 0 { catalogue.published_until_ms(shard) } else { newest_ms };
+        let retention_ms = rules.retention.of_resolution(resolution_ms);
+        found.extend(Planner { rules, retention_ms, until_ms, taken: busy.clone(), blocks }.plan());
     }
     found.sort_by_key(|merge| (!merge.overlap, usize::MAX - merge.order.inputs.len(), merge.start_ms));
     found.into_iter().map(|merge| merge.order).collect()
@@ -64,7 +69,9 @@ struct Merge {
 /// The blocks of one shard and resolution.
 struct Planner<'a> {
     rules: MergeRules,
-    /// The end of what the shard published.
+    /// How long samples of the resolution are kept; `None` for ever.
+    retention_ms: Option<i64>,
+    /// The end of what the shard has of the resolution.
     until_ms: i64,
     /// Blocks that are in a job, or in one of this plan.
     taken: BTreeSet<BlockId>,
@@ -84,7 +91,7 @@ impl<'a> Planner<'a> {
         }
         for (length, level) in LEVELS {
             let length_ms = self.rules.block_duration_ms.max(1).saturating_mul(length);
-            if self.rules.retention_ms.is_some_and(|retention_ms| length_ms > retention_ms / RETENTION_PART) {
+            if self.retention_ms.is_some_and(|retention_ms| length_ms > retention_ms / RETENTION_PART) {
                 continue;
             }
             for group in self.windows(length_ms) {
@@ -183,8 +190,11 @@ mod tests {
     use super::*;
     use crate::plan::tests::{block, empty_state, join};
 
-    const RULES: MergeRules =
-        MergeRules { block_duration_ms: 10, retention_ms: None, split: SplitLimits::DEFAULT };
+    const RULES: MergeRules = MergeRules {
+        block_duration_ms: 10,
+        retention: RetentionRules::of_time(None),
+        split: SplitLimits::DEFAULT,
+    };
 
     /// Publishes windows of ten milliseconds, by number, to shards.
     fn state(windows: &[(u32, i64)]) -> ControlState {
@@ -282,7 +292,8 @@ mod tests {
 
     #[test]
     fn windows_longer_than_a_tenth_of_the_retention_stay_as_they_are() {
-        let rules = |retention_ms| MergeRules { retention_ms: Some(retention_ms), ..RULES };
+        let rules =
+            |retention_ms| MergeRules { retention: RetentionRules::of_time(Some(retention_ms)), ..RULES };
         let state = shard_1(0..12);
         check(&state, rules(399), &[]);
         check(

@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 use cluster::Catalogue;
 use model::{BlockId, BlockMeta, TimestampMs};
 
-/// The resolutions that samples are reduced to, ms: five minutes and an hour.
-const FIVE_MINUTES_MS: i64 = 300_000;
-const HOUR_MS: i64 = 3_600_000;
+use super::downsample::{FIVE_MINUTES_MS, HOUR_MS};
 
 /// How long samples are kept, and how much of them. Nothing is for ever but what is `None`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,7 +34,7 @@ pub struct Expired {
 
 impl RetentionRules {
     /// Keeps samples of all resolutions equally long.
-    pub fn of_time(retention_ms: Option<i64>) -> Self {
+    pub const fn of_time(retention_ms: Option<i64>) -> Self {
         let ms = retention_ms;
         Self { raw_ms: ms, five_minutes_ms: ms, hour_ms: ms, size_bytes: None }
     }

@@ -26,7 +26,8 @@ enum Stats {
     PerStep(Grid),
 }
 
-/// `/api/v1/query`: `query`, and optional `time`, `timeout`, `lookback_delta`, `limit`, `stats`.
+/// `/api/v1/query`: `query`, and optional `time`, `timeout`, `lookback_delta`, `limit`, `stats`,
+/// `max_source_resolution`.
 pub(crate) async fn instant(served: Arc<QueryApi>, params: Params) -> Result<Answer, ApiError> {
     let limit = params.limit()?;
     let time_ms = params.time_or("time", served.queries.now_ms())?;
@@ -84,7 +85,25 @@ pub(crate) fn options(params: &Params) -> Result<QueryOptions, ApiError> {
         Some(parse_duration_ns(lookback).map_err(fault)? / NANOS_PER_MS).filter(|ms| *ms > 0)
     };
     let timeout = timeout_ns.map(|ns| Duration::from_nanos(u64::try_from(ns).unwrap_or(0)));
-    Ok(QueryOptions { lookback_ms, timeout, pushdown: pushdown(params), ..QueryOptions::default() })
+    let resolution_max_ms = resolution_max_ms(params)?;
+    let pushdown = pushdown(params);
+    Ok(QueryOptions { lookback_ms, timeout, pushdown, resolution_max_ms, ..QueryOptions::default() })
+}
+
+/// Reads `max_source_resolution`, as Thanos has it: `auto` or nothing leaves the choice to the engine.
+fn resolution_max_ms(params: &Params) -> Result<Option<i64>, ApiError> {
+    const NAME: &str = "max_source_resolution";
+    if matches!(params.get(NAME), "" | "auto") {
+        return Ok(None);
+    }
+    let resolution_ms = params.duration_ns(NAME)?.map(|ns| ns / NANOS_PER_MS);
+    if resolution_ms.is_some_and(|ms| ms < 0) {
+        return Err(ApiError::parameter(
+            NAME,
+            "negative resolutions are not accepted. Try a positive duration",
+        ));
+    }
+    Ok(resolution_ms)
 }
 
 /// Returns the options of a query with what it is to tell of itself: statistics, per step or not, and its explanation.

@@ -14,14 +14,14 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, post};
 use http::{HeaderValue, StatusCode, header};
 use model::histogram::{CounterResetHint, Span};
-use model::{FloatHistogram, MatchOp, Matcher, Samples, TimeRange};
+use model::{Aggregate, FloatHistogram, MatchOp, Matcher, Samples, TimeRange};
 use prost::Message as _;
 use proto::prometheus::read_request::ResponseType;
 use proto::prometheus::{
     BucketSpan, Histogram, Label, QueryResult, ReadQuery, ReadRequest, ReadResponse, Sample, TimeSeries,
     histogram, label_matcher,
 };
-use storage::{Queryable, Reservation, SelectRequest, Series, Wanted};
+use storage::{Queryable, Reservation, Resolution, SelectRequest, Series, Wanted};
 
 use crate::ApiError;
 use crate::query_api::{Completeness, QueryApi};
@@ -134,6 +134,9 @@ fn select_request(query: &ReadQuery) -> Result<SelectRequest, String> {
         matchers: query.matchers.iter().map(matcher).collect::<Result<_, _>>()?,
         range: TimeRange::new(query.start_timestamp_ms, query.end_timestamp_ms),
         wanted: Wanted::All,
+        // Samples as they are; where only slots are left, the last one of each.
+        aggregate: Aggregate::Last,
+        resolution: Resolution::default(),
         series_limit: None,
     })
 }

@@ -83,6 +83,10 @@ pub struct StorageConfig {
     pub retention_5m_ms: Option<u64>,
     /// How long samples reduced to an hour are kept; 0 for ever.
     pub retention_1h_ms: Option<u64>,
+    /// How old samples are when they are reduced to five minutes, 0 for never.
+    pub downsample_5m_after_ms: Option<u64>,
+    /// How old samples of five minutes are when they are reduced to an hour, 0 for never.
+    pub downsample_1h_after_ms: Option<u64>,
     /// How many bytes all blocks take together at the most.
     pub retention_size_bytes: Option<u64>,
 }
@@ -172,6 +176,10 @@ fn storage(raw: raw::NornStorage, place: &Place, base_dir: &Path, faults: &mut F
         retention_ms: faults.duration(&place.key("retention_time"), raw.retention_time.as_ref()),
         retention_5m_ms: faults.duration(&place.key("retention_5m"), raw.retention_5m.as_ref()),
         retention_1h_ms: faults.duration(&place.key("retention_1h"), raw.retention_1h.as_ref()),
+        downsample_5m_after_ms: faults
+            .duration(&place.key("downsample_5m_after"), raw.downsample_5m_after.as_ref()),
+        downsample_1h_after_ms: faults
+            .duration(&place.key("downsample_1h_after"), raw.downsample_1h_after.as_ref()),
         retention_size_bytes: faults.convert(
             &place.key("retention_size"),
             raw.retention_size.as_ref(),

@@ -89,6 +89,9 @@ pub struct QueryOptions {
     pub timeout: Option<Duration>,
     /// Replaces the engine's choice.
     pub pushdown: Option<bool>,
+    /// The longest slots that samples may stand for, in milliseconds, and longer ones never; 0 for raw samples only. Without it,
+    /// the engine chooses by steps and windows, and takes coarser ones where there is nothing finer.
+    pub resolution_max_ms: Option<i64>,
     /// Whether the result says how it was evaluated.
     pub explain: bool,
     /// Whether the samples that selectors look at are counted by step.
@@ -302,7 +305,7 @@ impl Engine {
 
     fn plan(&self, expr: &Expr, grid: Grid, end_ms: i64, options: &QueryOptions) -> Result<Plan, QueryError> {
         let lookback_ms = options.lookback_ms.unwrap_or(self.config.lookback_ms);
-        Plan::new(expr, grid, end_ms, lookback_ms, &self.config)
+        Plan::new(expr, grid, end_ms, (lookback_ms, options.resolution_max_ms), &self.config)
     }
 
     async fn run(
@@ -405,7 +408,7 @@ impl Run<'_> {
         let config = &self.engine.config;
         Fragment {
             query: self.query.to_owned(),
-            settings: Settings::of(config, self.plan.lookback_ms),
+            settings: Settings::of(config, self.plan.lookback_ms, self.plan.resolution_max_ms),
             grid: self.plan.query,
             end_ms: self.plan.query_end_ms,
             tasks: Vec::new(),

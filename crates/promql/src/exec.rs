@@ -160,8 +160,23 @@ impl<'a> Context<'a> {
     }
 
     fn finish(self) -> (Ledger, Annotations) {
+        self.note_resolutions();
         let annotations = self.annotations.into_inner().expect("no worker panics while it holds the lock");
         (self.ledger, annotations)
+    }
+
+    /// Says of selectors whose samples are coarser than the query would have them that they are, and why.
+    fn note_resolutions(&self) {
+        for (id, node) in self.expr.nodes() {
+            let select = self.plan.select_of[id.index()];
+            let Some(coarse) = self.sets.get(select).and_then(|set| set.coarse) else { continue };
+            if coarse.resolution_ms > self.plan.selects[select].resolution.wish_ms {
+                let resolution = model::time::format_duration_ms(coarse.resolution_ms.unsigned_abs());
+                let text =
+                    "finer samples are gone for a part of the range, which was read at a resolution of";
+                self.info(node.span, format!("{text} {resolution}"));
+            }
+        }
     }
 
     /// Leaves states for the table of the node that is evaluated.

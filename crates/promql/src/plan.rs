@@ -7,11 +7,12 @@
 mod counts;
 pub(crate) mod info;
 mod modifier;
+mod slots;
 
 use std::collections::{HashMap, HashSet};
 
 use model::{Matcher, TimeRange};
-use storage::{SelectRequest, Wanted};
+use storage::{Coarse, SelectRequest, Wanted};
 
 use crate::ast::{AtModifier, DurationSpec, Expr, Node, NodeId, NodeKind, RangeMode, Subquery};
 use crate::engine::EngineConfig;
@@ -62,12 +63,24 @@ pub(crate) struct Reference {
     pub(crate) before_ms: i64,
     /// How far after the window a sample may stand in for its end.
     pub(crate) after_ms: i64,
+    /// What of the samples stands for slots; known when they are selected.
+    pub(crate) coarse: Option<Coarse>,
 }
 
 impl Reference {
     /// Returns the end of what is looked at from a step; the window is open at `end - range_ms` and closed here.
     pub(crate) fn window_end(&self, time_ms: i64) -> i64 {
         self.at_ms.unwrap_or(time_ms).saturating_sub(self.offset_ms)
+    }
+
+    /// Returns how far back from a window's end an instant selector looks: as far as a slot, where there are slots.
+    pub(crate) fn lookback_ms(&self, end_ms: i64) -> i64 {
+        match self.coarse {
+            Some(Coarse { resolution_ms, until_ms }) if end_ms.saturating_sub(self.range_ms) < until_ms => {
+                self.range_ms.max(resolution_ms)
+            }
+            _ => self.range_ms,
+        }
     }
 
     /// Returns all times that the windows of a grid cover, closed.
@@ -103,6 +116,10 @@ pub(crate) struct Plan {
     pub(crate) query_end_ms: i64,
     /// How far back instant selectors look.
     pub(crate) lookback_ms: i64,
+    /// By node: what selectors ask of slots.
+    pub(crate) asks: Vec<slots::Ask>,
+    /// How coarse samples may be, when the query says so itself.
+    pub(crate) resolution_max_ms: Option<i64>,
 }
 
 impl Plan {
@@ -110,7 +127,7 @@ impl Plan {
         expr: &Expr,
         query: Grid,
         query_end_ms: i64,
-        lookback_ms: i64,
+        (lookback_ms, resolution_max_ms): (i64, Option<i64>),
         config: &EngineConfig,
     ) -> Result<Self, QueryError> {
         let count = expr.nodes.len();
@@ -125,6 +142,8 @@ impl Plan {
             query,
             query_end_ms,
             lookback_ms,
+            asks: slots::asks(expr),
+            resolution_max_ms,
         };
         let invariant = invariant(expr);
         for (id, node) in expr.nodes().rev() {
@@ -163,6 +182,8 @@ impl Plan {
             query: self.query,
             query_end_ms: self.query_end_ms,
             lookback_ms: self.lookback_ms,
+            asks: self.asks.clone(),
+            resolution_max_ms: self.resolution_max_ms,
         };
         for task in tasks {
             let grid = &mut part.grids[task.node.index()];
@@ -219,14 +240,14 @@ impl Plan {
                     let one_sample =
                         !ranged.contains(&id) && selector.mode.is_none() && self.grids[id.index()].steps == 1;
                     let wanted = if one_sample { Wanted::Newest } else { Wanted::All };
-                    self.select(id, selector.matchers.clone(), wanted, &mut known);
+                    self.select(expr, id, selector.matchers.clone(), wanted, &mut known);
                 }
                 _ => {}
             }
         }
         for (id, args) in &infos.calls {
             if self.wanted[id.index()] {
-                self.select(*id, info::matchers(expr, args), Wanted::All, &mut known);
+                self.select(expr, *id, info::matchers(expr, args), Wanted::All, &mut known);
             }
         }
     }
@@ -286,7 +307,8 @@ impl Plan {
             _ => (0, 0),
         };
         let at_ms = self.at(inner.at);
-        let reference = Reference { at_ms, offset_ms, range_ms, mode: inner.mode, before_ms, after_ms };
+        let reference =
+            Reference { at_ms, offset_ms, range_ms, mode: inner.mode, before_ms, after_ms, coarse: None };
         self.references[id.index()] = reference;
         self.references[selector.index()] = reference;
         Ok(())
@@ -350,15 +372,24 @@ impl Plan {
     /// Notes what a selector, or a call of `info`, needs; equal needs are one.
     fn select(
         &mut self,
+        expr: &Expr,
         id: NodeId,
         matchers: Vec<Matcher>,
         wanted: Wanted,
         known: &mut HashMap<String, usize>,
     ) {
         let range = self.references[id.index()].covered(&self.grids[id.index()]);
-        let key = format!("{range:?}{wanted:?}{matchers:?}");
+        let (aggregate, resolution) = (self.asks[id.index()].aggregate, self.resolution_of(expr, id));
+        let key = format!("{range:?}{wanted:?}{aggregate:?}{resolution:?}{matchers:?}");
         self.select_of[id.index()] = *known.entry(key).or_insert_with(|| {
-            self.selects.push(SelectRequest { matchers, range, wanted, series_limit: None });
+            self.selects.push(SelectRequest {
+                matchers,
+                range,
+                wanted,
+                aggregate,
+                resolution,
+                series_limit: None,
+            });
             self.selects.len() - 1
         });
     }

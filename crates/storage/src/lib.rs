@@ -19,5 +19,8 @@ pub use error::StorageError;
 pub use memory::{MemoryError, MemoryPool, QueryMemory, Reservation};
 pub use model::Samples;
 pub use push::{Division, Evaluated, Evaluator};
-pub use query::{LabelRequest, Labelled, Queryable, SampleSource, SelectRequest, Series, SeriesSet, Wanted};
+pub use query::{
+    Coarse, LabelRequest, Labelled, Queryable, Resolution, SampleSource, SelectRequest, Series, SeriesSet,
+    Wanted,
+};
 pub use series_labels::{SentLabels, SeriesLabels};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use model::{Cardinality, LabelSet, Matcher, MetricMetadata, Samples, SeriesExemplars, TimeRange};
+use model::{Aggregate, Cardinality, LabelSet, Matcher, MetricMetadata, Samples, SeriesExemplars, TimeRange};
 
 use crate::{Division, QueryMemory, Reservation, StorageError};
 
@@ -39,6 +39,33 @@ pub struct SeriesSet {
     pub warnings: Vec<String>,
     /// The memory that labels and encoded samples take, where the port counts it.
     pub memory: Option<Arc<Reservation>>,
+    /// What of the samples stands for slots, if anything does.
+    pub coarse: Option<Coarse>,
+}
+
+/// Which samples of a selection stand for slots of downsampled blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Coarse {
+    /// The length of the longest of them, ms.
+    pub resolution_ms: i64,
+    /// All slots end before it, ms.
+    pub until_ms: i64,
+}
+
+/// How coarse samples may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Resolution {
+    /// The coarsest that serves as well as raw samples, ms; 0 for raw ones. Finer is used where there is nothing as coarse.
+    pub wish_ms: i64,
+    /// The coarsest that may be used where there is nothing finer, ms.
+    pub most_ms: i64,
+}
+
+impl Default for Resolution {
+    /// Returns raw samples, or the finest there are.
+    fn default() -> Self {
+        Self { wish_ms: 0, most_ms: i64::MAX }
+    }
 }
 
 /// Which samples of its range a selector looks at.
@@ -60,6 +87,10 @@ pub struct SelectRequest {
     pub range: TimeRange,
     /// Which of them are looked at.
     pub wanted: Wanted,
+    /// What is asked of slots, where samples stand for such.
+    pub aggregate: Aggregate,
+    /// How coarse they may be.
+    pub resolution: Resolution,
     /// Stop with kind `LimitExceeded` beyond this many series; `None` for the port's own limit.
     pub series_limit: Option<usize>,
 }

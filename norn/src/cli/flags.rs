@@ -70,6 +70,8 @@ pub(crate) struct StorageFlags {
     pub(crate) block_duration: Option<Duration>,
     #[command(flatten)]
     pub(crate) retention: RetentionFlags,
+    #[command(flatten)]
+    pub(crate) downsampling: DownsamplingFlags,
     /// Object store as in Thanos (type: S3 or FILESYSTEM) [default: a directory under --data.dir]
     #[arg(long = "objstore.config-file", value_name = "FILE")]
     pub(crate) objstore_file: Option<PathBuf>,
@@ -95,6 +97,17 @@ pub(crate) struct RetentionFlags {
     /// How long samples reduced to an hour are kept, 0d for ever [default: as long as the samples themselves]
     #[arg(long = "retention.resolution-1h", value_name = "DURATION", value_parser = duration_or_zero)]
     pub(crate) hour: Option<Duration>,
+}
+
+/// When samples are reduced to slots: for compactors.
+#[derive(Args, Clone, Copy, Debug, Default)]
+pub(crate) struct DownsamplingFlags {
+    /// How old samples are when they are reduced to five minutes, 0d for never [default: 40h]
+    #[arg(long = "downsampling.5m-after", value_name = "DURATION", value_parser = duration_or_zero)]
+    pub(crate) five_minutes_after: Option<Duration>,
+    /// How old samples of five minutes are when they are reduced to an hour, 0d for never [default: 10d]
+    #[arg(long = "downsampling.1h-after", value_name = "DURATION", value_parser = duration_or_zero)]
+    pub(crate) hour_after: Option<Duration>,
 }
 
 /// What one query may cost.
@@ -228,6 +241,8 @@ pub(crate) struct RoleFlags {
     pub(crate) block_duration: Option<Duration>,
     #[command(flatten)]
     pub(crate) retention: RetentionFlags,
+    #[command(flatten)]
+    pub(crate) downsampling: DownsamplingFlags,
     /// Object store as in Thanos (type: S3 or FILESYSTEM) [default: norn.objstore]
     #[arg(long = "objstore.config-file", value_name = "FILE")]
     pub(crate) objstore_file: Option<PathBuf>,

@@ -200,6 +200,8 @@ fn section(flags: &ClusterFlags, node: &Node, nodes: &[Node], objstore: &str) ->
         ("retention_time", retention.time),
         ("retention_5m", retention.five_minutes),
         ("retention_1h", retention.hour),
+        ("downsample_5m_after", flags.storage.downsampling.five_minutes_after),
+        ("downsample_1h_after", flags.storage.downsampling.hour_after),
     ] {
         if let Some(value) = value {
             let _ = writeln!(text, "    {key}: {}", format_duration_ms(value.as_millis() as u64));

@@ -1,12 +1,12 @@
 //! The compactor of this process.
 
-use ::compactor::plan::RetentionRules;
+use ::compactor::plan::{DownsampleRules, RetentionRules};
 use ::compactor::{Compactor, CompactorConfig};
 use cluster::Role;
 
 use super::{Builder, Part};
 use crate::fault::Fault;
-use crate::settings::RetentionSettings;
+use crate::settings::{DownsamplingSettings, RetentionSettings};
 
 pub(super) async fn build(builder: &Builder<'_>) -> Result<Part, Fault> {
     let session = builder.session(Role::Compactor, None);
@@ -18,8 +18,14 @@ pub(super) async fn build(builder: &Builder<'_>) -> Result<Part, Fault> {
         hour_ms: hour_ms.map(signed),
         size_bytes,
     };
+    let DownsamplingSettings { five_minutes_after_ms, hour_after_ms } = builder.settings.downsampling;
+    let downsampling = DownsampleRules {
+        five_minutes_after_ms: five_minutes_after_ms.map(signed),
+        hour_after_ms: hour_after_ms.map(signed),
+    };
+    let spool_dir = builder.settings.data_dir.join("compactor");
     let config =
-        CompactorConfig::new(builder.objects(), retention, builder.settings.data_dir.join("compactor"));
+        CompactorConfig { downsampling, ..CompactorConfig::new(builder.objects(), retention, spool_dir) };
     let compactor = Compactor::build(config, builder.context, session).await;
     let compactor = compactor.map_err(|error| Fault::of("compactor", &error))?;
     Ok(Part {

@@ -223,7 +223,7 @@ impl Select for PartsOfRequest {
                 format!("the query matches {} series in blocks, more than {}", series.len(), self.series_max);
             return Err(StorageError::new(ErrorKind::LimitExceeded, text));
         }
-        Ok(SeriesSet { series, warnings: Vec::new(), memory: None })
+        Ok(SeriesSet { series, warnings: Vec::new(), memory: None, coarse: None })
     }
 }
 

@@ -3,6 +3,7 @@
 //! ```text
 //! cargo run --release -p block --example merge_cost -- make DIR [SERIES] [BLOCKS]
 //! cargo run --release -p block --example merge_cost -- merge DIR [LEVEL] [INPUTS]
+//! cargo run --release -p block --example merge_cost -- downsample DIR [SECONDS] [INPUTS]
 //! ```
 //! `make` fills a directory with blocks of two hours at 15 s, one process; `merge` merges them, so many at a time, and leaves the
 //! results in their place: another process, so that its memory is that of the merge alone. A day of 100,000 series is
@@ -15,8 +16,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use block::{
-    BlockReader, BlockSpec, EraseNothing, MergeOutput, ObjectStoreReader, SeriesInput, build, merge, upload,
-    upload_merged,
+    BlockReader, BlockSpec, EraseNothing, MergeOutput, ObjectStoreReader, SeriesInput, Slotting, build,
+    downsample, merge, upload, upload_merged,
 };
 use chunk::ChunkError;
 use fleet::{POD_SERIES, Pod, STEP_MS};
@@ -35,14 +36,15 @@ async fn main() -> Result<(), Fault> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let number = |at: usize, otherwise: usize| arguments.get(at).map_or(Ok(otherwise), |text| text.parse());
     let (Some(command), Some(dir)) = (arguments.first(), arguments.get(1)) else {
-        return Err("usage: merge_cost make DIR [SERIES] [BLOCKS] | merge DIR [LEVEL] [INPUTS]".into());
+        return Err("usage: merge_cost make DIR [SERIES] [BLOCKS] | merge DIR [LEVEL] [INPUTS] | downsample DIR [SECONDS] [INPUTS]".into());
     };
     std::fs::create_dir_all(dir)?;
     let dir = Path::new(dir);
     let store: Arc<dyn ObjectStore> = Arc::new(LocalFileSystem::new_with_prefix(dir)?);
     match command.as_str() {
         "make" => make(dir, &*store, number(2, 10_000)?, number(3, 12)?).await?,
-        "merge" => run(dir, store, number(2, 2)? as u8, number(3, 12)?).await?,
+        "merge" => run(dir, store, Output::Merged(number(2, 2)? as u8), number(3, 12)?).await?,
+        "downsample" => run(dir, store, Output::Slots(number(2, 300)? as i64 * 1000), number(3, 12)?).await?,
         other => return Err(format!("no command {other:?}").into()),
     }
     let status = std::fs::read_to_string("/proc/self/status")?;
@@ -95,7 +97,16 @@ async fn make(dir: &Path, store: &dyn ObjectStore, series: usize, blocks: usize)
     Ok(())
 }
 
-async fn run(dir: &Path, store: Arc<dyn ObjectStore>, level: u8, inputs: usize) -> Result<(), Fault> {
+/// What is made of the blocks.
+#[derive(Clone, Copy)]
+enum Output {
+    /// A block of a level.
+    Merged(u8),
+    /// Slots of so many ms.
+    Slots(i64),
+}
+
+async fn run(dir: &Path, store: Arc<dyn ObjectStore>, made: Output, inputs: usize) -> Result<(), Fault> {
     let metas: Vec<BlockMeta> = serde_json::from_slice(&std::fs::read(dir.join(LIST))?)?;
     report("in", &metas);
     let (began, began_cpu) = (Instant::now(), cpu_seconds()?);
@@ -107,9 +118,22 @@ async fn run(dir: &Path, store: Arc<dyn ObjectStore>, level: u8, inputs: usize) 
             readers.push(BlockReader::open(reader, meta.clone()).await?);
         }
         let end_ms = group.iter().map(|meta| meta.range.end.0).max().unwrap_or_default();
-        let id = BlockId(((end_ms as u128) << 80) | (u128::from(level) << 32) | (number as u128 + 2));
+        let start_ms = group.iter().map(|meta| meta.range.start.0).min().unwrap_or_default();
+        let (level, resolution_ms) = match made {
+            Output::Merged(level) => (level, 0),
+            Output::Slots(resolution_ms) => (2, resolution_ms),
+        };
+        let kind = (resolution_ms as u128) << 40 | u128::from(level) << 32;
+        let id = BlockId(((end_ms as u128) << 80) | kind | (number as u128 + 2));
         let output = MergeOutput { id, level, sort_range: model::SortRange::ALL };
-        let block = merge(&output, readers, Arc::new(EraseNothing), dir).await?;
+        let erase = Arc::new(EraseNothing);
+        let block = match made {
+            Output::Merged(_) => merge(&output, readers, erase, dir).await?,
+            Output::Slots(_) => {
+                let slotting = Slotting { resolution_ms, window: BlockRange::new(start_ms, end_ms) };
+                downsample(&output, slotting, readers, erase, dir).await?
+            }
+        };
         upload_merged(&*store, &block).await?;
         merged.push(block.meta);
     }

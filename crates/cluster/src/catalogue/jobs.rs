@@ -167,6 +167,7 @@ impl Catalogue {
             meta.shard == first.shard
                 && meta.resolution_ms == resolution_ms
                 && meta.range.overlaps(&window.closed())
+                && inputs.iter().any(|input| input.sort_range.overlaps(&meta.sort_range))
         };
         match self.active().find(is_there) {
             Some(there) => Err(format!("block {} has slots of the same window", there.id)),

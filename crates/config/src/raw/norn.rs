@@ -57,6 +57,8 @@ pub(crate) struct NornStorage {
     pub(crate) retention_time: Option<Text>,
     pub(crate) retention_5m: Option<Text>,
     pub(crate) retention_1h: Option<Text>,
+    pub(crate) downsample_5m_after: Option<Text>,
+    pub(crate) downsample_1h_after: Option<Text>,
     pub(crate) retention_size: Option<Text>,
 }
 

@@ -40,6 +40,8 @@ pub(super) struct Window<'a> {
     pub(super) falls: bool,
     /// Since when each sample has been counting, 0 for unknown; empty when that is unknown for all, or not to be heeded.
     pub(super) starts: &'a [i64],
+    /// What each float stands for besides itself; empty when that is nothing for all.
+    pub(super) hidden: &'a [u32],
     /// At other times than the floats.
     pub(super) histograms: HistogramsSeen<'a>,
     /// Open.
@@ -336,7 +338,8 @@ fn window_of<'a>(
         times: &samples.timestamps[seen.clone()],
         values: &samples.floats[seen.clone()],
         falls: true,
-        starts: samples.start_timestamps.get(seen).unwrap_or_default(),
+        starts: samples.start_timestamps.get(seen.clone()).unwrap_or_default(),
+        hidden: samples.hidden.get(seen).unwrap_or_default(),
         histograms: HistogramsSeen::default(),
         start_ms: end_ms.saturating_sub(reference.range_ms),
         end_ms,
@@ -376,7 +379,8 @@ fn each_window(
             times: &samples.timestamps[seen.clone()],
             values: &samples.floats[seen.clone()],
             falls,
-            starts: samples.start_timestamps.get(seen).unwrap_or_default(),
+            starts: samples.start_timestamps.get(seen.clone()).unwrap_or_default(),
+            hidden: samples.hidden.get(seen).unwrap_or_default(),
             histograms: histograms.seen(histograms_seen.unwrap_or_default()),
             start_ms: end_ms.saturating_sub(reference.range_ms),
             end_ms,

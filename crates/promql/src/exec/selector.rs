@@ -6,7 +6,7 @@ mod smoothed;
 use std::ops::Range;
 use std::sync::Arc;
 
-use model::is_stale;
+use model::{Aggregate, TimeRange, is_stale};
 use storage::{Reservation, Samples, Series, SeriesSet};
 
 use super::ledger::samples_bytes;
@@ -124,7 +124,7 @@ impl Context<'_> {
         row: &mut Row,
     ) -> Result<(), QueryError> {
         self.read(id, series, buffer)?;
-        let (reference, grid) = (self.reference(id), self.grid(id));
+        let (reference, grid) = (&self.instant_reference(id), self.grid(id));
         if !buffer.histograms.is_empty() {
             fill_mixed(buffer, reference, &grid, Yield::Value, row);
             if row.cells.is_some() {
@@ -137,9 +137,14 @@ impl Context<'_> {
         Ok(())
     }
 
+    /// Returns how far back an instant selector looks, slots included.
+    fn instant_reference(&self, id: NodeId) -> Reference {
+        Reference { coarse: self.set_of(id).coarse, ..*self.reference(id) }
+    }
+
     /// Puts what a selector yields of a series on each step.
     fn fill(&self, id: NodeId, series: &Series, samples: &mut Samples, what: Yield, row: &mut Row) {
-        let (grid, reference) = (self.grid(id), self.reference(id));
+        let (grid, reference) = (self.grid(id), &self.instant_reference(id));
         if reference.mode == Some(RangeMode::Smoothed) && what == Yield::Value {
             let notes = smoothed::fill(samples, reference, &grid, row);
             self.notes(self.expr.node(id).span, notes, series.labels.metric_name());
@@ -158,7 +163,15 @@ impl Context<'_> {
         out.clear();
         let request = &self.plan.selects[self.plan.select_of[selector.index()]];
         self.room_to_read(series, out)?;
-        series.samples.read(request.range, out)?;
+        // The slot that is the newest one of a step may end as long before it as it is long.
+        let slack_ms = self.set_of(selector).coarse.map_or(0, |coarse| coarse.resolution_ms);
+        let range = match request.aggregate {
+            Aggregate::Last => {
+                TimeRange::new(request.range.start.0.saturating_sub(slack_ms), request.range.end.0)
+            }
+            _ => request.range,
+        };
+        series.samples.read(range, out)?;
         if !self.config.use_start_timestamps {
             out.start_timestamps.clear();
         }
@@ -325,7 +338,7 @@ fn each_newest(samples: &Samples, reference: &Reference, grid: &Grid, mut visit:
         let Some(newest) = next.checked_sub(1) else {
             continue;
         };
-        if samples.timestamps[newest] > end.saturating_sub(reference.range_ms) {
+        if samples.timestamps[newest] > end.saturating_sub(reference.lookback_ms(end)) {
             visit(step, newest);
         }
     }

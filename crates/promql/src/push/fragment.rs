@@ -17,7 +17,7 @@ use crate::plan::{Grid, Task};
 
 /// Changes whenever the meaning of a fragment, of its states or of any function changes: two processes of different
 /// versions do not share the work on one query.
-const VERSION: u64 = 2;
+const VERSION: u64 = 3;
 /// More nodes than any query has that a person or a program writes; bounds what a peer can ask for.
 const TASKS_MAX: usize = 10_000;
 
@@ -48,12 +48,13 @@ pub(crate) struct Settings {
     pub(crate) delayed_name_removal: bool,
     pub(crate) use_start_timestamps: bool,
     pub(crate) parser: ParserOptions,
+    pub(crate) resolution_max_ms: Option<i64>,
 }
 
 impl Settings {
-    /// Takes them from a configuration and a query's own lookback. All fields are named here, so that a new one cannot be
+    /// Takes them from a configuration and a query's own lookback and resolution. All fields are named here, so that a new one cannot be
     /// forgotten.
-    pub(crate) fn of(config: &EngineConfig, lookback_ms: i64) -> Self {
+    pub(crate) fn of(config: &EngineConfig, lookback_ms: i64, resolution_max_ms: Option<i64>) -> Self {
         let EngineConfig {
             lookback_ms: _,
             samples_max: _,
@@ -68,13 +69,26 @@ impl Settings {
             pushdown: _,
             per_step_stats: _,
         } = *config;
-        Self { lookback_ms, subquery_step_ms, delayed_name_removal, use_start_timestamps, parser }
+        Self {
+            lookback_ms,
+            subquery_step_ms,
+            delayed_name_removal,
+            use_start_timestamps,
+            parser,
+            resolution_max_ms,
+        }
     }
 
     /// Returns a configuration with these settings.
     pub(crate) fn applied_to(&self, config: &EngineConfig) -> EngineConfig {
-        let Self { lookback_ms, subquery_step_ms, delayed_name_removal, use_start_timestamps, parser } =
-            *self;
+        let Self {
+            lookback_ms,
+            subquery_step_ms,
+            delayed_name_removal,
+            use_start_timestamps,
+            parser,
+            resolution_max_ms: _,
+        } = *self;
         EngineConfig {
             lookback_ms,
             subquery_step_ms,
@@ -98,7 +112,12 @@ impl Settings {
         flags.iter().rev().fold(0, |bits, flag| bits << 1 | u64::from(*flag))
     }
 
-    fn from_flags(lookback_ms: i64, subquery_step_ms: i64, flags: u64) -> Self {
+    fn from_flags(
+        lookback_ms: i64,
+        subquery_step_ms: i64,
+        flags: u64,
+        resolution_max_ms: Option<i64>,
+    ) -> Self {
         let is_set = |bit: u32| flags >> bit & 1 == 1;
         let gate = |bit| if is_set(bit) { Gate::Open } else { Gate::Closed };
         let parser = ParserOptions {
@@ -107,7 +126,14 @@ impl Settings {
             fill_modifiers: gate(3),
         };
         let (delayed_name_removal, use_start_timestamps) = (is_set(0), is_set(4));
-        Self { lookback_ms, subquery_step_ms, delayed_name_removal, use_start_timestamps, parser }
+        Self {
+            lookback_ms,
+            subquery_step_ms,
+            delayed_name_removal,
+            use_start_timestamps,
+            parser,
+            resolution_max_ms,
+        }
     }
 }
 
@@ -129,6 +155,8 @@ impl Fragment {
         push_signed(&mut out, self.settings.lookback_ms);
         push_signed(&mut out, self.settings.subquery_step_ms);
         push_unsigned(&mut out, self.settings.flags());
+        // A resolution is never negative, so this says that there is none.
+        push_signed(&mut out, self.settings.resolution_max_ms.unwrap_or(-1));
         push_signed(&mut out, self.grid.start_ms);
         push_signed(&mut out, self.grid.step_ms);
         push_unsigned(&mut out, self.grid.steps as u64);
@@ -154,7 +182,9 @@ impl Fragment {
         let query = cursor.text()?.to_owned();
         let tree_hash = cursor.unsigned()?;
         let (lookback_ms, subquery_step_ms) = (cursor.signed()?, cursor.signed()?);
-        let settings = Settings::from_flags(lookback_ms, subquery_step_ms, cursor.unsigned()?);
+        let (flags, resolution_ms) = (cursor.unsigned()?, cursor.signed()?);
+        let resolution_max_ms = (resolution_ms >= 0).then_some(resolution_ms);
+        let settings = Settings::from_flags(lookback_ms, subquery_step_ms, flags, resolution_max_ms);
         let (start_ms, step_ms, steps) = (cursor.signed()?, cursor.signed()?, cursor.unsigned()? as usize);
         let end_ms = cursor.signed()?;
         let (samples_max, memory_bytes_max) = (cursor.unsigned()?, cursor.unsigned()?);
@@ -209,6 +239,7 @@ mod tests {
                 delayed_name_removal: true,
                 use_start_timestamps: false,
                 parser,
+                resolution_max_ms: Some(300_000),
             },
             grid: Grid { start_ms: -7, step_ms: 15_000, steps: 241 },
             end_ms: 1 << 41,

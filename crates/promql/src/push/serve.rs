@@ -76,7 +76,8 @@ impl Engine {
         if fragment.grid.steps > STEPS_MAX as usize + 1 {
             return Err(QueryError::Invalid("the fragment has more steps than a query may have".to_owned()));
         }
-        let plan = Plan::new(&expr, fragment.grid, fragment.end_ms, config.lookback_ms, &config)?;
+        let own = (config.lookback_ms, fragment.settings.resolution_max_ms);
+        let plan = Plan::new(&expr, fragment.grid, fragment.end_ms, own, &config)?;
         let engine = Self { config: Arc::new(config), memory: Arc::clone(&self.memory) };
         if !fits(&expr, &plan, &fragment.tasks, &engine) {
             return Ok(None);

@@ -1,5 +1,6 @@
 //! Rates, increases, deltas, resets (Prometheus, `promql/functions.go`).
 
+use super::over_time::total;
 use super::{Window, start_time};
 
 /// Samples further apart than this many mean gaps are not continued up to the border.
@@ -109,7 +110,9 @@ pub(super) fn resets(window: &Window<'_>) -> Option<f64> {
     let reset = |index: &usize| {
         values[*index] < values[*index - 1] || start_time::is_reset(window.times, window.starts, *index)
     };
-    Some((1..values.len()).filter(reset).count() as f64)
+    // Those before the first sample are not between any two.
+    let hidden = window.hidden.get(1..).unwrap_or_default();
+    Some((1..values.len()).filter(reset).count() as f64 + total(hidden))
 }
 
 pub(super) fn changes(window: &Window<'_>) -> Option<f64> {

@@ -9,6 +9,7 @@ use super::super::accumulate::Accumulated;
 use super::super::note::{Note, Notes, Operation};
 use super::counter::{Sampled, growth};
 use super::mixed::{Point, Sample};
+use super::over_time::total;
 use super::samples::HistogramsSeen;
 use super::transitions::Started;
 use super::{Window, start_time};
@@ -21,6 +22,10 @@ pub(super) fn accumulated(kind: K, window: &Window<'_>, notes: &mut Notes) -> Op
         return None;
     }
     let (first, rest) = window.histograms.values.split_first()?;
+    let hidden = window.histograms.hidden;
+    // Sums of slots, of which some are of more than one sample: their mean is that of the samples.
+    let of_slots = kind == K::AvgOverTime && !hidden.is_empty();
+    let kind = if of_slots { K::SumOverTime } else { kind };
     let mut accumulated = Accumulated::new(first);
     for histogram in rest {
         let mixed = match kind {
@@ -33,8 +38,11 @@ pub(super) fn accumulated(kind: K, window: &Window<'_>, notes: &mut Notes) -> Op
         }
     }
     accumulated.note(notes);
-    let result = if kind == K::AvgOverTime { accumulated.mean() } else { accumulated.sum() };
-    result.map(Sample::from)
+    let mut result = if kind == K::AvgOverTime { accumulated.mean() } else { accumulated.sum() }?;
+    if of_slots {
+        result.divide(window.histograms.values.len() as f64 + total(hidden));
+    }
+    Some(Sample::from(result))
 }
 
 /// `rate`, `increase` and `delta`: the change over the whole range.

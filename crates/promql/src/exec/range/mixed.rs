@@ -9,6 +9,7 @@ use storage::Samples;
 use super::super::Context;
 use super::super::note::{Note, Notes};
 use super::super::vector::Row;
+use super::over_time::total;
 use super::pace::Pace;
 use super::samples::{Histograms, HistogramsSeen};
 use super::transitions::{self, Started};
@@ -139,9 +140,15 @@ impl RangeCall {
             },
             K::SumOverTime | K::AvgOverTime => histogram::accumulated(self.kind, window, notes),
             K::CountOverTime => {
-                Some(Sample::Float((window.values.len() + window.histograms.values.len()) as f64))
+                let count = window.values.len() + window.histograms.values.len();
+                Some(Sample::Float(count as f64 + total(window.hidden) + total(window.histograms.hidden)))
             }
-            K::Resets | K::Changes => Some(Sample::Float(transitions::count(self.kind, &window.started()))),
+            K::Resets => {
+                let hidden = |hidden: &[u32]| total(hidden.get(1..).unwrap_or_default());
+                let hidden = hidden(window.hidden) + hidden(window.histograms.hidden);
+                Some(Sample::Float(transitions::count(self.kind, &window.started()) + hidden))
+            }
+            K::Changes => Some(Sample::Float(transitions::count(self.kind, &window.started()))),
             K::PresentOverTime | K::AbsentOverTime => Some(Sample::Float(1.0)),
             K::FirstOverTime => window.first_started().first().map(|first| first.point.sample()),
             K::LastOverTime => window.last_started().last().map(|last| last.point.sample()),

@@ -11,6 +11,10 @@ pub(super) fn sum(window: &Window<'_>) -> Option<f64> {
 }
 
 pub(super) fn avg(window: &Window<'_>) -> Option<f64> {
+    if !window.hidden.is_empty() {
+        // Sums of slots, and how many samples they are of.
+        return Some(sum(window)? / count(window)?);
+    }
     let mut mean = Mean::default();
     window.values.iter().for_each(|value| mean.add(*value));
     Some(mean.value())
@@ -33,7 +37,12 @@ pub(super) fn max(window: &Window<'_>) -> Option<f64> {
 }
 
 pub(super) fn count(window: &Window<'_>) -> Option<f64> {
-    Some(window.values.len() as f64)
+    Some(window.values.len() as f64 + total(window.hidden))
+}
+
+/// Adds up what samples stand for besides themselves.
+pub(super) fn total(hidden: &[u32]) -> f64 {
+    hidden.iter().map(|hidden| u64::from(*hidden)).sum::<u64>() as f64
 }
 
 pub(super) fn last(window: &Window<'_>) -> Option<f64> {

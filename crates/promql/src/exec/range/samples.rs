@@ -18,6 +18,8 @@ pub(in super::super) struct Histograms {
     pub(in super::super) values: Vec<Arc<FloatHistogram>>,
     /// Since when each has been counting, 0 for unknown; empty when that is unknown for all.
     pub(super) starts: Vec<i64>,
+    /// What each stands for besides itself; empty when that is nothing for all.
+    hidden: Vec<u32>,
     /// Whether each follows a counter reset after the one before it; empty when nobody asked.
     resets: Vec<bool>,
 }
@@ -28,6 +30,8 @@ pub(in super::super) struct HistogramsSeen<'a> {
     pub(in super::super) times: &'a [i64],
     pub(in super::super) values: &'a [Arc<FloatHistogram>],
     pub(in super::super) starts: &'a [i64],
+    /// What each stands for besides itself; empty when that is nothing for all.
+    pub(in super::super) hidden: &'a [u32],
     /// Whether each follows a counter reset after the one before it, seen or not; empty when nobody asked.
     pub(in super::super) resets: &'a [bool],
 }
@@ -42,6 +46,7 @@ impl Histograms {
             times: &self.times[range.clone()],
             values: &self.values[range.clone()],
             starts: self.starts.get(range.clone()).unwrap_or_default(),
+            hidden: self.hidden.get(range.clone()).unwrap_or_default(),
             resets: self.resets.get(range).unwrap_or_default(),
         }
     }
@@ -69,11 +74,13 @@ pub(in super::super) fn split(samples: &mut Samples) -> Histograms {
     for index in 0..samples.floats.len() {
         let time_ms = samples.timestamps[index];
         let start_ms = samples.start_timestamps.get(index).copied();
+        let hidden = samples.hidden.get(index).copied();
         if let Some((_, histogram)) = found.next_if(|(position, _)| *position as usize == index) {
             if !histogram.is_stale() {
                 histograms.times.push(time_ms);
                 histograms.values.push(histogram);
                 histograms.starts.extend(start_ms);
+                histograms.hidden.extend(hidden);
             }
         } else if !is_stale(samples.floats[index]) {
             samples.timestamps[kept] = time_ms;
@@ -81,12 +88,16 @@ pub(in super::super) fn split(samples: &mut Samples) -> Histograms {
             if let Some(start_ms) = start_ms {
                 samples.start_timestamps[kept] = start_ms;
             }
+            if let Some(hidden) = hidden {
+                samples.hidden[kept] = hidden;
+            }
             kept += 1;
         }
     }
     samples.timestamps.truncate(kept);
     samples.floats.truncate(kept);
     samples.start_timestamps.truncate(kept);
+    samples.hidden.truncate(kept);
     histograms
 }
 

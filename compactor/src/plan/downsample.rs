@@ -1,0 +1,188 @@
+//! Plans downsampling: a pure function of the catalogue.
+//!
+//! 1. Raw blocks become slots of five minutes once they are old enough that hardly anybody will add to them, and those slots of
+//!    an hour later still. Age is measured against what the shard has published, as no clock is needed then.
+//! 2. What of a block no block of the coarser resolution holds is one job. Small ones of these are merged as raw blocks are.
+//!
+//! Blocks that begin or end within a slot are left out: for block durations that are no multiple of an hour there is no downsampling.
+
+use std::collections::BTreeSet;
+
+use cluster::{BlockEntry, BlockState, Catalogue, Downsampling, JobOrder};
+use model::{BlockId, BlockMeta, BlockRange, TimeRanges};
+
+/// The resolutions that samples are reduced to, ms: five minutes and an hour.
+pub const FIVE_MINUTES_MS: i64 = 300_000;
+/// See [`FIVE_MINUTES_MS`].
+pub const HOUR_MS: i64 = 3_600_000;
+
+/// When samples are reduced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DownsampleRules {
+    /// How old raw samples are when they are reduced to five minutes, ms; `None` for never.
+    pub five_minutes_after_ms: Option<i64>,
+    /// How old slots of five minutes are when they are reduced to an hour, ms; `None` for never.
+    pub hour_after_ms: Option<i64>,
+}
+
+impl DownsampleRules {
+    /// As Thanos has it: forty hours and ten days.
+    pub const DEFAULT: Self =
+        Self { five_minutes_after_ms: Some(40 * HOUR_MS), hour_after_ms: Some(240 * HOUR_MS) };
+}
+
+/// Returns the jobs that can be begun, the oldest first, without inputs that are `taken`. No block is in two of them.
+pub fn downsamplings(
+    catalogue: &Catalogue,
+    rules: DownsampleRules,
+    taken: &BTreeSet<BlockId>,
+) -> Vec<JobOrder> {
+    let busy: BTreeSet<BlockId> =
+        catalogue.jobs().flat_map(|(_, job)| job.order.inputs.iter().copied()).collect();
+    let is_free = |entry: &BlockEntry| {
+        let id = entry.meta.id;
+        entry.state == BlockState::Active
+            && entry.set_aside.is_none()
+            && !busy.contains(&id)
+            && !taken.contains(&id)
+    };
+    let steps =
+        [(0, FIVE_MINUTES_MS, rules.five_minutes_after_ms), (FIVE_MINUTES_MS, HOUR_MS, rules.hour_after_ms)];
+    let mut found: Vec<(BlockRange, JobOrder)> = Vec::new();
+    for entry in catalogue.iter().filter(|entry| is_free(entry)) {
+        let meta = &entry.meta;
+        let Some((_, resolution_ms, Some(after_ms))) = steps.iter().find(|step| step.0 == meta.resolution_ms)
+        else {
+            continue;
+        };
+        let is_old = meta.range.end.0.saturating_add(*after_ms) <= catalogue.published_until_ms(meta.shard);
+        if let Some(window) = first_left(catalogue, meta, *resolution_ms).filter(|_| is_old) {
+            let downsample = Some(Downsampling { resolution_ms: *resolution_ms, window });
+            let level = meta.level.max(1);
+            found.push((window, JobOrder { inputs: vec![meta.id], level, outputs: 1, downsample }));
+        }
+    }
+    found.sort_by_key(|(window, order)| (*window, order.inputs[0]));
+    found.into_iter().map(|(_, order)| order).collect()
+}
+
+/// Returns the first stretch of a block, in whole slots, that no slots of a resolution hold. A stretch that some of its series
+/// have counts as held: no block may hold a slot twice.
+fn first_left(catalogue: &Catalogue, meta: &BlockMeta, resolution_ms: i64) -> Option<BlockRange> {
+    let is_aligned = |time_ms: i64| time_ms.rem_euclid(resolution_ms) == 0;
+    if !is_aligned(meta.range.start.0) || !is_aligned(meta.range.end.0) {
+        return None;
+    }
+    let is_there = |other: &&BlockMeta| {
+        other.shard == meta.shard
+            && other.resolution_ms == resolution_ms
+            && other.sort_range.overlaps(&meta.sort_range)
+    };
+    let held: TimeRanges =
+        catalogue.active_in(meta.range.closed()).filter(is_there).map(|other| other.range.closed()).collect();
+    let mut start_ms = meta.range.start.0;
+    for range in held.as_slice() {
+        if start_ms < range.start.0 {
+            return Some(BlockRange::new(start_ms, range.start.0));
+        }
+        start_ms = start_ms.max(range.end.0.saturating_add(1));
+    }
+    (start_ms < meta.range.end.0).then(|| BlockRange::new(start_ms, meta.range.end.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use cluster::{Command, ControlState, Response};
+    use model::ShardId;
+
+    use super::*;
+    use crate::plan::tests::{block, empty_state, join};
+
+    const RULES: DownsampleRules =
+        DownsampleRules { five_minutes_after_ms: Some(4 * HOUR_MS), hour_after_ms: Some(8 * HOUR_MS) };
+
+    /// Publishes windows of two hours to shard 1.
+    fn state(windows: std::ops::Range<i64>) -> ControlState {
+        let mut state = empty_state();
+        for window in windows {
+            let meta = block(1000 + window as u128, 2 * window * HOUR_MS, 2 * (window + 1) * HOUR_MS);
+            let meta = Box::new(BlockMeta { shard: ShardId(1), samples: 1000, ..meta });
+            assert_eq!(state.apply(Command::PublishBlock { meta }), Response::Done);
+        }
+        state
+    }
+
+    /// Does a job as a worker would; returns its output.
+    fn run(state: &mut ControlState, order: &JobOrder) -> BlockId {
+        let (node, member_epoch) = join(state, "worker");
+        let claimed = state.apply(Command::ClaimJob { order: order.clone(), node, member_epoch });
+        let Response::Claimed { job, epoch, outputs, .. } = claimed else { panic!("{claimed:?}") };
+        let metas: Vec<_> =
+            order.inputs.iter().map(|id| state.catalogue.get(*id).expect("an input").meta.clone()).collect();
+        let range = match order.downsample {
+            Some(Downsampling { window, .. }) => window,
+            None => BlockRange { start: metas[0].range.start, end: metas[metas.len() - 1].range.end },
+        };
+        let resolution_ms = order.downsample.map_or(metas[0].resolution_ms, |slots| slots.resolution_ms);
+        let meta = BlockMeta {
+            id: outputs[0],
+            shard: ShardId(1),
+            level: order.level,
+            resolution_ms,
+            ..block(0, range.start.0, range.end.0)
+        };
+        let commit = Command::CommitJob { job, epoch, outputs: vec![meta], at_ms: 0 };
+        assert_eq!(state.apply(commit), Response::Done);
+        outputs[0]
+    }
+
+    /// Resolution and window, both in hours, of each job; five minutes are 0.
+    fn planned(state: &ControlState, rules: DownsampleRules) -> Vec<(i64, i64, i64)> {
+        let shown = |order: JobOrder| {
+            let Downsampling { resolution_ms, window } = order.downsample.expect("a downsampling");
+            (resolution_ms / HOUR_MS, window.start.0 / HOUR_MS, window.end.0 / HOUR_MS)
+        };
+        downsamplings(&state.catalogue, rules, &BTreeSet::new()).into_iter().map(shown).collect()
+    }
+
+    #[test]
+    fn blocks_are_reduced_once_they_are_old_and_once() {
+        let mut state = state(0..5);
+        assert_eq!(planned(&state, RULES), [(0, 0, 2), (0, 2, 4), (0, 4, 6)]);
+        let never = DownsampleRules { five_minutes_after_ms: None, hour_after_ms: None };
+        assert_eq!(planned(&state, never), []);
+        assert_eq!(planned(&state, DownsampleRules::DEFAULT), []);
+        let order = downsamplings(&state.catalogue, RULES, &BTreeSet::new()).remove(0);
+        let taken: BTreeSet<BlockId> = order.inputs.iter().copied().collect();
+        assert_eq!(downsamplings(&state.catalogue, RULES, &taken).len(), 2);
+        run(&mut state, &order);
+        // The first window ends eight hours before what is published: its slots become those of an hour.
+        assert_eq!(planned(&state, RULES), [(1, 0, 2), (0, 2, 4), (0, 4, 6)]);
+        let order = downsamplings(&state.catalogue, RULES, &BTreeSet::new()).remove(0);
+        run(&mut state, &order);
+        assert_eq!(planned(&state, RULES), [(0, 2, 4), (0, 4, 6)]);
+    }
+
+    #[test]
+    fn what_is_left_of_a_merged_block_is_reduced() {
+        let mut state = state(0..6);
+        let second = downsamplings(&state.catalogue, RULES, &BTreeSet::new()).remove(1);
+        run(&mut state, &second);
+        let inputs = (1000..1004).map(BlockId).collect();
+        run(&mut state, &JobOrder { inputs, level: 1, outputs: 1, downsample: None });
+        assert_eq!(planned(&state, RULES), [(0, 0, 2), (1, 2, 4)]);
+        let first = downsamplings(&state.catalogue, RULES, &BTreeSet::new()).remove(0);
+        run(&mut state, &first);
+        assert_eq!(planned(&state, RULES), [(1, 0, 2), (1, 2, 4), (0, 4, 8)]);
+    }
+
+    #[test]
+    fn blocks_that_cut_slots_are_left_alone() {
+        let mut state = empty_state();
+        for (id, end_ms) in [(1, HOUR_MS + 1), (2, 90 * HOUR_MS)] {
+            let meta = block(id, if id == 1 { 0 } else { HOUR_MS + 1 }, end_ms);
+            state.apply(Command::PublishBlock { meta: Box::new(BlockMeta { shard: ShardId(1), ..meta }) });
+        }
+        assert_eq!(planned(&state, RULES), []);
+    }
+}
