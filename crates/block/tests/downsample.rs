@@ -14,6 +14,9 @@ use object_store::{ObjectStore, ObjectStoreExt, path::Path};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use support::{PlainSeries, build_plain, labels, spec};
 
+/// What one series has of an aggregate.
+type Points = Vec<(i64, u64, u32)>;
+
 const MINUTE_MS: i64 = 60_000;
 const HOUR_MS: i64 = 60 * MINUTE_MS;
 const FIVE_MINUTES_MS: i64 = 5 * MINUTE_MS;
@@ -149,7 +152,7 @@ async fn steps_give_what_one_step_gives() {
             assert_eq!(steps, once, "{aggregate:?}");
         } else {
             // The first sample of the second block stands there as well.
-            let is_kept = |(once, steps): (&Vec<(i64, u64, u32)>, &Vec<(i64, u64, u32)>)| {
+            let is_kept = |(once, steps): (&Points, &Points)| {
                 once.iter().all(|point| steps.contains(point)) && steps.len() <= once.len() + 1
             };
             assert!(
