@@ -21,7 +21,7 @@ const LENGTH_FOLLOWS: u16 = u16::MAX;
 /// The longest chunk in bytes: its length shares 32 bits with the number of samples.
 const LENGTH_MAX: usize = (1 << 24) - 1;
 
-/// See the module. To be given back to its spool chunk by chunk; see [`ChunkLog::release`].
+/// See the module. Its chunks are given back to their spool one by one, as [`ChunkLog::drop_before`] does.
 #[derive(Debug, Default)]
 pub(crate) struct ChunkLog(Vec<SealedChunk>);
 

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand, ValueEnum};
 /// Where blocks are.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct PlaceFlags {
-    /// Directory that is the object store; that of a standalone process is <data dir>/objects
+    /// Directory that is the object store; that of a standalone process is `<data dir>/objects`
     #[arg(long = "objstore.dir", value_name = "DIR", conflicts_with = "objstore_file")]
     pub(crate) objstore_dir: Option<PathBuf>,
     /// Object store as in Thanos (type: S3 or FILESYSTEM)
