@@ -30,6 +30,8 @@ const RETRY_PAUSE: Duration = Duration::from_millis(100);
 const ATTEMPTS_WITHOUT_PAUSE: usize = 3;
 /// How often every gateway is tried for a block.
 const GATEWAY_ROUNDS: usize = 2;
+/// How many gateways must find a block damaged before it counts as that: what one cannot read, another may.
+const DAMAGE_FINDS_MAX: usize = 2;
 /// How long a peer may be silent within one answer.
 pub(crate) const SILENCE_MAX: Duration = Duration::from_secs(30);
 /// How long a view waits for a newer catalogue version before it says that it is too old.
@@ -218,7 +220,7 @@ impl Fleet {
         Fut: Future<Output = Result<T, CallError>>,
     {
         let (mut pending, mut parts) = (blocks.to_vec(), Vec::new());
-        let mut last = "no gateway is live".to_owned();
+        let (mut last, mut damage, mut finds) = ("no gateway is live".to_owned(), None, 0);
         for round in 0..GATEWAY_ROUNDS {
             if round > 0 && !pending.is_empty() {
                 tokio::time::sleep(RETRY_PAUSE).await;
@@ -229,8 +231,10 @@ impl Fleet {
                 let gateway_of =
                     |shard| self.owners.order(&state, &failed, shard, terms.turn).first().copied();
                 let shares = assign(&pending, gateway_of);
-                if shares.is_empty() {
-                    break;
+                match damage.take() {
+                    Some(error) if shares.is_empty() || finds >= DAMAGE_FINDS_MAX => return Err(error),
+                    _ if shares.is_empty() => break,
+                    _ => {}
                 }
                 let asked = shares
                     .iter()
@@ -240,15 +244,17 @@ impl Fleet {
                 for ((node, ids), answer) in shares.into_iter().zip(answers) {
                     match answer? {
                         Ok(part) => parts.push(part),
-                        Err(reason) => {
+                        Err(error) => {
                             self.metrics.retries.inc();
-                            tracing::debug!(blocks = ids.len(), reason, "blocks are asked of other gateways");
-                            last = reason;
+                            tracing::debug!(blocks = ids.len(), %error, "blocks are asked of other gateways");
+                            last.clone_from(&error.message);
+                            damage = damage.or((error.kind == ErrorKind::Corrupt).then_some(error));
                             failed.insert(node);
                             pending.extend(ids);
                         }
                     }
                 }
+                finds += usize::from(damage.is_some());
             }
         }
         if pending.is_empty() {
@@ -266,12 +272,14 @@ impl Fleet {
         node: NodeId,
         blocks: &[ShardBlock],
         call: &F,
-    ) -> Result<Result<T, String>, StorageError>
+    ) -> Result<Result<T, StorageError>, StorageError>
     where
         F: Fn(StoreClient<Channel>, Scope) -> Fut,
         Fut: Future<Output = Result<T, CallError>>,
     {
-        let Some(member) = state.members.get(&node) else { return Ok(Err(format!("node {node} left"))) };
+        let Some(member) = state.members.get(&node) else {
+            return Ok(Err(StorageError::new(ErrorKind::Unavailable, format!("node {node} left"))));
+        };
         let ids = blocks.iter().map(|block| block.id.to_string()).collect();
         let scope = Scope { catalogue_version: version, of: Some(Of::Blocks(BlockScope { ids })) };
         let name = || format!("gateway {} at {}", member.name, member.grpc_address);
@@ -283,7 +291,11 @@ impl Fleet {
                 match kind_of(&status) {
                     _ if is_worth_another_try(&status) => {
                         self.owners.failed(node);
-                        Ok(Err(text))
+                        Ok(Err(StorageError::new(ErrorKind::Unavailable, text)))
+                    }
+                    // Bytes may have rotted in that machine alone.
+                    ErrorKind::Corrupt => {
+                        Ok(Err(StorageError::with_source(ErrorKind::Corrupt, text, status)))
                     }
                     // A gateway answers at this catalogue version or a later one: the block is gone for good since.
                     ErrorKind::NotFound => Err(StorageError::with_source(ErrorKind::Conflict, text, status)),

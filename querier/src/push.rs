@@ -150,16 +150,16 @@ impl Evaluator for Blocks {
         let call = |client: StoreClient<Channel>, scope| {
             evaluate(client, self.0.request(fragment.clone(), scope), memory.clone())
         };
-        let mut last = "no gateway is live".to_owned();
+        let mut last = StorageError::new(ErrorKind::Unavailable, "no gateway is live");
         for node in gateways.iter().take(GATEWAYS_ASKED_MAX) {
             let state = view.fleet.session.state();
             let answer = view.fleet.ask_gateway(view.state.version, &state, *node, &blocks, &call).await;
             match view.settle(answer).await? {
                 Ok(answer) => return Ok(joined([answer])),
-                Err(reason) => last = reason,
+                Err(error) => last = error,
             }
         }
-        Err(StorageError::new(ErrorKind::Unavailable, last))
+        Err(last)
     }
 }
 

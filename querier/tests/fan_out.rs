@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use model::{MetricMetadata, MetricType};
+use model::{ErrorKind, MetricMetadata, MetricType};
 use promql::{Engine, EngineConfig};
 use proto::convert::target_matchers_from_wire;
-use proto::error::not_leader;
+use proto::error::{not_leader, status};
 use proto::query::InstantRequest;
 use proto::query::query_client::QueryClient;
 use proto::scrape::scrape_server::Scrape;
@@ -171,6 +171,30 @@ async fn blocks_fall_to_the_next_gateway() {
     assert!(text.starts_with("1 of 1 blocks cannot be read (last: gateway gateway-"), "{text}");
     let (status, body) = cluster.fetch(&format!("{query}&partial_response=true")).await;
     assert_eq!((status, body["warnings"].as_array().map(Vec::len)), (200, Some(1)), "{body}");
+}
+
+#[tokio::test]
+async fn a_block_that_one_gateway_finds_damaged_is_read_by_another() {
+    let (cluster, _, first) = two_shards(&[], QuerierConfig::default()).await;
+    let damaged = || status(ErrorKind::Corrupt, "object x is corrupt: footer");
+    let alone = "query?query=sum(count_over_time(up[100s]))&time=100&pushdown=false";
+    *first.down.lock() = Some(damaged());
+    let (code, body) = cluster.fetch(alone).await;
+    assert_eq!(code, 500, "{body}");
+    assert!(body["error"].as_str().unwrap().contains("object x is corrupt: footer"), "{body}");
+    assert_eq!(first.take_asked().len(), 1, "it is not asked twice");
+
+    let second = Arc::new(Peer::default());
+    *second.blocks.lock() = first.blocks.lock().clone();
+    cluster.add_gateway("gateway-1", &second);
+    cluster.settle().await;
+    // Each gateway has its turn.
+    for query in [alone, alone, "query?query=sum(count_over_time(up[100s]))&time=100"] {
+        assert_eq!(cluster.data(query).await["result"][0]["value"], json!([100, "4"]), "{query}");
+    }
+    *second.down.lock() = Some(damaged());
+    let (code, body) = cluster.fetch(&format!("{alone}&partial_response=true")).await;
+    assert_eq!(code, 500, "damage is nothing that may be missing: {body}");
 }
 
 #[tokio::test]
