@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use block::{BlockError, BlockReader, RangeReader};
+use block::{BlockError, BlockReader, Place, RangeReader};
 use model::{BlockId, BlockMeta};
 use parking_lot::Mutex;
 
@@ -43,8 +43,24 @@ impl Blocks {
         self.note(meta, opened)
     }
 
+    /// Reads a place of a block that was damaged again, of the store where that is what was damaged.
+    ///
+    /// # Errors
+    /// Those of [`BlockReader::open`] and [`BlockReader::check`].
+    pub(crate) async fn check(&self, meta: &BlockMeta, place: &Place) -> Result<(), BlockError> {
+        if !place.is_contained() {
+            // What is open or cached may be of a time before the damage.
+            let closed = self.open.lock().remove(&meta.id);
+            drop(closed);
+            for (key, range) in opening_reads(meta) {
+                self.reader.forget(key, range).await;
+            }
+        }
+        self.open(meta).await?.check(place).await
+    }
+
     /// Returns an open block; opens it first when it is not, also when it was damaged before.
-    pub(crate) async fn open(&self, meta: &BlockMeta) -> Result<BlockReader, BlockError> {
+    async fn open(&self, meta: &BlockMeta) -> Result<BlockReader, BlockError> {
         if let Some(open) = self.open.lock().get(&meta.id) {
             return Ok(open.clone());
         }

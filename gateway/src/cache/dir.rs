@@ -35,6 +35,8 @@ pub(crate) struct CacheDir {
     is_failing: AtomicBool,
     /// Whether the disk was full once.
     was_full: AtomicBool,
+    /// Whether the index has what an earlier run left.
+    is_complete: AtomicBool,
     next_unfinished: AtomicU64,
     /// What is not finished and older than this is of an earlier run.
     opened: SystemTime,
@@ -54,6 +56,7 @@ impl CacheDir {
             metrics,
             is_failing: AtomicBool::new(false),
             was_full: AtomicBool::new(false),
+            is_complete: AtomicBool::new(false),
             next_unfinished: AtomicU64::new(0),
             opened: SystemTime::now(),
         })
@@ -69,6 +72,7 @@ impl CacheDir {
             }
             Err(error) => self.failed("listing", &error),
         }
+        self.is_complete.store(true, Ordering::Relaxed);
         self.update_gauges();
     }
 
@@ -175,8 +179,12 @@ impl CacheDir {
     }
 
     /// Makes room on a disk that is full though the cache is smaller than it may be: from now on it is a part smaller than it
-    /// is. Tells whether there was anything to remove.
+    /// is. Tells whether there was anything to remove: never before the entries of an earlier run are known, or what it is
+    /// would be next to nothing, and so would it stay.
     fn give_way(&self, error: &io::Error) -> bool {
+        if !self.is_complete.load(Ordering::Relaxed) {
+            return false;
+        }
         let (gone, limit) = {
             let mut index = self.index.lock();
             let limit = index.weight() - index.weight() / FULL_DISK_SHARE;
@@ -268,4 +276,31 @@ fn read(path: &Path) -> io::Result<Bytes> {
         let _ = file.set_modified(now);
     }
     Ok(bytes.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_at_the_start_does_not_cost_what_an_earlier_run_left() {
+        let root = tempfile::tempdir().expect("a temporary directory");
+        let open = || CacheDir::open(root.path(), 1 << 20, CacheMetrics::default()).expect("it can be made");
+        let keys: Vec<EntryKey> =
+            (0..32).map(|at| EntryKey::new("object", at * 100..at * 100 + 100)).collect();
+        let earlier = open();
+        keys.iter().for_each(|key| earlier.store(key, &[7; 100]));
+        let kept = |cache: &CacheDir| keys.iter().filter(|key| cache.load(key).is_some()).count();
+        assert_eq!(kept(&earlier), keys.len());
+        drop(earlier);
+
+        let full = io::Error::from(io::ErrorKind::StorageFull);
+        let cache = open();
+        assert!(!cache.give_way(&full), "nothing is known yet that could go");
+        cache.take_over();
+        assert_eq!(kept(&cache), keys.len());
+        assert!(cache.give_way(&full));
+        let left = kept(&cache);
+        assert!((keys.len() - 4..keys.len()).contains(&left), "{left} of {}", keys.len());
+    }
 }

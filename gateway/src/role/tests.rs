@@ -667,6 +667,25 @@ async fn a_block_whose_objects_are_gone_is_damage_or_a_conflict() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn an_object_that_went_while_its_block_was_open_is_damage_until_it_is_back() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let bench = Bench::new(with_cache(dir.path())).await;
+    let built = block_of(4, "a", 100);
+    bench.publish(&built).await;
+    assert_eq!(bench.select(select_pod(&built.meta, "pod-000")).await.expect("healthy").0.len(), 1);
+    let key = &built.meta.chunks_object.key;
+    bench.objects.delete(&ObjectPath::from(key.as_str())).await.expect("memory");
+    let error = bench.select(select_pod(&built.meta, "pod-099")).await.expect_err("gone");
+    assert_eq!(error.code(), Code::DataLoss, "{error:?}");
+    bench.recheck().await;
+    assert_eq!(bench.metrics.damage.blocks.get(), 1, "what is open and cached does not hide it");
+    bench.overwrite(key, built.chunks_bytes.to_vec()).await;
+    bench.recheck().await;
+    assert_eq!(bench.metrics.damage.blocks.get(), 0);
+    assert_eq!(bench.select(select_pod(&built.meta, "pod-099")).await.expect("repaired").0.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn equal_queries_at_the_same_time_read_once() {
     let bench = Bench::new(GatewayConfig::default()).await;
     let built = block_of(4, "a", 5);
