@@ -87,7 +87,7 @@ impl Erase for AnsweredByOthers {
 }
 
 impl Selection {
-    /// Reads all blocks and returns each label set once, sorted, with its chunks in time order.
+    /// Reads all blocks and returns each label set once, sorted, with its chunks in the order of blocks.
     ///
     /// # Errors
     /// Kind `LimitExceeded` beyond either limit; [`SelectError::Memory`]; those of the blocks, by name.
@@ -104,12 +104,12 @@ impl Selection {
         let asked: Vec<AskedBlock> = asked.into_iter().filter(may_match).collect();
         let parts = self.parts(&asked);
         let parts = stream::iter(parts).map(|part| self.one(blocks, faults, part, &gathered, memory));
-        let parts: Vec<(BlockMeta, SelectedSeries)> =
+        let parts: Vec<(BlockId, SelectedSeries)> =
             parts.buffer_unordered(BLOCKS_IN_FLIGHT_MAX).try_collect().await?;
         let (limit, mut memory) = (self.series_max, memory.empty());
-        let parts = parts.into_iter().map(|(meta, selected)| {
+        let parts = parts.into_iter().map(|(block, selected)| {
             memory.absorb(selected.memory);
-            (meta, selected.series)
+            (block, selected.series)
         });
         let parts = parts.collect();
         let merged = tokio::task::spawn_blocking(move || merge(parts)).await;
@@ -140,7 +140,7 @@ impl Selection {
         part: Part,
         gathered: &AtomicU64,
         memory: &QueryMemory,
-    ) -> Result<(BlockMeta, SelectedSeries), SelectError> {
+    ) -> Result<(BlockId, SelectedSeries), SelectError> {
         let Part { meta, range, others, deletes } = part;
         let fault = |e: BlockError| faults.status(&meta, &e);
         let reader = blocks.get(&meta).await.map_err(fault)?;
@@ -167,7 +167,7 @@ impl Selection {
         if total > self.bytes_max {
             return Err(self.too_many_bytes().into());
         }
-        Ok((meta, selected))
+        Ok((meta.id, selected))
     }
 
     fn too_many_bytes(&self) -> Status {
@@ -176,9 +176,10 @@ impl Selection {
     }
 }
 
-/// Merges sorted parts; chunks of one label set come in the order of their blocks' ranges.
-fn merge(mut parts: Vec<(BlockMeta, Vec<BlockSeries>)>) -> Vec<BlockSeries> {
-    parts.sort_by_key(|(meta, _)| (meta.range, meta.id));
+/// Merges sorted parts; chunks of one label set come in the order of their blocks' ids, which is that in which ranges end. Of
+/// equal timestamps so the sample is read that [`block::merge`] keeps.
+fn merge(mut parts: Vec<(BlockId, Vec<BlockSeries>)>) -> Vec<BlockSeries> {
+    parts.sort_by_key(|(block, _)| *block);
     let mut all: Vec<BlockSeries> = parts.into_iter().flat_map(|(_, series)| series).collect();
     // Stable, and quick on sorted runs.
     all.sort_by(|a, b| a.labels.cmp(&b.labels));
@@ -190,4 +191,26 @@ fn merge(mut parts: Vec<(BlockMeta, Vec<BlockSeries>)>) -> Vec<BlockSeries> {
         }
     }
     merged
+}
+
+#[cfg(test)]
+mod tests {
+    use model::Samples;
+
+    use super::*;
+
+    #[test]
+    fn of_equal_timestamps_the_block_with_the_lowest_id_counts() {
+        let part = |id: u128, times: &[i64]| {
+            let labels = LabelSet::from_pairs([("__name__", "up")]);
+            let values: Vec<f64> = times.iter().map(|_| id as f64).collect();
+            (BlockId(id), vec![BlockSeries { labels, chunks: vec![chunk::encode(times, &values)] }])
+        };
+        // The one that begins first ends last, as an imported one may.
+        let merged = merge(vec![part(6, &[10, 50, 60]), part(5, &[40, 50])]);
+        let mut read = Samples::default();
+        chunk::read_merged(&merged[0].chunks, 0, 100, &mut read).expect("whole");
+        assert_eq!((read.timestamps, read.floats), (vec![10, 40, 50, 60], vec![6.0, 5.0, 5.0, 6.0]));
+        assert_eq!(merged.len(), 1);
+    }
 }
