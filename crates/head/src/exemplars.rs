@@ -8,7 +8,7 @@
 
 use std::collections::HashMap;
 
-use model::{Exemplar, LabelSet, Matcher, SeriesExemplars, TimeRange};
+use model::{Exemplar, LabelSet, SeriesExemplars, TimeRange};
 
 /// What became of exemplars since the process started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -117,24 +117,20 @@ impl Exemplars {
         }
     }
 
-    /// Returns the exemplars within a range of series that satisfy all matchers of one of the selectors, sorted by labels.
-    pub(crate) fn select(&self, selectors: &[Vec<Matcher>], range: TimeRange) -> Vec<SeriesExemplars> {
-        let is_meant = |labels: &LabelSet| {
-            selectors.iter().any(|matchers| matchers.iter().all(|m| m.matches(labels.get(&m.name))))
-        };
-        let within = |ends: &Ends| {
-            let place = |at: &u32| self.ring.get(*at as usize);
-            let chain = std::iter::successors(place(&ends.oldest), |p| p.next.as_ref().and_then(place));
-            let exemplars = chain.map(|place| &place.exemplar);
-            exemplars.filter(|exemplar| range.contains(exemplar.time_ms)).cloned().collect::<Vec<_>>()
-        };
-        let meant = self.by_series.iter().filter(|(labels, _)| is_meant(labels));
-        let mut found: Vec<SeriesExemplars> = meant
-            .map(|(labels, ends)| SeriesExemplars { labels: labels.clone(), exemplars: within(ends) })
-            .filter(|series| !series.exemplars.is_empty())
-            .collect();
-        found.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
-        found
+    /// Returns the labels of the series that have an exemplar, in no order.
+    pub(crate) fn series(&self) -> impl Iterator<Item = &LabelSet> {
+        self.by_series.keys()
+    }
+
+    /// Returns the exemplars of a series within a range; `None` when there is none.
+    pub(crate) fn of(&self, labels: &LabelSet, range: TimeRange) -> Option<SeriesExemplars> {
+        let place = |at: &u32| self.ring.get(*at as usize);
+        let oldest = place(&self.by_series.get(labels)?.oldest);
+        let chain = std::iter::successors(oldest, |p| p.next.as_ref().and_then(place));
+        let exemplars = chain.map(|place| &place.exemplar);
+        let exemplars: Vec<_> =
+            exemplars.filter(|exemplar| range.contains(exemplar.time_ms)).cloned().collect();
+        (!exemplars.is_empty()).then(|| SeriesExemplars { labels: labels.clone(), exemplars })
     }
 
     /// Iterates over all exemplars with the labels of their series, from old to new.
@@ -165,9 +161,12 @@ impl Exemplars {
 mod tests {
     use std::collections::{BTreeMap, VecDeque};
 
+    use batch::{Batch, BatchBuilder};
+    use model::Matcher;
     use proptest::prelude::*;
 
     use super::*;
+    use crate::{Head, HeadConfig};
 
     fn series(name: &str) -> LabelSet {
         LabelSet::from_pairs([("__name__", name)])
@@ -177,17 +176,16 @@ mod tests {
         Exemplar { labels: LabelSet::from_pairs([("trace_id", trace)]), value, time_ms }
     }
 
-    fn all() -> Vec<Vec<Matcher>> {
-        vec![vec![Matcher::equal("none", "")]]
-    }
-
     fn shown(ring: &Exemplars, range: TimeRange) -> String {
+        let mut series: Vec<&LabelSet> = ring.series().collect();
+        series.sort_unstable();
         let one = |found: &SeriesExemplars| {
             let times: Vec<_> =
                 found.exemplars.iter().map(|e| format!("{}@{}", e.value, e.time_ms)).collect();
             format!("{}: {}", found.labels.metric_name(), times.join(" "))
         };
-        ring.select(&all(), range).iter().map(one).collect::<Vec<_>>().join("; ")
+        let found = series.into_iter().filter_map(|labels| ring.of(labels, range));
+        found.map(|found| one(&found)).collect::<Vec<_>>().join("; ")
     }
 
     #[test]
@@ -207,15 +205,33 @@ mod tests {
     }
 
     #[test]
-    fn ranges_are_closed_and_selectors_a_union() {
+    fn ranges_are_closed() {
         let mut ring = Exemplars::new(10);
         for (name, time_ms) in [("a", 10), ("a", 20), ("b", 15), ("c", 30)] {
             ring.push(&series(name), &exemplar("t", 1.0, time_ms));
         }
         assert_eq!(shown(&ring, TimeRange::new(10, 15)), "a: 1@10; b: 1@15");
-        let names = ["a", "c"].map(|name| vec![Matcher::equal("__name__", name)]);
-        assert_eq!(ring.select(&names, TimeRange::new(20, 30)).len(), 2);
-        assert_eq!(ring.select(&[], TimeRange::ALL).len(), 0);
+    }
+
+    #[test]
+    fn selectors_are_a_union_and_series_come_sorted() {
+        let rules =
+            HeadConfig { out_of_order_window_ms: 0, future_ms_max: 100, series_max: 9, exemplars_max: 9 };
+        let (head, mut builder) = (Head::new(rules), BatchBuilder::new());
+        for (name, time_ms) in [("c", 30), ("a", 10), ("b", 15)] {
+            let declared = builder.declare(&series(name));
+            builder.push_declared(declared, time_ms, 1.0);
+            builder.push_exemplar(&series(name), &exemplar("t", 1.0, time_ms));
+        }
+        head.apply(0, &Batch::decode(&builder.finish()).expect("a builder writes batches"));
+        let names = ["c", "a", "c"].map(|name| vec![Matcher::equal("__name__", name)]);
+        let found = |selectors: &[Vec<Matcher>], range| -> Vec<String> {
+            let found = head.exemplars(selectors, range);
+            found.iter().map(|series| series.labels.metric_name().to_owned()).collect()
+        };
+        assert_eq!(found(&names, TimeRange::ALL), ["a", "c"]);
+        assert_eq!(found(&names, TimeRange::new(20, 30)), ["c"]);
+        assert_eq!(found(&[], TimeRange::ALL), [""; 0]);
     }
 
     #[test]

@@ -83,7 +83,7 @@ mod tests {
     use model::{LabelSet, Matcher};
 
     use super::*;
-    use crate::{HeadConfig, matching};
+    use crate::{HeadConfig, cardinality, matching};
 
     const SERIES: usize = 3 * STEP_ITEMS;
 
@@ -121,11 +121,15 @@ mod tests {
         assert_eq!(head.apply(time_ms, &batch).refused(), 0);
     }
 
-    fn select(head: &Head, matcher: &Matcher, between: &dyn Fn(&Head, usize)) -> (Result<u64, Moved>, usize) {
+    fn interrupted<'a>(head: &'a Head, between: &'a dyn Fn(&Head, usize)) -> Interrupted<'a> {
         let state = head.state.read();
         let removals = state.removals;
         let look = Some(Look { state, removals, lets_in: true });
-        let mut view = Interrupted { head, look, pauses: 0, between };
+        Interrupted { head, look, pauses: 0, between }
+    }
+
+    fn select(head: &Head, matcher: &Matcher, between: &dyn Fn(&Head, usize)) -> (Result<u64, Moved>, usize) {
+        let mut view = interrupted(head, between);
         let found = matching::select(&mut view, std::slice::from_ref(matcher));
         (found.map(|found| found.len()), view.pauses)
     }
@@ -159,6 +163,22 @@ mod tests {
             "a series that comes meanwhile is not taken for one without"
         );
         assert!(head.stats().series > SERIES as u64 + 4, "series came");
+    }
+
+    #[test]
+    fn the_writer_goes_on_while_pairs_are_counted() {
+        let head = filled();
+        let appends = |head: &Head, pause: usize| append(head, 2, 2 * SERIES + pause..2 * SERIES + pause + 1);
+        let mut view = interrupted(&head, &appends);
+        let counted = cardinality::count(&mut view, SERIES).expect("nothing went");
+        assert!(view.pauses >= 2 * SERIES / STEP_ITEMS, "{}", view.pauses);
+        let values = |name: &str| {
+            let label = counted.labels.iter().find(|label| label.name == name).expect("it is there");
+            label.values.count()
+        };
+        assert!((SERIES..SERIES + view.pauses).contains(&(values("a") as usize)), "{}", values("a"));
+        assert_eq!((counted.series, counted.pairs.len()), (SERIES as u64, SERIES));
+        assert_eq!((&*counted.pairs[0].name, values("b")), ("b=x", 1));
     }
 
     #[test]

@@ -115,9 +115,20 @@ impl Head {
         Ok(table.order().into_iter().take(count).map(|place| table.label_set(place as usize)).collect())
     }
 
-    /// Returns the exemplars within a range of series that satisfy one of the selectors, sorted by labels.
+    /// Returns the exemplars within a range of series that satisfy all matchers of one of the selectors, sorted by labels.
+    /// Goes in small steps: those that come or go meanwhile may be missing.
     pub fn exemplars(&self, selectors: &[Vec<Matcher>], range: TimeRange) -> Vec<SeriesExemplars> {
-        self.state.read().exemplars.select(selectors, range)
+        let mut series: Vec<LabelSet> = self.state.read().exemplars.series().cloned().collect();
+        let meets =
+            |labels: &LabelSet, matchers: &[Matcher]| matchers.iter().all(|m| m.matches(labels.get(&m.name)));
+        series.retain(|labels| selectors.iter().any(|matchers| meets(labels, matchers)));
+        series.sort_unstable();
+        let mut found = Vec::new();
+        for step in series.chunks(STEP_ITEMS) {
+            let state = self.state.read();
+            found.extend(step.iter().filter_map(|labels| state.exemplars.of(labels, range)));
+        }
+        found
     }
 
     /// Returns metadata of one family or of all, families in order.
