@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use model::{BlockId, BlockMeta, Epoch, NodeId, ShardId, TimeRange};
+use model::{BlockId, BlockMeta, BlockRange, Epoch, NodeId, ShardId, TimeRange};
 use serde::{Deserialize, Serialize};
 
 use crate::delete::{DeleteId, DeleteRequest};
@@ -13,6 +13,7 @@ use crate::job::{BadBlock, Job, JobId, JobOrder};
 mod deletes;
 mod imports;
 mod jobs;
+mod slots;
 
 /// Whether a block may be read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,11 +48,15 @@ pub struct BlockEntry {
     /// known.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub deletes: BTreeMap<DeleteId, Option<u64>>,
+    /// Windows for which a downsampling found nothing in the block, so that there are no slots of them and none are made.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub without_samples: Vec<BlockRange>,
 }
 
 impl BlockEntry {
     fn active(meta: BlockMeta) -> Self {
-        Self { meta, state: BlockState::Active, set_aside: None, deletes: BTreeMap::new() }
+        let (deletes, without_samples) = (BTreeMap::new(), Vec::new());
+        Self { meta, state: BlockState::Active, set_aside: None, deletes, without_samples }
     }
 }
 
@@ -76,6 +81,9 @@ pub struct Catalogue {
     /// Imports begun and done, by the text of their unit.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     imports: BTreeMap<String, ImportState>,
+    /// The greatest end (exclusive, ms) of a shard's raw blocks that retention ended: what slots before it were made of is gone.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    retired_until_ms: BTreeMap<ShardId, i64>,
 }
 
 impl Catalogue {
@@ -138,22 +146,28 @@ impl Catalogue {
         Ok(true)
     }
 
-    /// Marks active blocks and unmarked orphans; returns how many there were. Unknown and marked ones are passed over.
+    /// Marks active blocks and unmarked orphans. Unknown and marked ones are passed over.
     /// `version` is the state's from this command on.
-    pub(crate) fn tombstone(&mut self, ids: &[BlockId], at_ms: i64, reason: &str, version: u64) -> usize {
-        let mark = |id: &BlockId| {
+    fn tombstone(&mut self, ids: &[BlockId], at_ms: i64, reason: &str, version: u64) {
+        for id in ids {
             if let Some(noticed) = self.orphans.get_mut(id).filter(|noticed| noticed.is_none()) {
                 *noticed = Some(at_ms);
-                return true;
+            } else if let Some(entry) = self.blocks.get_mut(id).filter(|e| e.state == BlockState::Active) {
+                let state = BlockState::Tombstoned { at_ms, reason: reason.to_owned(), version };
+                Arc::make_mut(entry).state = state;
             }
-            let Some(entry) = self.blocks.get_mut(id).filter(|entry| entry.state == BlockState::Active)
-            else {
-                return false;
-            };
-            Arc::make_mut(entry).state = BlockState::Tombstoned { at_ms, reason: reason.to_owned(), version };
-            true
-        };
-        ids.iter().map(mark).filter(|marked| *marked).count()
+        }
+    }
+
+    /// Ends the life of blocks that are no longer kept, and marks orphans; as `tombstone`.
+    pub(crate) fn retire(&mut self, ids: &[BlockId], at_ms: i64, reason: &str, version: u64) {
+        for meta in ids.iter().filter_map(|id| self.blocks.get(id)).map(|entry| &entry.meta) {
+            if meta.resolution_ms == 0 {
+                let until_ms = self.retired_until_ms.entry(meta.shard).or_insert(i64::MIN);
+                *until_ms = meta.range.end.0.max(*until_ms);
+            }
+        }
+        self.tombstone(ids, at_ms, reason, version);
     }
 
     /// Lets jobs merge blocks again that were set aside; unknown ones and others are passed over.
@@ -165,14 +179,11 @@ impl Catalogue {
         }
     }
 
-    /// Forgets tombstoned blocks and marked orphans whose objects are gone; returns how many there were. Others are passed
-    /// over.
-    pub(crate) fn purge(&mut self, ids: &[BlockId]) -> usize {
-        let before = self.blocks.len() + self.orphans.len();
+    /// Forgets tombstoned blocks and marked orphans whose objects are gone. Others are passed over.
+    pub(crate) fn purge(&mut self, ids: &[BlockId]) {
         self.orphans.retain(|id, noticed| noticed.is_none() || !ids.contains(id));
         let gone = |entry: &BlockEntry| ids.contains(&entry.meta.id) && entry.state != BlockState::Active;
         self.blocks.retain(|_, entry| !gone(entry));
         self.prune_deletes();
-        before - self.blocks.len() - self.orphans.len()
     }
 }

@@ -144,6 +144,9 @@ pub enum Command {
         epoch: Epoch,
         /// What was uploaded; none when the part holds no samples.
         blocks: Vec<BlockMeta>,
+        /// The proposer's wall clock, ms.
+        #[serde(default)]
+        at_ms: i64,
     },
     /// Takes a lease that nobody live holds, or confirms one's own.
     AcquireLease {

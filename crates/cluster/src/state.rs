@@ -153,7 +153,7 @@ impl ControlState {
             }
             Command::TombstoneBlocks { ids, at_ms, reason, fence } => {
                 self.check(&fence)?;
-                self.edit(|blocks, version| blocks.tombstone(&ids, at_ms, &reason, version))
+                self.edit(|blocks, version| blocks.retire(&ids, at_ms, &reason, version))
             }
             Command::TakeBackBlocks { ids, fence } => {
                 self.check(&fence)?;
@@ -173,9 +173,9 @@ impl ControlState {
             Command::ClaimImport { unit, outputs, node, member_epoch } => {
                 self.claim_import(&unit, outputs, node, member_epoch)
             }
-            Command::CommitImport { unit, epoch, blocks: imported } => {
+            Command::CommitImport { unit, epoch, blocks: imported, at_ms } => {
                 self.check_imported(&imported)?;
-                self.try_edit(|blocks, _| blocks.commit_import(&unit, epoch, imported))
+                self.try_edit(|blocks, version| blocks.commit_import(&unit, epoch, imported, at_ms, version))
             }
             Command::AcquireLease { lease, node, member_epoch } => self.acquire(lease, node, member_epoch),
             Command::ReleaseLease { fence } => {
@@ -190,7 +190,7 @@ impl ControlState {
     }
 
     /// Changes the catalogue, which is told the version of the state.
-    fn edit<T>(&mut self, change: impl FnOnce(&mut Catalogue, u64) -> T) -> Result<Response, StateError> {
+    fn edit(&mut self, change: impl FnOnce(&mut Catalogue, u64)) -> Result<Response, StateError> {
         change(Arc::make_mut(&mut self.catalogue), self.version);
         Ok(Response::Done)
     }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use cluster::{
-    ClusterSettings, Command, ControlState, ImportState, ImportUnit, Response, Role, ShardMap, StateError,
+    ClusterSettings, Command, ControlState, Downsampling, Fence, ImportState, ImportUnit, JobOrder, Response,
+    Role, ShardMap, StateError,
 };
 use model::{BlockId, BlockMeta, BlockRange, Epoch, NodeId, ObjectMeta, ShardId};
 
@@ -75,7 +76,7 @@ fn claimed(response: Response) -> (Epoch, Vec<BlockId>) {
 }
 
 fn commit(epoch: Epoch, blocks: &[BlockMeta]) -> Command {
-    Command::CommitImport { unit: unit(), epoch, blocks: blocks.to_vec() }
+    Command::CommitImport { unit: unit(), epoch, blocks: blocks.to_vec(), at_ms: 7 }
 }
 
 #[test]
@@ -146,4 +147,89 @@ fn blocks_that_are_not_the_unit_s_are_refused() {
         assert!(matches!(state.apply(claim), Response::Refused(StateError::Conflict(_))));
     }
     assert_eq!(state.apply(commit(epoch, &[good])), Response::Done);
+}
+
+/// Publishes windows 0, 1 and 2 of shard 1; returns the order that makes slots of the first two.
+fn with_slots(state: &mut ControlState) -> JobOrder {
+    for window in 0..3 {
+        let meta = BlockMeta {
+            range: BlockRange::new(window * 1000, window * 1000 + 1000),
+            cut_index: 1,
+            ..block(BlockId(window as u128 + 1), 1)
+        };
+        assert_eq!(state.apply(Command::PublishBlock { meta: Box::new(meta) }), Response::Done);
+    }
+    let downsample = Some(Downsampling { resolution_ms: 500, window: BlockRange::new(0, 2000) });
+    JobOrder { inputs: vec![BlockId(1), BlockId(2)], level: 1, outputs: 1, downsample }
+}
+
+/// Makes slots; returns what the catalogue says of it, and their name.
+fn reduce(
+    state: &mut ControlState,
+    order: &JobOrder,
+    member: (NodeId, Epoch),
+    meanwhile: Option<Command>,
+) -> (Response, BlockId) {
+    let claim = Command::ClaimJob { order: order.clone(), node: member.0, member_epoch: member.1 };
+    let Response::Claimed { job, epoch, outputs, .. } = state.apply(claim) else { panic!("not to be had") };
+    meanwhile.into_iter().for_each(|command| assert_eq!(state.apply(command), Response::Done));
+    let slots =
+        BlockMeta { resolution_ms: 500, level: 1, range: BlockRange::new(0, 2000), ..block(outputs[0], 1) };
+    (state.apply(Command::CommitJob { job, epoch, outputs: vec![slots], at_ms: 3 }), outputs[0])
+}
+
+fn is_active(state: &ControlState, id: BlockId) -> bool {
+    state.catalogue.active().any(|meta| meta.id == id)
+}
+
+#[test]
+fn slots_that_lack_imported_samples_are_made_anew() {
+    let mut state = founded();
+    let member = join(&mut state);
+    let order = with_slots(&mut state);
+    let (done, slots) = reduce(&mut state, &order, member, None);
+    assert_eq!(done, Response::Done);
+    let (epoch, outputs) = claimed(claim(&mut state, member));
+    let imported = block(outputs[0], 1);
+    assert_eq!(state.apply(commit(epoch, std::slice::from_ref(&imported))), Response::Done);
+    assert!(!is_active(&state, slots));
+    // Without the imported block they are not made, and with it they are.
+    let claim = Command::ClaimJob { order: order.clone(), node: member.0, member_epoch: member.1 };
+    assert!(matches!(state.apply(claim), Response::Refused(StateError::Conflict(_))));
+    let mut inputs = vec![BlockId(1), BlockId(2), imported.id];
+    inputs.sort_unstable();
+    assert_eq!(reduce(&mut state, &JobOrder { inputs, ..order }, member, None).0, Response::Done);
+}
+
+#[test]
+fn slots_stay_where_what_they_were_made_of_is_gone() {
+    let mut state = founded();
+    let member = join(&mut state);
+    let order = with_slots(&mut state);
+    let (_, slots) = reduce(&mut state, &order, member, None);
+    let leased = state.apply(Command::AcquireLease {
+        lease: "retention".to_owned(),
+        node: member.0,
+        member_epoch: member.1,
+    });
+    let Response::Leased { epoch } = leased else { panic!("{leased:?}") };
+    let fence = Fence { lease: "retention".to_owned(), epoch };
+    state.apply(Command::TombstoneBlocks { ids: vec![BlockId(1)], at_ms: 5, reason: String::new(), fence });
+    let (epoch, outputs) = claimed(claim(&mut state, member));
+    assert_eq!(state.apply(commit(epoch, &[block(outputs[0], 1)])), Response::Done);
+    assert!(is_active(&state, slots));
+    let copy = ControlState::decode(&state.encode()).expect("its own encoding");
+    assert_eq!(copy, state);
+}
+
+#[test]
+fn an_import_during_a_downsampling_of_its_time_refuses_the_commit() {
+    let mut state = founded();
+    let member = join(&mut state);
+    let order = with_slots(&mut state);
+    let (epoch, outputs) = claimed(claim(&mut state, member));
+    let import = commit(epoch, &[block(outputs[0], 1)]);
+    let (refused, slots) = reduce(&mut state, &order, member, Some(import));
+    assert!(matches!(refused, Response::Refused(StateError::Conflict(_))), "{refused:?}");
+    assert!(!is_active(&state, slots));
 }

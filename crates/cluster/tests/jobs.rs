@@ -444,6 +444,40 @@ fn a_downsampling_leaves_its_inputs_and_is_done_once() {
 }
 
 #[test]
+fn a_downsampling_that_finds_nothing_is_noted() {
+    let (mut state, a, b) = bench();
+    let (job, epoch, _) = claimed(claim(&mut state, a, &slots(&[1, 2], 0..2)));
+    let entry = |state: &ControlState| state.catalogue.get(BlockId(1)).expect("it is there").clone();
+    assert!(!state.catalogue.unreduced(&entry(&state)).is_empty());
+    assert_eq!(state.apply(Command::CommitJob { job, epoch, outputs: Vec::new(), at_ms: 9 }), Response::Done);
+    assert_eq!(entry(&state).without_samples, [BlockRange::new(0, 2 * WINDOW_MS)]);
+    assert!(state.catalogue.unreduced(&entry(&state)).is_empty());
+    let decoded = ControlState::decode(&state.encode()).expect("own encoding");
+    assert_eq!(decoded, state);
+    claimed(claim(&mut state, b, &order(&[1, 2], 1)));
+}
+
+#[test]
+fn slots_are_not_merged_across_what_is_not_reduced() {
+    let (mut state, a, _) = bench();
+    publish(&mut state, 11, 1, 2);
+    let mut made = Vec::new();
+    for (input, window) in [(1, 0), (11, 2)] {
+        let (job, epoch, outputs) = claimed(claim(&mut state, a, &slots(&[input], window..window + 1)));
+        let output = BlockMeta { resolution_ms: WINDOW_MS, ..block(outputs[0].0, 1, window..window + 1, 1) };
+        let commit = Command::CommitJob { job, epoch, outputs: vec![output], at_ms: 9 };
+        assert_eq!(state.apply(commit), Response::Done);
+        made.push(outputs[0].0);
+    }
+    made.sort_unstable();
+    let merge = order(&made, 1);
+    assert!(is_conflict(&claim(&mut state, a, &merge)), "block 2 lies between them");
+    let (job, epoch, _) = claimed(claim(&mut state, a, &slots(&[2], 1..2)));
+    state.apply(Command::CommitJob { job, epoch, outputs: Vec::new(), at_ms: 9 });
+    claimed(claim(&mut state, a, &merge));
+}
+
+#[test]
 fn slots_are_aligned_and_coarser_than_what_they_are_made_of() {
     let (mut state, a, _) = bench();
     let of = |resolution_ms, start_ms, end_ms| {

@@ -2,11 +2,12 @@
 //!
 //! Every crate imports this one, so it holds data and pure functions only: no I/O, no async, no wire types.
 //!
-//! Read in this order: [`labels`], [`matcher`], [`regexp`], [`time`], [`time_ranges`], [`sample`], [`samples`], [`histogram`], [`ids`]. [`varint`] is what stored bytes are made of.
+//! Read in this order: [`labels`], [`matcher`], [`regexp`], [`time`], [`time_ranges`], [`coverage`], [`sample`], [`samples`], [`histogram`], [`ids`]. [`varint`] is what stored bytes are made of.
 
 pub mod aggregate;
 pub mod block_meta;
 pub mod cardinality;
+pub mod coverage;
 pub mod error;
 pub mod exemplar;
 pub mod float;
@@ -27,6 +28,7 @@ pub mod varint;
 pub use aggregate::Aggregate;
 pub use block_meta::{BlockMeta, ObjectMeta};
 pub use cardinality::Cardinality;
+pub use coverage::uncovered;
 pub use error::ErrorKind;
 pub use exemplar::{Exemplar, SeriesExemplars};
 pub use histogram::FloatHistogram;

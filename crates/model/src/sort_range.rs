@@ -70,6 +70,14 @@ impl SortRange {
         Self { start, end }
     }
 
+    /// Returns what both ranges hold, given that they overlap.
+    #[must_use]
+    pub fn intersect(&self, other: &Self) -> Self {
+        let start = self.start.iter().chain(&other.start).max().cloned();
+        let end = self.end.iter().chain(&other.end).min().cloned();
+        Self { start, end }
+    }
+
     /// Tells whether a series within may satisfy all matchers, as far as the metric's name decides that.
     pub fn may_match(&self, matchers: &[Matcher]) -> bool {
         self.is_all() || matchers.iter().filter(|m| *m.name == *METRIC_NAME).all(|m| self.may_match_name(m))

@@ -4,10 +4,10 @@
 //! At each time and for each series one resolution answers: the coarsest up to the wish that has a block there, else the
 //! finest above it. So gaps in coarse data are filled by finer blocks, and nothing is counted twice.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use model::{
-    BlockMeta, BlockRange, LabelSet, ShardId, SortKey, SortRange, TimeRange, TimeRanges, TimestampMs,
+    BlockMeta, BlockRange, LabelSet, ShardId, SortRange, TimeRange, TimeRanges, TimestampMs, uncovered,
 };
 use storage::{Coarse, Resolution};
 
@@ -87,50 +87,17 @@ fn choose_one<'a>(meta: &'a BlockMeta, range: TimeRange, answered: &[&BlockMeta]
         |other: &&&BlockMeta| other.range.overlaps(&held) && other.sort_range.overlaps(&meta.sort_range);
     let others: Vec<(BlockRange, SortRange)> =
         answered.iter().filter(meets).map(|other| (other.range, other.sort_range.clone())).collect();
-    let left = left_of(held, &meta.sort_range, &others);
+    let left = uncovered(held, &meta.sort_range, &others);
     let (first, last) = (left.as_slice().first()?, left.as_slice().last()?);
     let range = TimeRange { start: first.start, end: last.end };
     Some(Chosen { meta, range, others: Others(others) })
 }
 
-/// Returns the times of a range at which others do not answer for all of some series.
-fn left_of(held: TimeRange, series: &SortRange, others: &[(BlockRange, SortRange)]) -> TimeRanges {
-    let bounds = others.iter().flat_map(|(range, _)| [range.start.0, range.end.0]);
-    let bounds = bounds.filter(|bound| held.start.0 < *bound && *bound <= held.end.0);
-    let starts: BTreeSet<i64> = bounds.chain([held.start.0]).collect();
-    let ends = starts.iter().skip(1).map(|next| next - 1).chain([held.end.0]);
-    let pieces = starts.iter().zip(ends).map(|(start, end)| TimeRange::new(*start, end));
-    let is_left = |piece: &TimeRange| {
-        let there = others.iter().filter(|(range, _)| range.overlaps(piece)).map(|(_, series)| series);
-        !covers(there.collect(), series)
-    };
-    pieces.filter(is_left).collect()
-}
-
-/// Tells whether ranges of the order of series together hold all of one.
-fn covers(mut ranges: Vec<&SortRange>, series: &SortRange) -> bool {
-    ranges.sort_by(|a, b| a.start.cmp(&b.start));
-    // `None` is the start of the order here, as it is the least of all starts.
-    let mut covered_to: Option<&SortKey> = series.start.as_ref();
-    for range in ranges {
-        if range.start.as_ref() > covered_to {
-            return false;
-        }
-        match &range.end {
-            None => return true,
-            Some(end) if Some(end) > covered_to => covered_to = Some(end),
-            Some(_) => {}
-        }
-        if series.end.as_ref().is_some_and(|end| Some(end) <= covered_to) {
-            return true;
-        }
-    }
-    false
-}
-
 #[cfg(test)]
 mod tests {
-    use model::{BlockId, ObjectMeta};
+    use std::collections::BTreeSet;
+
+    use model::{BlockId, ObjectMeta, SortKey};
     use proptest::prelude::*;
 
     use super::*;

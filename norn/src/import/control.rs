@@ -4,7 +4,7 @@
 //! ended. One that was killed is waited for until its lease lapses.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cluster::{Command, ControlState, ImportUnit, Response, Role};
 use model::{BlockId, BlockMeta, Epoch, ErrorKind};
@@ -180,7 +180,9 @@ impl Importer {
         epoch: Epoch,
         blocks: Vec<BlockMeta>,
     ) -> Result<(), SessionError> {
-        let command = Command::CommitImport { unit: unit.clone(), epoch, blocks };
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let at_ms = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
+        let command = Command::CommitImport { unit: unit.clone(), epoch, blocks, at_ms };
         self.propose(&command).await.map(drop)
     }
 

@@ -52,7 +52,8 @@ impl Catalogue {
     }
 
     /// Makes a unit's blocks active and notes that it is done. `published_until` of no shard moves: where blocks lie beyond
-    /// it, queries read both them and the head. Again, it changes nothing.
+    /// it, queries read both them and the head. Slots of the same time are made anew. Again, it changes nothing. `version` is the
+    /// state's from this command on.
     ///
     /// # Errors
     /// [`StateError::Fenced`] when the unit is no longer held with this epoch; [`StateError::Conflict`] when the blocks
@@ -62,6 +63,8 @@ impl Catalogue {
         unit: &ImportUnit,
         epoch: Epoch,
         blocks: Vec<BlockMeta>,
+        at_ms: i64,
+        version: u64,
     ) -> Result<(), StateError> {
         let minted = match self.import(unit) {
             Some(ImportState::Done) => return Ok(()),
@@ -83,6 +86,7 @@ impl Catalogue {
         self.orphans.extend(unused.map(|id| (id, None)));
         self.imports.insert(unit.to_string(), ImportState::Done);
         for meta in blocks {
+            self.outdate_slots(&meta, at_ms, version);
             // Deletes that came before are of what was there then.
             self.blocks.insert(meta.id, Arc::new(BlockEntry::active(meta)));
         }

@@ -39,6 +39,7 @@ impl Catalogue {
         order.check().map_err(StateError::Conflict)?;
         let inputs = self.inputs(order)?;
         self.check_inputs(order, &inputs).map_err(StateError::Conflict)?;
+        self.check_whole(order, &inputs).map_err(StateError::Conflict)?;
         let aside = |id: &&BlockId| self.get(**id).is_some_and(|entry| entry.set_aside.is_some());
         if let Some(id) = order.inputs.iter().find(aside) {
             return Err(StateError::Conflict(format!("block {id} is set aside")));
@@ -90,6 +91,8 @@ impl Catalogue {
         let job = self.jobs.remove(&id).expect("it is held");
         if job.order.downsample.is_none() {
             self.tombstone(&job.order.inputs, at_ms, &format!("merged by job {id}"), version);
+        } else if outputs.is_empty() {
+            self.note_without_samples(&job.order);
         }
         let unused = job.outputs.into_iter().filter(|id| outputs.iter().all(|output| output.id != *id));
         self.orphans.extend(unused.map(|id| (id, None)));
@@ -178,6 +181,8 @@ impl Catalogue {
     /// Tells what shows that blocks are not what a job makes of its inputs, if anything does.
     fn check_outputs(&self, job: &Job, outputs: &[BlockMeta]) -> Result<(), String> {
         let inputs = self.inputs(&job.order).map_err(|error| error.to_string())?;
+        // Imported blocks may have come since the claim.
+        self.check_whole(&job.order, &inputs)?;
         if !job.minted(outputs.iter().map(|output| output.id)) {
             return Err("an output has another name than the claim gave".to_owned());
         }
