@@ -138,7 +138,12 @@ impl Merger {
         };
         let mut planned = merges(&state.catalogue, rules);
         let taken = planned.iter().flat_map(|order| order.inputs.iter().copied()).collect();
-        planned.extend(downsamplings(&state.catalogue, self.config.downsampling, &taken));
+        planned.extend(downsamplings(
+            &state.catalogue,
+            self.config.downsampling,
+            self.config.retention,
+            &taken,
+        ));
         self.metrics.jobs_planned.set(planned.len() as i64);
         let rewrites = rewrites(&state.catalogue, &planned);
         for order in own.into_iter().chain(planned).chain(rewrites).filter(|order| !failed.contains(order)) {

@@ -313,6 +313,26 @@ mod tests {
         check(&all[..2], rules(8, 5, 0), &[0, 1], &[100]);
         check(&[], rules(8, 8, 0), &[], &[0, 1]);
         check(&[], rules(8, 7, 8), &[0, 1], &[]);
+        // What only a coarser resolution than the next one holds is held.
+        let (mut state, names) = days(&all);
+        let fence = lease(&mut state);
+        let ids = names.iter().filter(|(_, name)| [100, 101].contains(*name)).map(|(id, _)| *id).collect();
+        state.apply(Command::TombstoneBlocks { ids, at_ms: 0, reason: String::new(), fence });
+        assert_eq!(expired(&state.catalogue, i64::MAX, rules(8, 5, 0)).awaited, []);
+    }
+
+    #[test]
+    fn a_block_waits_for_slots_of_all_its_series_unless_it_can_never_become_slots() {
+        let rules = RetentionRules { raw_ms: Some(DAY_MS), ..RetentionRules::default() };
+        let low =
+            model::SortRange { start: None, end: Some(model::SortKey { metric: "m".to_owned(), hash: 0 }) };
+        let half = BlockMeta { sort_range: low, ..reduced(100, 0..9, 300_000) };
+        let awaited = expired(&days(&[half]).0.catalogue, i64::MAX, rules).awaited;
+        assert_eq!(awaited, ids(&[0, 1, 2, 3, 4, 5, 6, 7, 8]));
+        let uneven =
+            catalogue(&[(1, 0, 300_000, None), (2, 300_000, 300_001, None), (3, 0, DAY_MS * 2, None)]);
+        let expired = expired(&uneven.catalogue, i64::MAX, rules);
+        assert_eq!((expired.by_time, expired.awaited), (vec![(BlockId(2), DAY_MS)], ids(&[1])));
     }
 
     #[test]
@@ -328,5 +348,10 @@ mod tests {
         check(Some(19), None, 0, &[0]);
         check(Some(5), Some(5 * DAY_MS), 5, &[5, 6, 7]);
         check(Some(0), None, 0, &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+        // Blocks that only wait for slots take room, too.
+        let rules =
+            RetentionRules { raw_ms: Some(5 * DAY_MS), size_bytes: Some(16), ..RetentionRules::default() };
+        let expired = expired(&days(&[]).0.catalogue, i64::MAX, rules);
+        assert_eq!((expired.by_size, expired.awaited), (ids(&[0, 1]), ids(&[0, 1, 2, 3, 4])));
     }
 }

@@ -3,13 +3,17 @@
 //! 1. Raw blocks become slots of five minutes once they are old enough that hardly anybody will add to them, and those slots of
 //!    an hour later still. Age is measured against what the shard has published, as no clock is needed then.
 //! 2. What of a block no block of the coarser resolution holds is one job. Small ones of these are merged as raw blocks are.
+//! 3. Times at which another block has samples too wait until both are merged: slots are made of all there is.
+//! 4. Nothing is made that retention would end at once.
 //!
 //! Blocks that begin or end within a slot are left out: for block durations that are no multiple of an hour there is no downsampling.
 
 use std::collections::BTreeSet;
 
 use cluster::{BlockEntry, BlockState, Catalogue, Downsampling, JobOrder};
-use model::{BlockId, BlockMeta, BlockRange, TimeRanges};
+use model::{BlockId, BlockMeta, BlockRange, TimeRange, TimeRanges};
+
+use super::RetentionRules;
 
 /// The resolutions that samples are reduced to, ms: five minutes and an hour.
 pub const FIVE_MINUTES_MS: i64 = 300_000;
@@ -35,6 +39,7 @@ impl DownsampleRules {
 pub fn downsamplings(
     catalogue: &Catalogue,
     rules: DownsampleRules,
+    retention: RetentionRules,
     taken: &BTreeSet<BlockId>,
 ) -> Vec<JobOrder> {
     let busy: BTreeSet<BlockId> =
@@ -48,6 +53,11 @@ pub fn downsamplings(
     };
     let steps =
         [(0, FIVE_MINUTES_MS, rules.five_minutes_after_ms), (FIVE_MINUTES_MS, HOUR_MS, rules.hour_after_ms)];
+    let newest_ms = catalogue.iter().map(|entry| entry.meta.range.end.0).max().unwrap_or(i64::MIN);
+    let is_kept = |meta: &BlockMeta, resolution_ms: i64| {
+        let kept_ms = retention.of_resolution(resolution_ms);
+        kept_ms.is_none_or(|kept_ms| meta.range.end.0.saturating_add(kept_ms) > newest_ms)
+    };
     let mut found: Vec<(BlockRange, JobOrder)> = Vec::new();
     for entry in catalogue.iter().filter(|entry| is_free(entry)) {
         let meta = &entry.meta;
@@ -56,7 +66,13 @@ pub fn downsamplings(
             continue;
         };
         let is_old = meta.range.end.0.saturating_add(*after_ms) <= catalogue.published_until_ms(meta.shard);
-        if let Some(window) = first_left(catalogue, meta, *resolution_ms).filter(|_| is_old) {
+        // Slots that go at once are made when slots of an hour, which stay, are to be made of them.
+        let is_wanted = is_kept(meta, *resolution_ms)
+            || is_kept(meta, HOUR_MS) && first_left(catalogue, entry, HOUR_MS).is_some();
+        if !is_old || !is_wanted {
+            continue;
+        }
+        if let Some(window) = first_left(catalogue, entry, *resolution_ms) {
             let downsample = Some(Downsampling { resolution_ms: *resolution_ms, window });
             let level = meta.level.max(1);
             found.push((window, JobOrder { inputs: vec![meta.id], level, outputs: 1, downsample }));
@@ -66,20 +82,36 @@ pub fn downsamplings(
     found.into_iter().map(|(_, order)| order).collect()
 }
 
-/// Returns the first stretch of a block, in whole slots, that no slots of a resolution hold. A stretch that some of its series
-/// have counts as held: no block may hold a slot twice.
-fn first_left(catalogue: &Catalogue, meta: &BlockMeta, resolution_ms: i64) -> Option<BlockRange> {
-    let is_aligned = |time_ms: i64| time_ms.rem_euclid(resolution_ms) == 0;
-    if !is_aligned(meta.range.start.0) || !is_aligned(meta.range.end.0) {
+/// Tells whether a block can become the next coarser slots, as far as its range decides that.
+pub(super) fn can_be_reduced(meta: &BlockMeta) -> bool {
+    let coarser = [FIVE_MINUTES_MS, HOUR_MS].into_iter().find(|coarser| *coarser > meta.resolution_ms);
+    coarser.is_some_and(|resolution_ms| is_aligned(meta.range, resolution_ms))
+}
+
+fn is_aligned(range: BlockRange, resolution_ms: i64) -> bool {
+    [range.start, range.end].iter().all(|bound| bound.0.rem_euclid(resolution_ms) == 0)
+}
+
+/// Returns the first stretch of a block, in whole slots, that no slots of a resolution hold and of which no other block has
+/// samples too. A stretch that some of its series have counts as held: no block may hold a slot twice.
+fn first_left(catalogue: &Catalogue, entry: &BlockEntry, resolution_ms: i64) -> Option<BlockRange> {
+    let meta = &entry.meta;
+    if !is_aligned(meta.range, resolution_ms) {
         return None;
     }
     let is_there = |other: &&BlockMeta| {
+        let is_like = other.resolution_ms == meta.resolution_ms && other.id != meta.id;
         other.shard == meta.shard
-            && other.resolution_ms == resolution_ms
+            && (other.resolution_ms == resolution_ms || is_like)
             && other.sort_range.overlaps(&meta.sort_range)
     };
-    let held: TimeRanges =
-        catalogue.active_in(meta.range.closed()).filter(is_there).map(|other| other.range.closed()).collect();
+    let there = catalogue.active_in(meta.range.closed()).filter(is_there).map(|other| other.range);
+    let whole_slots = |range: BlockRange| {
+        let end_ms = range.end.0.saturating_add(resolution_ms - 1).div_euclid(resolution_ms);
+        let start_ms = range.start.0.div_euclid(resolution_ms);
+        TimeRange::new(start_ms.saturating_mul(resolution_ms), end_ms.saturating_mul(resolution_ms) - 1)
+    };
+    let held: TimeRanges = there.chain(entry.without_samples.iter().copied()).map(whole_slots).collect();
     let mut start_ms = meta.range.start.0;
     for range in held.as_slice() {
         if start_ms < range.start.0 {
@@ -136,13 +168,17 @@ mod tests {
         outputs[0]
     }
 
+    fn all(state: &ControlState, rules: DownsampleRules) -> Vec<JobOrder> {
+        downsamplings(&state.catalogue, rules, RetentionRules::default(), &BTreeSet::new())
+    }
+
     /// Resolution and window, both in hours, of each job; five minutes are 0.
     fn planned(state: &ControlState, rules: DownsampleRules) -> Vec<(i64, i64, i64)> {
         let shown = |order: JobOrder| {
             let Downsampling { resolution_ms, window } = order.downsample.expect("a downsampling");
             (resolution_ms / HOUR_MS, window.start.0 / HOUR_MS, window.end.0 / HOUR_MS)
         };
-        downsamplings(&state.catalogue, rules, &BTreeSet::new()).into_iter().map(shown).collect()
+        all(state, rules).into_iter().map(shown).collect()
     }
 
     #[test]
@@ -152,13 +188,13 @@ mod tests {
         let never = DownsampleRules { five_minutes_after_ms: None, hour_after_ms: None };
         assert_eq!(planned(&state, never), []);
         assert_eq!(planned(&state, DownsampleRules::DEFAULT), []);
-        let order = downsamplings(&state.catalogue, RULES, &BTreeSet::new()).remove(0);
+        let order = all(&state, RULES).remove(0);
         let taken: BTreeSet<BlockId> = order.inputs.iter().copied().collect();
-        assert_eq!(downsamplings(&state.catalogue, RULES, &taken).len(), 2);
+        assert_eq!(downsamplings(&state.catalogue, RULES, RetentionRules::default(), &taken).len(), 2);
         run(&mut state, &order);
         // The first window ends eight hours before what is published: its slots become those of an hour.
         assert_eq!(planned(&state, RULES), [(1, 0, 2), (0, 2, 4), (0, 4, 6)]);
-        let order = downsamplings(&state.catalogue, RULES, &BTreeSet::new()).remove(0);
+        let order = all(&state, RULES).remove(0);
         run(&mut state, &order);
         assert_eq!(planned(&state, RULES), [(0, 2, 4), (0, 4, 6)]);
     }
@@ -166,12 +202,12 @@ mod tests {
     #[test]
     fn what_is_left_of_a_merged_block_is_reduced() {
         let mut state = state(0..6);
-        let second = downsamplings(&state.catalogue, RULES, &BTreeSet::new()).remove(1);
+        let second = all(&state, RULES).remove(1);
         run(&mut state, &second);
         let inputs = (1000..1004).map(BlockId).collect();
         run(&mut state, &JobOrder { inputs, level: 1, outputs: 1, downsample: None });
         assert_eq!(planned(&state, RULES), [(0, 0, 2), (1, 2, 4)]);
-        let first = downsamplings(&state.catalogue, RULES, &BTreeSet::new()).remove(0);
+        let first = all(&state, RULES).remove(0);
         run(&mut state, &first);
         assert_eq!(planned(&state, RULES), [(1, 0, 2), (1, 2, 4), (0, 4, 8)]);
     }
@@ -184,5 +220,63 @@ mod tests {
             state.apply(Command::PublishBlock { meta: Box::new(BlockMeta { shard: ShardId(1), ..meta }) });
         }
         assert_eq!(planned(&state, RULES), []);
+    }
+
+    #[test]
+    fn what_holds_no_samples_is_reduced_once() {
+        let mut state = state(0..4);
+        let order = all(&state, RULES).remove(0);
+        let (node, member_epoch) = join(&mut state, "worker");
+        let claimed = state.apply(Command::ClaimJob { order, node, member_epoch });
+        let Response::Claimed { job, epoch, .. } = claimed else { panic!("{claimed:?}") };
+        state.apply(Command::CommitJob { job, epoch, outputs: Vec::new(), at_ms: 0 });
+        assert_eq!(planned(&state, RULES), [(0, 2, 4)]);
+    }
+
+    #[test]
+    fn a_time_of_which_a_damaged_block_has_samples_waits() {
+        let mut state = state(0..6);
+        let (node, member_epoch) = join(&mut state, "worker");
+        let merge = |inputs: &[u128]| JobOrder {
+            inputs: inputs.iter().copied().map(BlockId).collect(),
+            level: 1,
+            outputs: 1,
+            downsample: None,
+        };
+        let claimed = state.apply(Command::ClaimJob { order: merge(&[1000, 1001]), node, member_epoch });
+        let Response::Claimed { job, epoch, .. } = claimed else { panic!("{claimed:?}") };
+        let bad = vec![cluster::BadBlock { id: BlockId(1001), reason: "damaged".to_owned() }];
+        state.apply(Command::AbortJob { job, epoch, bad });
+        run(&mut state, &merge(&[1000, 1002, 1003]));
+        assert_eq!(planned(&state, RULES), [(0, 0, 2)]);
+        let first = all(&state, RULES).remove(0);
+        run(&mut state, &first);
+        let only_raw = DownsampleRules { hour_after_ms: None, ..RULES };
+        assert_eq!(planned(&state, only_raw), [(0, 4, 8)], "the hours between belong to both");
+        let rest = all(&state, only_raw).remove(0);
+        run(&mut state, &rest);
+        assert_eq!(planned(&state, only_raw), []);
+    }
+
+    #[test]
+    fn slots_that_are_too_old_are_not_made() {
+        let state = state(0..6);
+        let check = |five_minutes: Option<i64>, hour: Option<i64>, expected: &[(i64, i64, i64)]| {
+            let of_hours = |hours: Option<i64>| hours.map(|hours| hours * HOUR_MS);
+            let retention = RetentionRules {
+                five_minutes_ms: of_hours(five_minutes),
+                hour_ms: of_hours(hour),
+                ..RetentionRules::default()
+            };
+            let planned = downsamplings(&state.catalogue, RULES, retention, &BTreeSet::new());
+            let windows = planned.iter().map(|order| order.downsample.expect("slots").window);
+            let windows: Vec<_> = windows.map(|w| (0, w.start.0 / HOUR_MS, w.end.0 / HOUR_MS)).collect();
+            assert_eq!(windows, expected, "{five_minutes:?} {hour:?}");
+        };
+        let all = [(0, 0, 2), (0, 2, 4), (0, 4, 6), (0, 6, 8)];
+        check(None, Some(1), &all);
+        check(Some(8), Some(1), &all[2..]);
+        check(Some(1), Some(8), &all[2..]);
+        check(Some(1), None, &all);
     }
 }

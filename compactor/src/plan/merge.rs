@@ -5,6 +5,8 @@
 //!    the largest first, so that a backlog is merged once and not level by level. Where merges were split by series, each part
 //!    is merged by itself with those of other times that share series with it.
 //!
+//! Slots are merged as raw blocks are, but not across a time whose samples are not reduced yet: they would seem to hold them.
+//!
 //! A block stays within its shard: the seam between head and blocks, and the pushing of queries, are by shard. Blocks that
 //! a job holds or that are set aside are left alone; the others of their window go on without the latter.
 
@@ -50,11 +52,12 @@ pub fn merges(catalogue: &Catalogue, rules: MergeRules) -> Vec<JobOrder> {
     }
     let mut found = Vec::new();
     for ((shard, resolution_ms), blocks) in kinds {
-        // A window of slots is whole when there are any up to its end: they are made in the order of time.
+        // A window of slots is whole when there are any up to its end and nothing in it is left to be reduced.
         let newest_ms = blocks.iter().map(|meta| meta.range.end.0).max().unwrap_or(i64::MIN);
         let until_ms = if resolution_ms == 0 { catalogue.published_until_ms(shard) } else { newest_ms };
         let retention_ms = rules.retention.of_resolution(resolution_ms);
-        found.extend(Planner { rules, retention_ms, until_ms, taken: busy.clone(), blocks }.plan());
+        let taken = busy.clone();
+        found.extend(Planner { catalogue, rules, retention_ms, until_ms, taken, blocks }.plan());
     }
     found.sort_by_key(|merge| (!merge.overlap, usize::MAX - merge.order.inputs.len(), merge.start_ms));
     found.into_iter().map(|merge| merge.order).collect()
@@ -68,6 +71,7 @@ struct Merge {
 
 /// The blocks of one shard and resolution.
 struct Planner<'a> {
+    catalogue: &'a Catalogue,
     rules: MergeRules,
     /// How long samples of the resolution are kept; `None` for ever.
     retention_ms: Option<i64>,
@@ -85,7 +89,8 @@ impl<'a> Planner<'a> {
         let mut merges = Vec::new();
         for group in overlapping(&self.blocks) {
             let level = group.iter().map(|meta| meta.level).max().unwrap_or_default().max(1);
-            merges.extend(self.merge(&group, level, true));
+            // The rest is merged with what becomes of these.
+            merges.extend(self.merge(&group[..group.len().min(job::JOB_INPUTS_MAX)], level, true));
             // Also when it cannot be merged now: nothing else is made of blocks that overlap.
             self.taken.extend(group.iter().map(|meta| meta.id));
         }
@@ -129,6 +134,9 @@ impl<'a> Planner<'a> {
     fn merge(&mut self, blocks: &[&BlockMeta], level: u8, overlap: bool) -> Option<Merge> {
         let fits = (2..=job::JOB_INPUTS_MAX).contains(&blocks.len());
         if !fits || blocks.iter().any(|meta| self.taken.contains(&meta.id)) {
+            return None;
+        }
+        if self.catalogue.hides(blocks).is_some() {
             return None;
         }
         let mut inputs: Vec<BlockId> = blocks.iter().map(|meta| meta.id).collect();
@@ -448,5 +456,25 @@ mod tests {
         let low = sorted(&[first[0], second[0], third[0]]);
         let high = sorted(&[first[1], second[1], third[1], third[2]]);
         check(&state, RULES, &[(2, &high), (2, &low)]);
+    }
+
+    #[test]
+    fn more_overlapping_blocks_than_a_job_may_have_are_merged_bit_by_bit() {
+        let mut state = empty_state();
+        let map = cluster::ShardMap::even(vec![vec![model::NodeId(1)]]);
+        assert_eq!(state.apply(Command::PlaceShards { map }), Response::Done);
+        let (node, member_epoch) = join(&mut state, "import");
+        let unit = cluster::ImportUnit { source: "x".to_owned(), range: BlockRange::new(0, 10) };
+        let outputs = job::JOB_INPUTS_MAX as u32 + 1;
+        let claimed = state.apply(Command::ClaimImport { unit: unit.clone(), outputs, node, member_epoch });
+        let Response::ImportClaimed { epoch, outputs } = claimed else { panic!("{claimed:?}") };
+        let meta = |id: &BlockId| BlockMeta { id: *id, shard: ShardId(1), cut_index: 0, ..block(0, 0, 10) };
+        let blocks = outputs.iter().map(meta).collect();
+        assert_eq!(state.apply(Command::CommitImport { unit, epoch, blocks, at_ms: 0 }), Response::Done);
+        let order = merges(&state.catalogue, RULES).remove(0);
+        assert_eq!(order.inputs.len(), job::JOB_INPUTS_MAX);
+        run(&mut state, order, &[(0, 10)]);
+        let order = merges(&state.catalogue, RULES).remove(0);
+        assert_eq!(order.inputs.len(), 2);
     }
 }

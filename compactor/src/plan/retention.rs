@@ -1,11 +1,9 @@
 //! Plans retention: which blocks are no longer kept, a pure function of the catalogue and the time.
 
-use std::collections::BTreeMap;
+use cluster::{BlockEntry, BlockState, Catalogue};
+use model::BlockId;
 
-use cluster::Catalogue;
-use model::{BlockId, BlockMeta, TimestampMs};
-
-use super::downsample::{FIVE_MINUTES_MS, HOUR_MS};
+use super::downsample::{FIVE_MINUTES_MS, HOUR_MS, can_be_reduced};
 
 /// How long samples are kept, and how much of them. Nothing is for ever but what is `None`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,8 +25,8 @@ pub struct Expired {
     pub by_time: Vec<(BlockId, i64)>,
     /// Blocks that are above the limit of bytes, oldest first.
     pub by_size: Vec<BlockId>,
-    /// Blocks that are older than their retention and are kept until a coarser resolution, which is kept longer, holds their
-    /// range.
+    /// Blocks that are older than their retention and are kept until coarser slots, which are kept longer, hold all of their
+    /// samples. Those that can never become slots are not waited for. The limit of bytes may end them nevertheless.
     pub awaited: Vec<BlockId>,
 }
 
@@ -48,13 +46,11 @@ impl RetentionRules {
         }
     }
 
-    /// Returns the resolution into which blocks must have been reduced before they go, if a coarser one is kept longer.
-    fn awaited_resolution(&self, resolution_ms: i64) -> Option<i64> {
-        let own_ms = self.of_resolution(resolution_ms)?;
+    /// Tells whether blocks must have been reduced before they go: a coarser resolution is kept longer.
+    fn is_reduced_first(&self, resolution_ms: i64) -> bool {
+        let Some(own_ms) = self.of_resolution(resolution_ms) else { return false };
         let is_longer = |coarser: i64| self.of_resolution(coarser).is_none_or(|kept_ms| kept_ms > own_ms);
-        let coarser = [FIVE_MINUTES_MS, HOUR_MS].into_iter().filter(|coarser| *coarser > resolution_ms);
-        // Each is made of the next finer one, so the next one is what counts.
-        coarser.clone().any(is_longer).then(|| coarser.min()).flatten()
+        [FIVE_MINUTES_MS, HOUR_MS].into_iter().any(|coarser| coarser > resolution_ms && is_longer(coarser))
     }
 }
 
@@ -69,16 +65,26 @@ pub fn expired(catalogue: &Catalogue, now_ms: i64, rules: RetentionRules) -> Exp
         return Expired::default();
     };
     let until_ms = now_ms.min(newest_ms);
-    let mut blocks: Vec<&BlockMeta> = catalogue.active().collect();
-    blocks.sort_by_key(|meta| (meta.range.end, meta.id));
+    let is_active = |entry: &&BlockEntry| entry.state == BlockState::Active;
+    let mut blocks: Vec<&BlockEntry> = catalogue.iter().map(AsRef::as_ref).filter(is_active).collect();
+    blocks.sort_by_key(|entry| (entry.meta.range.end, entry.meta.id));
     let (mut expired, mut kept) = (Expired::default(), Vec::new());
-    for meta in &blocks {
+    for entry in blocks {
+        let meta = &entry.meta;
         let retention_ms = rules.of_resolution(meta.resolution_ms);
         let is_old = |ms: i64| meta.range.end.0 <= until_ms.saturating_sub(ms);
-        match (retention_ms.filter(|ms| is_old(*ms)), rules.awaited_resolution(meta.resolution_ms)) {
-            (None, _) => kept.push(*meta),
-            (Some(_), Some(coarser)) if !is_covered(meta, coarser, &blocks) => expired.awaited.push(meta.id),
-            (Some(ms), _) => expired.by_time.push((meta.id, ms)),
+        let is_awaited = || {
+            rules.is_reduced_first(meta.resolution_ms)
+                && can_be_reduced(meta)
+                && !catalogue.unreduced(entry).is_empty()
+        };
+        match retention_ms.filter(|ms| is_old(*ms)) {
+            Some(ms) if !is_awaited() => expired.by_time.push((meta.id, ms)),
+            Some(_) => {
+                expired.awaited.push(meta.id);
+                kept.push(meta);
+            }
+            None => kept.push(meta),
         }
     }
     let mut left = rules.size_bytes.unwrap_or(u64::MAX);
@@ -91,19 +97,4 @@ pub fn expired(catalogue: &Catalogue, now_ms: i64, rules: RetentionRules) -> Exp
     }
     expired.by_size.reverse();
     expired
-}
-
-/// Tells whether active blocks of a resolution hold all of a block's range. Parts of a split become active together, so it is
-/// enough that some part does.
-fn is_covered(meta: &BlockMeta, resolution_ms: i64, blocks: &[&BlockMeta]) -> bool {
-    let is_coarser = |other: &&&BlockMeta| other.shard == meta.shard && other.resolution_ms == resolution_ms;
-    let ranges: BTreeMap<TimestampMs, TimestampMs> =
-        blocks.iter().filter(is_coarser).map(|other| (other.range.start, other.range.end)).collect();
-    let mut covered = meta.range.start;
-    for (start, end) in ranges {
-        if start <= covered {
-            covered = covered.max(end);
-        }
-    }
-    covered >= meta.range.end
 }
