@@ -149,7 +149,8 @@ impl Selection {
         let selected = reader.select_within(&self.matchers, range, self.aggregate, limits, memory).await;
         let selected = match selected {
             Ok(SelectedSeries { series, memory }) => {
-                let left = reader.leave_out(series, Arc::new(OfOneBlock(deletes.within(&range)))).await;
+                // Of all times: chunks reach beyond the range, and where there are slots a query looks further back than it.
+                let left = reader.leave_out(series, Arc::new(OfOneBlock(deletes))).await;
                 let left = match left {
                     Ok(series) => reader.leave_out(series, Arc::new(AnsweredByOthers(others))).await,
                     error => error,

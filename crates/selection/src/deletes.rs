@@ -52,13 +52,6 @@ impl Deletes {
         self.deletes.is_empty()
     }
 
-    /// Returns those that concern a time of a range.
-    pub fn within(&self, range: &TimeRange) -> Self {
-        let concerns = |delete: &&Arc<Delete>| !delete.range.intersect(range).is_empty();
-        let deletes = self.deletes.iter().filter(concerns).cloned().collect();
-        Self { external: Arc::clone(&self.external), deletes }
-    }
-
     /// Returns at which times samples of a series are deleted; `labels` are as stored, without external labels.
     pub fn of(&self, labels: &LabelSet) -> TimeRanges {
         if self.deletes.is_empty() {
@@ -129,7 +122,5 @@ mod tests {
             deletes.of(&labels).as_slice().iter().map(|range| (range.start.0, range.end.0)).collect()
         };
         assert_eq!(times(&deletes), [(10, 29), (50, 50)]);
-        assert_eq!(times(&deletes.within(&TimeRange::new(0, 15))), [(10, 19)]);
-        assert!(deletes.within(&TimeRange::new(100, 200)).is_empty());
     }
 }

@@ -393,6 +393,10 @@ async fn deleted_samples_are_left_out_at_once() {
     let left = |pod: usize| samples(pod, range).into_iter().filter(|(time, _)| keep(pod, *time)).collect();
     let expected: BTreeMap<_, Vec<_>> = (0..3).map(|pod| (labels("a", pod), left(pod))).collect();
     assert!(answer == expected);
+    let behind = SelectRequest { start_ms: 5 * HOUR_MS + 2, ..request.clone() };
+    let (answer, _) = bench.select(behind).await.expect("healthy");
+    let visible = answer[&labels("a", 1)].first().map(|(time_ms, _)| *time_ms);
+    assert_eq!(visible, Some(5 * HOUR_MS + STEP_MS), "chunks reach beyond the range, deletes too");
     let listed = LabelsRequest { scope: request.scope, end_ms: 5 * HOUR_MS - 1, ..Default::default() };
     let sets = bench.client.clone().series(listed).await.expect("healthy").into_inner().labels;
     assert_eq!(sets, [labels("a", 1).as_bytes().to_vec()], "of the others nothing is left in this range");
