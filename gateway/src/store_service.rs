@@ -200,25 +200,33 @@ impl StoreService {
         Ok(Box::pin(stream::iter(frames)))
     }
 
-    /// Asks every block on a blocking thread, some at a time, and returns the union of the answers, cut to the limit.
-    async fn gather<T: Send + 'static>(&self, request: LabelsRequest, ask: Ask<T>) -> Result<Vec<T>, Status> {
+    /// Asks every block on a blocking thread, some at a time, and returns the union of the answers, cut to the limit. What
+    /// would not fit into one message is refused as soon as that is known.
+    async fn gather<T: Send + 'static>(
+        &self,
+        request: LabelsRequest,
+        bytes_of: fn(&T) -> usize,
+        ask: Ask<T>,
+    ) -> Result<Vec<T>, Status> {
         let query = Arc::new(LabelQuery::from_wire(&request)?);
         let mut asked = self.asked(request.scope).await?;
         asked.retain(|asked| query.may_match(&asked.meta.sort_range));
-        let union = Arc::new(Mutex::new(Union::new(query.limit)));
+        let union = Arc::new(Mutex::new(Union::new(query.limit, bytes_of)));
         let answers = stream::iter(asked).map(|AskedBlock { meta, deletes }| {
             let (query, faults, union) = (Arc::clone(&query), self.faults(), Arc::clone(&union));
             async move {
                 let reader = self.blocks.get(&meta).await.map_err(|e| faults.status(&meta, &e))?;
+                let gathered = Arc::clone(&union);
                 let ask = move || ask(&reader, &query, &OfOneBlock(deletes), &union);
                 let asked = tokio::task::spawn_blocking(ask).await;
                 let asked = asked
                     .map_err(|e| status(ErrorKind::Internal, format!("reading the index ended: {e}")))?;
-                self.blocks.note(&meta, asked).map_err(|e| faults.status(&meta, &e))
+                self.blocks.note(&meta, asked).map_err(|e| faults.status(&meta, &e))?;
+                fit(gathered.lock().bytes())
             }
         });
         answers.buffer_unordered(BLOCKS_IN_FLIGHT_MAX).try_collect::<()>().await?;
-        let union = std::mem::replace(&mut *union.lock(), Union::new(0));
+        let union = std::mem::replace(&mut *union.lock(), Union::new(0, bytes_of));
         Ok(union.into_values())
     }
 
@@ -243,10 +251,8 @@ fn fit(bytes: usize) -> Result<(), Status> {
     Err(status(ErrorKind::LimitExceeded, message))
 }
 
-fn strings(values: Vec<String>) -> Result<StringsResponse, Status> {
-    fit(values.iter().map(|value| value.len() + 4).sum())?;
-    Ok(StringsResponse { values })
-}
+/// What a text takes in an answer.
+const TEXT_BYTES: fn(&String) -> usize = |text| text.len() + 4;
 
 /// Adds what one block answers to what others did.
 type Ask<T> = fn(&BlockReader, &LabelQuery, &dyn Erase, &Mutex<Union<T>>) -> Result<(), BlockError>;
@@ -277,34 +283,34 @@ impl Store for StoreService {
         &self,
         request: Request<LabelsRequest>,
     ) -> Result<Response<StringsResponse>, Status> {
-        let names = self.gather(request.into_inner(), |block, query, _, union| {
+        let names = self.gather(request.into_inner(), TEXT_BYTES, |block, query, _, union| {
             add_labels(union, &block.label_names(&query.selectors, &query.range)?);
             Ok(())
         });
-        self.count("label_names", names.await.and_then(strings))
+        self.count("label_names", names.await.map(|values| StringsResponse { values }))
     }
 
     async fn label_values(
         &self,
         request: Request<LabelsRequest>,
     ) -> Result<Response<StringsResponse>, Status> {
-        let values = self.gather(request.into_inner(), |block, query, _, union| {
+        let values = self.gather(request.into_inner(), TEXT_BYTES, |block, query, _, union| {
             add_labels(union, &block.label_values(&query.name, &query.selectors, &query.range)?);
             Ok(())
         });
-        self.count("label_values", values.await.and_then(strings))
+        self.count("label_values", values.await.map(|values| StringsResponse { values }))
     }
 
     async fn series(&self, request: Request<LabelsRequest>) -> Result<Response<SeriesResponse>, Status> {
-        let sets = self.gather(request.into_inner(), |block, query, erase, union| {
+        let bytes_of = |labels: &LabelSet| labels.as_bytes().len() + 4;
+        let sets = self.gather(request.into_inner(), bytes_of, |block, query, erase, union| {
             let sets = block.series(&query.selectors, &query.range, Some(query.limit), erase)?;
             union.lock().add(sets, LabelSet::cmp, |set| set);
             Ok(())
         });
-        let response = sets.await.and_then(|sets| {
-            fit(sets.iter().map(|labels| labels.as_bytes().len() + 4).sum())?;
+        let response = sets.await.map(|sets| {
             let labels = sets.iter().map(|labels| Bytes::copy_from_slice(labels.as_bytes()));
-            Ok(SeriesResponse { labels: labels.collect() })
+            SeriesResponse { labels: labels.collect() }
         });
         self.count("series", response)
     }
@@ -315,19 +321,16 @@ impl Store for StoreService {
     ) -> Result<Response<MetadataResponse>, Status> {
         let request = request.into_inner();
         let labels = LabelsRequest { scope: request.scope, name: request.family, ..Default::default() };
-        let entries = self.gather(labels, |block, query, _, union| {
+        let bytes_of = |entry: &MetricMetadata| entry.family.len() + entry.help.len() + entry.unit.len() + 16;
+        let entries = self.gather(labels, bytes_of, |block, query, _, union| {
             let mut entries = block.metadata((!query.name.is_empty()).then_some(query.name.as_str()));
             entries.sort_unstable();
             union.lock().add(entries, MetricMetadata::cmp, |entry| entry);
             Ok(())
         });
-        let response = entries.await.and_then(|entries| {
-            fit(entries
-                .iter()
-                .map(|entry| entry.family.len() + entry.help.len() + entry.unit.len() + 16)
-                .sum())?;
-            Ok(MetadataResponse { metadata: entries.iter().map(metadata_to_wire).collect() })
-        });
+        let response = entries
+            .await
+            .map(|entries| MetadataResponse { metadata: entries.iter().map(metadata_to_wire).collect() });
         self.count("metadata", response)
     }
 

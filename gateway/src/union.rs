@@ -6,12 +6,14 @@ use std::cmp::Ordering;
 pub(crate) struct Union<T> {
     values: Vec<T>,
     limit: usize,
+    bytes_of: fn(&T) -> usize,
+    bytes: usize,
 }
 
 impl<T> Union<T> {
-    /// Makes an empty list that keeps the first `limit` values.
-    pub(crate) fn new(limit: usize) -> Self {
-        Self { values: Vec::new(), limit }
+    /// Makes an empty list that keeps the first `limit` values, each of which takes `bytes_of` it.
+    pub(crate) fn new(limit: usize, bytes_of: fn(&T) -> usize) -> Self {
+        Self { values: Vec::new(), limit, bytes_of, bytes: 0 }
     }
 
     /// Adds what is not there yet of values that ascend; `own` is asked for those only. Linear in both lists.
@@ -30,7 +32,9 @@ impl<T> Union<T> {
                 break;
             }
             if self.values.get(position).is_none_or(|known| compare(known, &value).is_gt()) {
-                new.push((position, own(value)));
+                let value = own(value);
+                self.bytes += (self.bytes_of)(&value);
+                new.push((position, value));
             }
         }
         if new.is_empty() {
@@ -44,8 +48,14 @@ impl<T> Union<T> {
             merged.push(value);
         }
         merged.extend(known);
+        self.bytes -= merged.iter().skip(self.limit).map(self.bytes_of).sum::<usize>();
         merged.truncate(self.limit);
         self.values = merged;
+    }
+
+    /// Returns how many bytes the values take.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Returns the list.
@@ -69,13 +79,15 @@ mod tests {
         };
         for _ in 0..500 {
             let limit = 1 + draw(12) as usize;
-            let (mut union, mut naive) = (Union::new(limit), BTreeSet::new());
+            let (mut union, mut naive) = (Union::new(limit, |value: &u64| *value as usize), BTreeSet::new());
             for _ in 0..draw(6) {
                 let list: BTreeSet<u64> = (0..draw(8)).map(|_| draw(20)).collect();
                 union.add(&list, |known: &u64, value| known.cmp(value), |value| *value);
                 naive.extend(list);
             }
-            assert_eq!(union.into_values(), naive.into_iter().take(limit).collect::<Vec<_>>());
+            let naive: Vec<u64> = naive.into_iter().take(limit).collect();
+            assert_eq!(union.bytes() as u64, naive.iter().sum::<u64>());
+            assert_eq!(union.into_values(), naive);
         }
     }
 }
