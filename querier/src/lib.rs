@@ -21,6 +21,7 @@ mod heads;
 mod instant;
 mod merge;
 mod metrics;
+mod overview;
 mod owners;
 mod plan;
 mod push;

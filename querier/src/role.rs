@@ -21,6 +21,7 @@ use crate::deletes::Deletes;
 use crate::fleet::Fleet;
 use crate::instant::InstantService;
 use crate::metrics::QuerierMetrics;
+use crate::overview::Overview;
 use crate::owners::Owners;
 use crate::targets::Scrapers;
 use crate::view::Views;
@@ -79,15 +80,17 @@ impl Querier {
         Ok(Self { queries: Arc::new(queries), context: context.clone(), config, session, deletes })
     }
 
-    /// Returns Prometheus's query API.
+    /// Returns Prometheus's query API, and the page.
     pub fn http_routes(&self) -> Router {
         api::query_routes(QueryApi {
             queries: Arc::clone(&self.queries),
             targets: Arc::new(Scrapers { session: Arc::clone(&self.session) }),
             rules: Arc::new(NoRules),
+            cluster: Arc::new(Overview { session: Arc::clone(&self.session) }),
             status: self.config.status.clone(),
             admin: (self.config.admin_api == AdminApi::On).then(|| Arc::clone(&self.deletes) as _),
         })
+        .merge(ui::routes())
     }
 
     /// Returns the service by which other roles query.

@@ -2,6 +2,8 @@
 //! when somebody does not answer.
 
 #[allow(dead_code, reason = "this test uses a part of the cluster")]
+#[path = "fan_out/overview.rs"]
+mod overview;
 mod support;
 
 use std::sync::Arc;

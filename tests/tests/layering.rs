@@ -24,7 +24,7 @@ const ROLES: [&str; 6] = ["scraper", "ingester", "gateway", "querier", "compacto
 const LAYERS: [&[&str]; 7] = [
     &["model", "service"],
     &["proto", "chunk", "wal", "storage", "batch", "config", "tsdb"],
-    &["head", "block", "promql", "consensus", "cluster", "scrape", "selection"],
+    &["head", "block", "promql", "consensus", "cluster", "scrape", "selection", "ui"],
     &["api", "session"],
     &ROLES,
     &["norn"],
@@ -79,7 +79,7 @@ const OWNERS: [Owner; 19] = [
     Owner { dependency: "tonic", crates: &["proto", "session", "norn", "tests"], roles: true },
     Owner { dependency: "tonic-prost*", crates: &["proto"], roles: false },
     Owner { dependency: "prost", crates: &["proto", "api", "ingester", "norn"], roles: false },
-    Owner { dependency: "axum*", crates: &["service", "api", "norn"], roles: true },
+    Owner { dependency: "axum*", crates: &["service", "api", "ui", "norn"], roles: true },
     Owner { dependency: "hyper*", crates: &["scraper", "tests"], roles: false },
     Owner { dependency: "reqwest", crates: &[], roles: false },
     Owner { dependency: "kube*", crates: &["discovery"], roles: false },

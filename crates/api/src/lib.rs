@@ -5,13 +5,14 @@
 //!
 //! Read in this order: [`query_api`] (what is served over what), [`queries`] (which query runs when), `params` (what a
 //! request says), `endpoint` (from a request to an answer), then the handlers `query`, `syntax`, `labels`, `targets`,
-//! `rules`, `status`, `admin`; `json` writes the bytes; `write` is
+//! `rules`, `status`, `cluster`, `admin`; `json` writes the bytes; `write` is
 //! remote write 1.0.
 //!
 //! Source: Prometheus `web/api/v1/api.go`, and its error texts.
 
 mod active;
 mod admin;
+mod cluster;
 mod endpoint;
 pub mod error;
 mod escape;
@@ -33,6 +34,10 @@ mod tsdb;
 mod write;
 
 pub use admin::Admin;
+pub use cluster::{
+    BlockStatus, BlocksPage, ClusterSource, ClusterStatus, JobStatus, MemberStatus, RaftStatus,
+    ReplicaStatus, ShardStatus,
+};
 pub use error::ApiError;
 pub use queries::{ActiveQuery, Queries, QueryPorts};
 pub use query_api::{

