@@ -99,6 +99,8 @@ export interface ExplainNode {
   kind: string;
   name: string;
   text: string;
+  from: number;
+  to: number;
   children: number[];
   steps: number;
   stepInvariant: boolean;

@@ -65,7 +65,6 @@ export function App() {
     if (isFirst.current) isFirst.current = false;
     else main.current?.focus();
     menu.close();
-    // eslint-disable-next-line react-hooks/exhaustive-deps
   }, [pathname]);
   return (
     <AppShell

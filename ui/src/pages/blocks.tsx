@@ -112,7 +112,7 @@ function columns(choose: (id: string) => void): Column<Block>[] {
     { title: 'Shard', isNumber: true, cell: (block) => block.shard, sort: (block) => block.shard },
     { title: 'Level', isNumber: true, cell: (block) => block.level, sort: (block) => block.level },
     { title: 'Resolution', isNumber: true, cell: resolution, sort: (block) => block.resolution },
-    { title: 'From', cell: (block) => time(block.minTime), sort: (block) => block.minTime },
+    { title: 'From', cell: (block) => <span className="nowrap">{time(block.minTime)}</span>, sort: (block) => block.minTime },
     { title: 'Length', isNumber: true, cell: (block) => duration(block.maxTime - block.minTime), sort: (block) => block.maxTime - block.minTime },
     { title: 'Series', isNumber: true, cell: (block) => count(block.series), sort: (block) => block.series },
     { title: 'Samples', isNumber: true, cell: (block) => count(block.samples), sort: (block) => block.samples },

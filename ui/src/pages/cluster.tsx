@@ -12,6 +12,8 @@ const EVERY_MS = 2000;
 const SLOTS = 4096;
 /** With more shards than this, single squares cannot be told apart. */
 const MATRIX_SHARDS_MAX = 256;
+/** How many zones are counted beside the title. */
+const ZONES_MAX = 5;
 /** A replica that is further behind its leader's log than this is shown as late. */
 const LAG_MAX = 100;
 
@@ -85,13 +87,16 @@ function Overview({ told }: { told: Cluster }) {
 }
 
 function Members({ told }: { told: Cluster }) {
-  const zones = [...new Set(told.members.map((member) => member.zone))].sort();
+  const hasZones = told.members.some((member) => member.zone !== '');
+  const liveIn = (zone: string) => told.members.filter((member) => member.zone === zone && member.live).length;
+  const zones = [...new Set(told.members.map((member) => member.zone))].sort().map((zone) => `${zone || 'no zone'}: ${liveIn(zone)} live`);
   const leads = (node: number) => told.shards.filter((shard) => leaderOf(shard.replicas)?.node === node).length;
   const holds = (node: number) => told.shards.filter((shard) => shard.replicas.some((replica) => replica.node === node)).length;
   const columns: Column<Member>[] = [
     { title: 'Name', cell: (member) => <strong>{member.name}</strong>, sort: (member) => member.name },
     { title: 'State', cell: (member) => <Pill tone={member.live ? 'good' : 'bad'}>{member.live ? 'live' : 'gone'}</Pill>, sort: (member) => (member.live ? 1 : 0) },
     { title: 'Role', cell: (member) => member.role, sort: (member) => member.role },
+    ...(hasZones ? [{ title: 'Zone', cell: (member: Member) => member.zone, sort: (member: Member) => member.zone }] : []),
     { title: 'Node', isNumber: true, cell: (member) => member.node, sort: (member) => member.node },
     {
       title: 'Shards',
@@ -101,15 +106,13 @@ function Members({ told }: { told: Cluster }) {
     { title: 'HTTP', cell: (member) => <span className="mono">{member.httpAddress}</span> },
     { title: 'gRPC', cell: (member) => <span className="mono">{member.grpcAddress}</span> },
   ];
-  return zones.map((zone) => {
-    const rows = told.members.filter((member) => member.zone === zone);
-    const title = zone ? `Zone ${zone}` : zones.length > 1 ? 'Members without a zone' : 'Members';
-    return (
-      <Card key={zone} title={title} aside={`${rows.filter((row) => row.live).length} of ${rows.length} live`}>
-        <DataTable label={title} rows={rows} columns={columns} id={(member) => String(member.node)} />
-      </Card>
-    );
-  });
+  // Those that are gone come first: they are what a person looks for.
+  const rows = [...told.members].sort((a, b) => Number(a.live) - Number(b.live) || a.role.localeCompare(b.role) || a.node - b.node);
+  return (
+    <Card title="Members" aside={hasZones && zones.length <= ZONES_MAX ? zones.join(', ') : undefined}>
+      <DataTable label="Members" rows={rows} columns={columns} id={(member) => String(member.node)} />
+    </Card>
+  );
 }
 
 /** Which ingester holds which shard, as squares; the table below says the same in words. */
@@ -196,7 +199,7 @@ function Shards({ shards }: { shards: Shard[] }) {
     { title: 'In blocks', isNumber: true, cell: (shard) => bytes(shard.blockBytes), sort: (shard) => shard.blockBytes },
     {
       title: 'Published until',
-      cell: (shard) => (shard.publishedUntil === undefined ? 'nothing yet' : time(shard.publishedUntil)),
+      cell: (shard) => (shard.publishedUntil === undefined ? 'nothing yet' : <span className="nowrap">{time(shard.publishedUntil)}</span>),
       sort: (shard) => shard.publishedUntil ?? 0,
     },
     {

@@ -14,7 +14,7 @@ export default function Explain({ explanation }: { explanation: Explanation }) {
         <span style={{ display: 'flex', gap: 6, minWidth: 280, paddingLeft: depth * 16 }}>
           {depth > 0 && <span aria-hidden="true">└</span>}
           <span>
-            <span className="mono">{node.text || node.name}</span> <span className="label">{node.kind}</span>
+            <span className="mono">{textOf(node, explanation.query)}</span> <span className="label">{node.kind}</span>
             {node.stepInvariant && <span className="label">once for all steps</span>}
           </span>
         </span>
@@ -80,6 +80,12 @@ export default function Explain({ explanation }: { explanation: Explanation }) {
       )}
     </div>
   );
+}
+
+/** The whole text where its place can be used as it is: places count bytes, and the server cuts long texts. */
+function textOf(node: ExplainNode, query: string): string {
+  const isPlain = /^[\x00-\x7f]*$/.test(query);
+  return (isPlain && query.slice(node.from, node.to)) || node.text || node.name;
 }
 
 function where(node: ExplainNode): string {

@@ -95,7 +95,6 @@ export default function Graph(props: { series: MatrixSeries[]; span: Span; isSta
       resized.disconnect();
       plot.destroy();
     };
-    // eslint-disable-next-line react-hooks/exhaustive-deps
   }, [table, only, isStacked, isDark]);
 
   if (floats.length === 0) {
