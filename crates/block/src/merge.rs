@@ -193,7 +193,8 @@ fn spec(output: &MergeOutput, inputs: &[BlockReader]) -> Result<BlockSpec, Block
         shard: first.shard,
         range: BlockRange { start, end },
         level: output.level,
-        cut_index: metas().map(|meta| meta.cut_index).max().unwrap_or(first.cut_index),
+        // The least: a delete that the catalogue hears of later concerns what was cut before it.
+        cut_index: metas().map(|meta| meta.cut_index).min().unwrap_or(first.cut_index),
         parents: metas().map(|meta| meta.id).collect::<BTreeSet<_>>().into_iter().collect(),
         resolution_ms: first.resolution_ms,
         sort_range: output.sort_range.clone(),

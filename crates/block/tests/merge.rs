@@ -172,7 +172,7 @@ async fn check(blocks: Vec<(BlockRange, Vec<PlainSeries>)>, level: u8, deleted: 
     let meta = merged.meta.clone();
     assert_eq!((meta.id, meta.level), (OUTPUT, level));
     assert_eq!(meta.parents, built.iter().map(|built| built.meta.id).collect::<Vec<_>>());
-    assert_eq!(meta.cut_index, built.len() as u64 - 1);
+    assert_eq!(Some(meta.cut_index), built.iter().map(|built| built.meta.cut_index).min());
     upload_merged(&*store.0, &merged).await.expect("the name is free");
     upload_merged(&*store.0, &merged).await.expect("the same again");
     let reader = store.open(&meta).await.expect("a block as merged opens");

@@ -30,7 +30,8 @@ pub struct BlockMeta {
     pub range: BlockRange,
     /// 0 as cut; compaction counts up.
     pub level: u8,
-    /// The shard's log index of the cut.
+    /// The shard's log index of the cut, the least of its parents' when it was merged; 0 when a part of it was imported. A delete
+    /// that stands behind it in the log concerns the block.
     pub cut_index: u64,
     /// Number of series.
     pub series: u64,
