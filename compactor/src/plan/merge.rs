@@ -90,7 +90,11 @@ impl<'a> Planner<'a> {
         for group in overlapping(&self.blocks) {
             let level = group.iter().map(|meta| meta.level).max().unwrap_or_default().max(1);
             // The rest is merged with what becomes of these.
-            merges.extend(self.merge(&group[..group.len().min(job::JOB_INPUTS_MAX)], level, true));
+            let mut count = group.len().min(job::JOB_INPUTS_MAX);
+            while count > 2 && self.is_too_much(&group[..count]) {
+                count = count.div_ceil(2);
+            }
+            merges.extend(self.merge(&group[..count], level, true));
             // Also when it cannot be merged now: nothing else is made of blocks that overlap.
             self.taken.extend(group.iter().map(|meta| meta.id));
         }
@@ -458,23 +462,49 @@ mod tests {
         check(&state, RULES, &[(2, &high), (2, &low)]);
     }
 
-    #[test]
-    fn more_overlapping_blocks_than_a_job_may_have_are_merged_bit_by_bit() {
+    /// Imports blocks of ranges, of so many series each.
+    fn imported(ranges: impl ExactSizeIterator<Item = (i64, i64)>, series: u64) -> ControlState {
         let mut state = empty_state();
         let map = cluster::ShardMap::even(vec![vec![model::NodeId(1)]]);
         assert_eq!(state.apply(Command::PlaceShards { map }), Response::Done);
         let (node, member_epoch) = join(&mut state, "import");
-        let unit = cluster::ImportUnit { source: "x".to_owned(), range: BlockRange::new(0, 10) };
-        let outputs = job::JOB_INPUTS_MAX as u32 + 1;
+        let unit = cluster::ImportUnit { source: "x".to_owned(), range: BlockRange::new(0, 1_000_000) };
+        let outputs = ranges.len() as u32;
         let claimed = state.apply(Command::ClaimImport { unit: unit.clone(), outputs, node, member_epoch });
         let Response::ImportClaimed { epoch, outputs } = claimed else { panic!("{claimed:?}") };
-        let meta = |id: &BlockId| BlockMeta { id: *id, shard: ShardId(1), cut_index: 0, ..block(0, 0, 10) };
-        let blocks = outputs.iter().map(meta).collect();
+        let meta = |(id, (start_ms, end_ms)): (&BlockId, (i64, i64))| BlockMeta {
+            id: *id,
+            shard: ShardId(1),
+            cut_index: 0,
+            series,
+            ..block(0, start_ms, end_ms)
+        };
+        let blocks = outputs.iter().zip(ranges).map(meta).collect();
         assert_eq!(state.apply(Command::CommitImport { unit, epoch, blocks, at_ms: 0 }), Response::Done);
+        state
+    }
+
+    #[test]
+    fn more_overlapping_blocks_than_a_job_may_have_are_merged_bit_by_bit() {
+        let mut state = imported((0..job::JOB_INPUTS_MAX + 1).map(|_| (0, 10)), 1);
         let order = merges(&state.catalogue, RULES).remove(0);
         assert_eq!(order.inputs.len(), job::JOB_INPUTS_MAX);
         run(&mut state, order, &[(0, 10)]);
         let order = merges(&state.catalogue, RULES).remove(0);
         assert_eq!(order.inputs.len(), 2);
+    }
+
+    #[test]
+    fn overlapping_blocks_of_too_many_rows_are_merged_bit_by_bit() {
+        let inputs = |series| {
+            let state = imported((0..100usize).map(|at| (at as i64, 1000)), series);
+            merges(&state.catalogue, RULES).iter().map(|order| order.inputs.len()).collect::<Vec<_>>()
+        };
+        assert_eq!(inputs(1000), [100]);
+        assert_eq!(inputs(1 << 20), [13]);
+        let limits = SplitLimits { series: u64::MAX, ..SplitLimits::DEFAULT };
+        let state = imported([(0, 10), (5, 15), (9, 20)].into_iter(), PART_ROWS_MAX);
+        let orders = merges(&state.catalogue, MergeRules { split: limits, ..RULES });
+        assert_eq!(orders[0].inputs.len(), 2, "two are always merged");
     }
 }
