@@ -8,10 +8,10 @@
 //!
 //! Blocks that begin or end within a slot are left out: for block durations that are no multiple of an hour there is no downsampling.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cluster::{BlockEntry, BlockState, Catalogue, Downsampling, JobOrder};
-use model::{BlockId, BlockMeta, BlockRange, TimeRange, TimeRanges};
+use model::{BlockId, BlockMeta, BlockRange, ShardId, TimeRange, TimeRanges};
 
 use super::RetentionRules;
 
@@ -58,6 +58,7 @@ pub fn downsamplings(
         let kept_ms = retention.of_resolution(resolution_ms);
         kept_ms.is_none_or(|kept_ms| meta.range.end.0.saturating_add(kept_ms) > newest_ms)
     };
+    let shards = Shard::all(catalogue);
     let mut found: Vec<(BlockRange, JobOrder)> = Vec::new();
     for entry in catalogue.iter().filter(|entry| is_free(entry)) {
         let meta = &entry.meta;
@@ -66,13 +67,14 @@ pub fn downsamplings(
             continue;
         };
         let is_old = meta.range.end.0.saturating_add(*after_ms) <= catalogue.published_until_ms(meta.shard);
+        let shard = &shards[&meta.shard];
         // Slots that go at once are made when slots of an hour, which stay, are to be made of them.
         let is_wanted = is_kept(meta, *resolution_ms)
-            || is_kept(meta, HOUR_MS) && first_left(catalogue, entry, HOUR_MS).is_some();
+            || is_kept(meta, HOUR_MS) && first_left(shard, entry, HOUR_MS).is_some();
         if !is_old || !is_wanted {
             continue;
         }
-        if let Some(window) = first_left(catalogue, entry, *resolution_ms) {
+        if let Some(window) = first_left(shard, entry, *resolution_ms) {
             let downsample = Some(Downsampling { resolution_ms: *resolution_ms, window });
             let level = meta.level.max(1);
             found.push((window, JobOrder { inputs: vec![meta.id], level, outputs: 1, downsample }));
@@ -80,6 +82,34 @@ pub fn downsamplings(
     }
     found.sort_by_key(|(window, order)| (*window, order.inputs[0]));
     found.into_iter().map(|(_, order)| order).collect()
+}
+
+/// The active blocks of one shard: each block of thousands is held against those of its time.
+#[derive(Default)]
+struct Shard<'a> {
+    /// By start.
+    blocks: Vec<&'a BlockMeta>,
+    longest_ms: i64,
+}
+
+impl<'a> Shard<'a> {
+    fn all(catalogue: &'a Catalogue) -> BTreeMap<ShardId, Self> {
+        let mut shards: BTreeMap<ShardId, Self> = BTreeMap::new();
+        for meta in catalogue.active() {
+            let shard = shards.entry(meta.shard).or_default();
+            shard.blocks.push(meta);
+            shard.longest_ms = shard.longest_ms.max(meta.range.end.0.saturating_sub(meta.range.start.0));
+        }
+        shards.values_mut().for_each(|shard| shard.blocks.sort_by_key(|meta| meta.range.start));
+        shards
+    }
+
+    fn overlapping(&self, range: BlockRange) -> impl Iterator<Item = &'a BlockMeta> {
+        let from_ms = range.start.0.saturating_sub(self.longest_ms);
+        let from = self.blocks.partition_point(|meta| meta.range.start.0 < from_ms);
+        let later = self.blocks[from..].iter().take_while(move |meta| meta.range.start < range.end);
+        later.copied().filter(move |meta| meta.range.overlaps(&range.closed()))
+    }
 }
 
 /// Tells whether a block can become the next coarser slots, as far as its range decides that.
@@ -94,18 +124,16 @@ fn is_aligned(range: BlockRange, resolution_ms: i64) -> bool {
 
 /// Returns the first stretch of a block, in whole slots, that no slots of a resolution hold and of which no other block has
 /// samples too. A stretch that some of its series have counts as held: no block may hold a slot twice.
-fn first_left(catalogue: &Catalogue, entry: &BlockEntry, resolution_ms: i64) -> Option<BlockRange> {
+fn first_left(shard: &Shard<'_>, entry: &BlockEntry, resolution_ms: i64) -> Option<BlockRange> {
     let meta = &entry.meta;
     if !is_aligned(meta.range, resolution_ms) {
         return None;
     }
     let is_there = |other: &&BlockMeta| {
         let is_like = other.resolution_ms == meta.resolution_ms && other.id != meta.id;
-        other.shard == meta.shard
-            && (other.resolution_ms == resolution_ms || is_like)
-            && other.sort_range.overlaps(&meta.sort_range)
+        (other.resolution_ms == resolution_ms || is_like) && other.sort_range.overlaps(&meta.sort_range)
     };
-    let there = catalogue.active_in(meta.range.closed()).filter(is_there).map(|other| other.range);
+    let there = shard.overlapping(meta.range).filter(is_there).map(|other| other.range);
     let whole_slots = |range: BlockRange| {
         let end_ms = range.end.0.saturating_add(resolution_ms - 1).div_euclid(resolution_ms);
         let start_ms = range.start.0.div_euclid(resolution_ms);
