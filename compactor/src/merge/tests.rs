@@ -16,7 +16,7 @@ use session::SessionConfig;
 use super::*;
 use crate::deletes::Assessor;
 use crate::metrics::CompactorMetrics;
-use crate::plan::RetentionRules;
+use crate::plan::{DownsampleRules, RetentionRules};
 use crate::repair::Repair;
 use crate::retention::Retention;
 
@@ -555,6 +555,31 @@ async fn what_is_deleted_leaves_the_blocks() {
     bench.wait_active(&[(1, 0, 4, 5)]).await;
     bench.wait_clean().await;
     assert_eq!(bench.control.state().catalogue.deletes().count(), 0, "no block is subject to any");
+    stop(context).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slots_are_not_made_again_and_again_of_what_is_deleted() {
+    let mut bench = Bench::new();
+    for window in [0, 20] {
+        bench.publish(1, window).await;
+    }
+    // Nobody assesses it, so nothing is rewritten for it.
+    delete(&bench, 1, ".*", 0, WINDOW_MS - 1);
+    let mut worker = bench.worker("c-0").await;
+    worker.merger.config.downsampling =
+        DownsampleRules { five_minutes_after_ms: Some(1), hour_after_ms: None };
+    let merger = worker.merger.metrics.clone();
+    let context = worker.start();
+    let of_first = |state: &ControlState| {
+        state.catalogue.iter().next().map(|entry| entry.without_samples.clone()).unwrap_or_default()
+    };
+    let state = bench.control.wait(|state| !of_first(state).is_empty()).await;
+    assert_eq!(of_first(&state), [BlockRange::new(0, WINDOW_MS)]);
+    bench.control.wait(|state| state.catalogue.orphans().next().is_none()).await;
+    assert_eq!(bench.active(), [(1, 0, 0, 1), (1, 0, 20, 21)]);
+    assert_eq!(of_first(&bench.control.state()), [BlockRange::new(0, WINDOW_MS)], "once");
+    assert_eq!(merger.failures.get(), 0);
     stop(context).await;
 }
 

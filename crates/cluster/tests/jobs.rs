@@ -454,6 +454,7 @@ fn a_downsampling_that_finds_nothing_is_noted() {
     assert!(state.catalogue.unreduced(&entry(&state)).is_empty());
     let decoded = ControlState::decode(&state.encode()).expect("own encoding");
     assert_eq!(decoded, state);
+    assert!(is_conflict(&claim(&mut state, b, &slots(&[1, 2], 0..2))), "whoever planned before that is told");
     claimed(claim(&mut state, b, &order(&[1, 2], 1)));
 }
 

@@ -151,7 +151,7 @@ impl Catalogue {
     }
 
     /// Tells why an order cannot be done with its inputs, if anything stands against it: they are of one shard and resolution,
-    /// and no slot is made twice.
+    /// and no slot is made twice, nor looked for again where there was nothing.
     fn check_inputs(&self, order: &JobOrder, inputs: &[&BlockMeta]) -> Result<(), String> {
         let first = inputs[0];
         if let Some(other) = inputs.iter().find(|input| input.shard != first.shard) {
@@ -162,6 +162,11 @@ impl Catalogue {
             return Err(format!("block {} has a resolution of {a} ms, others {b} ms", other.id));
         }
         let Some(Downsampling { resolution_ms, window }) = order.downsample else { return Ok(()) };
+        let is_bare =
+            |id: &BlockId| self.get(*id).is_some_and(|entry| entry.without_samples.contains(&window));
+        if order.inputs.iter().all(is_bare) {
+            return Err("nothing was found in the window before".to_owned());
+        }
         let of = first.resolution_ms;
         if resolution_ms <= of || of > 0 && resolution_ms % of != 0 {
             return Err(format!("slots of {resolution_ms} ms cannot be made of those of {of} ms"));
