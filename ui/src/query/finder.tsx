@@ -21,7 +21,7 @@ export function Metrics({ onPick }: { onPick: (name: string) => void }) {
     return known?.[name]?.[0] ?? known?.[name.replace(/_(bucket|count|sum|total)$/, '')]?.[0];
   };
   return (
-    <div className="card">
+    <div className="card" style={{ marginTop: '0.6rem' }}>
       <TextInput label="Find a metric" placeholder="words of its name or help" value={text} onChange={(e) => setText(e.currentTarget.value)} autoFocus />
       <Answered of={names}>
         {(all) => {
@@ -53,7 +53,7 @@ export function Metrics({ onPick }: { onPick: (name: string) => void }) {
 export function History({ onPick }: { onPick: (expr: string) => void }) {
   const entries = readHistory();
   return (
-    <div className="card">
+    <div className="card" style={{ marginTop: '0.6rem' }}>
       {entries.length === 0 ? (
         <Empty title="No queries yet">What you run here is remembered in this browser.</Empty>
       ) : (

@@ -58,7 +58,7 @@ export default function Graph(props: { series: MatrixSeries[]; span: Span; isSta
         cursor: { drag: { x: true, y: false, setScale: false }, points: { size: 6 } },
         scales: { x: { time: true, range: [span.startMs / 1000, span.endMs / 1000] } },
         axes: [
-          { stroke: text, grid, ticks: grid, font: '12px system-ui', values: axisTimes },
+          { stroke: text, grid, ticks: grid, font: '12px system-ui', space: 76, values: axisTimes },
           { stroke: text, grid, ticks: grid, font: '12px system-ui', size: 64, values: (_, values) => values.map(short) },
         ],
         bands: isStacked ? shown.slice(1).map((_, band): uPlot.Band => ({ series: [band + 2, band + 1] })) : [],

@@ -196,7 +196,7 @@ function Controls({ panel, onChange }: { panel: PanelState; onChange: PanelProps
           label={isRange ? 'End' : 'Time'}
           value={panel.endMs === null ? '' : time(panel.endMs)}
           placeholder="now"
-          width={170}
+          width={196}
           onCommit={(text) => {
             if (text === '') return onChange({ endMs: null }), true;
             const endMs = Date.parse(text.replace(' ', 'T'));
