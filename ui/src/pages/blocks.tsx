@@ -160,7 +160,6 @@ function Timeline(props: { blocks: Block[]; chosen: string | undefined; onChoose
     tops.push(height);
     height += lane.rows.length * LANE + 12;
   }
-  const hues = [...new Set(blocks.map((block) => `${block.resolution} ${block.level}`))].sort();
   return (
     <svg className="timeline" viewBox={`0 0 ${WIDTH} ${height + 20}`} role="img" aria-label={`${plural(blocks.length, 'block')} from ${time(from)} to ${time(to)}; the table below has the same in words`}>
       {ticks.map((ms, at) => (
@@ -186,7 +185,7 @@ function Timeline(props: { blocks: Block[]; chosen: string | undefined; onChoose
                 width={Math.max(2, x(block.maxTime) - x(block.minTime))}
                 height={LANE - 2}
                 rx={2}
-                fill={block.setAside ? 'var(--bad)' : FILLS[hues.indexOf(`${block.resolution} ${block.level}`) % FILLS.length]}
+                fill={block.setAside ? 'var(--bad)' : FILLS[(block.level + (block.resolution > 0 ? 3 : 0)) % FILLS.length]}
                 opacity={block.tombstoned ? 0.35 : 1}
                 onClick={() => onChoose(block.id)}
               >

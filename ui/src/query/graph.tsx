@@ -167,10 +167,12 @@ function align(series: MatrixSeries[], span: Span): Table {
   return { times, values, isSparse: alone > 0 };
 }
 
+/** Puts lines upon one another; where none has a value there is a gap, elsewhere a missing one counts as nothing. */
 function stack(lines: (number | null)[][]): (number | null)[][] {
   const below: number[] = [];
   return lines.map((line) =>
     line.map((value, at) => {
+      if (lines.every((one) => one[at] === null)) return null;
       below[at] = (below[at] ?? 0) + (value ?? 0);
       return below[at]!;
     }),

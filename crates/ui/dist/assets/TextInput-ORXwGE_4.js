@@ -1,0 +1,1 @@
+import{L as e,U as t,V as n}from"./index-BncRIUYb.js";import{t as r}from"./InputBase-DFh7INvb.js";var i=t(),a=e(e=>{let t=n([`Input`,`InputWrapper`,`TextInput`],null,e);return(0,i.jsx)(r,{component:`input`,...t,__staticSelector:`TextInput`})});a.classes=r.classes,a.displayName=`@mantine/core/TextInput`;export{a as t};

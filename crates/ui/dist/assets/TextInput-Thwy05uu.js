@@ -1,1 +1,0 @@
-import{L as e,U as t,V as n}from"./index-_BveIkUN.js";import{t as r}from"./InputBase-0tD2gKIi.js";var i=t(),a=e(e=>{let t=n([`Input`,`InputWrapper`,`TextInput`],null,e);return(0,i.jsx)(r,{component:`input`,...t,__staticSelector:`TextInput`})});a.classes=r.classes,a.displayName=`@mantine/core/TextInput`;export{a as t};
