@@ -9,11 +9,11 @@ use block::{BlockError, BlockReader, Erase, Labels, SelectedSeries};
 use bytes::Bytes;
 use cluster::ControlState;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
-use model::{Aggregate, BlockId, ErrorKind, LabelSet, Matcher, MetricMetadata, SortRange, TimeRange};
+use model::{Aggregate, BlockId, ErrorKind, LabelSet, Matcher, SortRange, TimeRange};
 use parking_lot::Mutex;
 use promql::Engine;
 use proto::connect::MESSAGE_BYTES_MAX;
-use proto::convert::{matchers_from_wire, metadata_to_wire};
+use proto::convert::matchers_from_wire;
 use proto::error::status;
 use proto::store::scope::Of;
 use proto::store::store_server::Store;
@@ -315,23 +315,8 @@ impl Store for StoreService {
         self.count("series", response)
     }
 
-    async fn metadata(
-        &self,
-        request: Request<MetadataRequest>,
-    ) -> Result<Response<MetadataResponse>, Status> {
-        let request = request.into_inner();
-        let labels = LabelsRequest { scope: request.scope, name: request.family, ..Default::default() };
-        let bytes_of = |entry: &MetricMetadata| entry.family.len() + entry.help.len() + entry.unit.len() + 16;
-        let entries = self.gather(labels, bytes_of, |block, query, _, union| {
-            let mut entries = block.metadata((!query.name.is_empty()).then_some(query.name.as_str()));
-            entries.sort_unstable();
-            union.lock().add(entries, MetricMetadata::cmp, |entry| entry);
-            Ok(())
-        });
-        let response = entries
-            .await
-            .map(|entries| MetadataResponse { metadata: entries.iter().map(metadata_to_wire).collect() });
-        self.count("metadata", response)
+    async fn metadata(&self, _: Request<MetadataRequest>) -> Result<Response<MetadataResponse>, Status> {
+        self.count("metadata", Err(status(ErrorKind::Invalid, "a gateway has no metadata of families")))
     }
 
     async fn cardinality(

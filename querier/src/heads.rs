@@ -1,10 +1,13 @@
-//! What only heads know: how their series are spread over names and values, and exemplars.
+//! What heads are asked alone: how their series are spread over names and values, exemplars, and what metric families say of
+//! themselves, which a head keeps when it forgets their samples.
 
-use model::{Cardinality, ErrorKind, SeriesExemplars, TimeRange};
+use std::collections::BTreeSet;
+
+use model::{Cardinality, ErrorKind, MetricMetadata, SeriesExemplars, TimeRange};
 use proto::connect::Channel;
-use proto::convert::{cardinality_from_wire, exemplars_from_wire};
+use proto::convert::{cardinality_from_wire, exemplars_from_wire, metadata_from_wire};
 use proto::store::store_client::StoreClient;
-use proto::store::{CardinalityRequest, ExemplarsRequest};
+use proto::store::{CardinalityRequest, ExemplarsRequest, MetadataRequest};
 use selection::External;
 use storage::{LabelRequest, StorageError};
 
@@ -67,4 +70,17 @@ pub(crate) async fn cardinality(view: &View, entries_max: usize) -> Result<Cardi
     total.metrics.truncate(entries_max);
     total.pairs.truncate(entries_max);
     Ok(total)
+}
+
+/// Returns the metadata of one family or of all, sorted, each entry once.
+pub(crate) async fn metadata(view: &View, family: Option<&str>) -> Result<Vec<MetricMetadata>, StorageError> {
+    let family = family.unwrap_or_default();
+    let call = |mut client: StoreClient<Channel>, scope| {
+        let request = MetadataRequest { scope: Some(scope), family: family.to_owned() };
+        async move { Ok(in_time(client.metadata(request)).await?.into_inner().metadata) }
+    };
+    let plan = all_heads(view)?;
+    let answer = view.fleet.ask(view.terms(), &plan, call).await;
+    let entries = view.settle(answer).await?.parts.into_iter().flatten();
+    Ok(entries.map(metadata_from_wire).collect::<BTreeSet<_>>().into_iter().collect())
 }

@@ -60,23 +60,6 @@ pub(crate) fn plan(state: &ControlState, range: TimeRange) -> Result<Plan, Stora
     Ok(Plan { heads: heads.collect(), blocks: blocks.collect() })
 }
 
-/// Makes the plan for metadata: every head, and the block that each shard's head cut last, which holds what it has dropped.
-/// Imported blocks, which no head cut, come last, however new their samples are.
-///
-/// # Errors
-/// As [`plan`].
-pub(crate) fn metadata_plan(state: &ControlState) -> Result<Plan, StorageError> {
-    let mut all = plan(state, TimeRange::ALL)?;
-    let mut newest: BTreeMap<ShardId, (u64, i64, BlockId)> = BTreeMap::new();
-    for meta in state.catalogue.active() {
-        let candidate = (meta.cut_index, meta.range.end.0, meta.id);
-        let entry = newest.entry(meta.shard).or_insert(candidate);
-        *entry = (*entry).max(candidate);
-    }
-    all.blocks = newest.into_iter().map(|(shard, (_, _, id))| ShardBlock { shard, id }).collect();
-    Ok(all)
-}
-
 /// Gives each block to the gateway that is asked for its shard's; empty when there is no gateway.
 pub(crate) fn assign(
     blocks: &[ShardBlock],
@@ -143,15 +126,6 @@ mod tests {
         check(&state, (150, 140), &[], &[]);
         check(&state_with(&[]), (0, 0), &[(1, i64::MIN), (2, i64::MIN)], &[]);
         assert_eq!(plan(&ControlState::default(), TimeRange::ALL).unwrap_err().kind, ErrorKind::Unavailable);
-    }
-
-    #[test]
-    fn metadata_comes_from_heads_and_newest_blocks() {
-        let state = state_with(&[(10, 1, 0, 100), (11, 1, 100, 200), (20, 2, 0, 100)]);
-        let plan = metadata_plan(&state).unwrap();
-        assert_eq!(plan.heads.len(), 2);
-        let block = |shard, id| ShardBlock { shard: ShardId(shard), id: BlockId(id) };
-        assert_eq!(plan.blocks, [block(1, 11), block(2, 20)]);
     }
 
     #[test]

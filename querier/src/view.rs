@@ -11,9 +11,9 @@ use model::{
     TimeRange,
 };
 use proto::connect::Channel;
-use proto::convert::{matchers_to_wire, metadata_from_wire};
+use proto::convert::matchers_to_wire;
 use proto::store::store_client::StoreClient;
-use proto::store::{self as wire, LabelsRequest, MetadataRequest};
+use proto::store::{self as wire, LabelsRequest};
 use selection::{External, choose, coarse_of, merge_series};
 use storage::{
     Coarse, Division, LabelRequest, Labelled, QueryMemory, Queryable, SelectRequest, SeriesSet, StorageError,
@@ -23,7 +23,7 @@ use storage::{
 use crate::fleet::{Answers, CallError, Fleet, Terms};
 use crate::merge::{merge_values, truncate};
 use crate::owners::Turn;
-use crate::plan::{Plan, metadata_plan, plan};
+use crate::plan::{Plan, plan};
 use crate::select::{Selected, in_time, labels_from_wire, select};
 use crate::{heads, push};
 
@@ -305,18 +305,7 @@ impl Queryable for View {
     }
 
     async fn metadata(&self, family: Option<&str>) -> Result<Vec<MetricMetadata>, StorageError> {
-        let family = family.unwrap_or_default();
-        let call = |mut client: StoreClient<Channel>, scope| {
-            let request = MetadataRequest { scope: Some(scope), family: family.to_owned() };
-            async move {
-                let answer = in_time(client.metadata(request)).await?.into_inner();
-                Ok(answer.metadata.into_iter().map(metadata_from_wire).collect::<BTreeSet<_>>())
-            }
-        };
-        let plan = metadata_plan(&self.state)?;
-        let answer = self.fleet.ask(self.terms(), &plan, call).await;
-        let parts = self.settle(answer).await?.parts;
-        Ok(merge_values(parts.into_iter().map(|part| part.into_iter().collect())))
+        heads::metadata(self, family).await
     }
 }
 

@@ -79,7 +79,6 @@ async fn label_queries_are_the_union_of_all_parts() {
     gateway.blocks.lock().values_mut().for_each(|part| {
         part.series
             .push((model::LabelSet::from_pairs([("__name__", "old"), ("zone", "z")]), vec![(1000, 1.0)]));
-        part.metadata.push(MetricMetadata { family: "old".into(), ..MetricMetadata::default() });
     });
     ingester.shards.lock().values_mut().for_each(|part| {
         let metric_type = MetricType::Gauge;
@@ -96,7 +95,6 @@ async fn label_queries_are_the_union_of_all_parts() {
     let series = json!([{"__name__": "up", "job": "a"}, {"__name__": "up", "job": "b"}]);
     assert_eq!(cluster.data("series?match[]=up").await, series);
     let metadata = json!({
-        "old": [{"type": "unknown", "help": "", "unit": ""}],
         "up": [{"type": "gauge", "help": "", "unit": ""}],
     });
     assert_eq!(cluster.data("metadata").await, metadata);

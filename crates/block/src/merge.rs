@@ -199,7 +199,7 @@ fn spec(output: &MergeOutput, inputs: &[BlockReader]) -> Result<BlockSpec, Block
         resolution_ms: first.resolution_ms,
         sort_range: output.sort_range.clone(),
         external_labels: first.external_labels.clone(),
-        metadata: inputs.iter().flat_map(|input| input.metadata(None)).collect(),
+        metadata: inputs.iter().flat_map(|input| input.metadata().iter().cloned()).collect(),
     })
 }
 

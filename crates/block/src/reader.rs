@@ -299,10 +299,9 @@ impl BlockReader {
         Ok((samples.ceil() as u64).min(self.block.meta.samples))
     }
 
-    /// Returns what metric families say of themselves: all, or those of one family.
-    pub fn metadata(&self, family: Option<&str>) -> Vec<MetricMetadata> {
-        let wanted = |entry: &&MetricMetadata| family.is_none_or(|family| entry.family == family);
-        self.block.series.metadata.iter().filter(wanted).cloned().collect()
+    /// Returns what metric families said of themselves when the block was cut.
+    pub fn metadata(&self) -> &[MetricMetadata] {
+        &self.block.series.metadata
     }
 }
 

@@ -186,7 +186,7 @@ async fn check(blocks: Vec<(BlockRange, Vec<PlainSeries>)>, level: u8, deleted: 
     let range = TimeRange::new(WINDOW_MS / 3, WINDOW_MS * 2);
     let selected = select_plain(&reader, &matchers, range).await.expect("undamaged");
     assert_eq!(selected, scan(&expected, &matchers, range));
-    let families: Vec<String> = reader.metadata(None).into_iter().map(|entry| entry.family).collect();
+    let families: Vec<String> = reader.metadata().iter().map(|entry| entry.family.clone()).collect();
     assert!(families.is_sorted_by(|a, b| a < b) && families.len() == built.len().div_ceil(2), "{families:?}");
     let erase = Arc::new(deleted);
     let again = store.merge_to(level, built.iter().rev().map(|built| &built.meta), erase).await;

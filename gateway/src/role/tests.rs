@@ -15,9 +15,7 @@ use prometheus_client::metrics::counter::Counter;
 use proto::connect::{Channel, Connector};
 use proto::store::scope::Of;
 use proto::store::store_client::StoreClient;
-use proto::store::{
-    BlockScope, LabelsRequest, Matcher, MetadataRequest, Scope, SelectRequest, Selector, ShardScope,
-};
+use proto::store::{BlockScope, LabelsRequest, Matcher, Scope, SelectRequest, Selector, ShardScope};
 use tonic::{Code, Status};
 
 use super::*;
@@ -328,15 +326,6 @@ async fn label_requests_answer_the_union_of_the_blocks() {
     let only_early = LabelsRequest { end_ms: 5 * HOUR_MS - 1, ..all.clone() };
     let values = client.label_values(only_early).await.expect("healthy").into_inner().values;
     assert_eq!(values, ["pod-000", "pod-001", "pod-002"]);
-    let request = MetadataRequest { scope: all.scope.clone(), family: String::new() };
-    let families = client.metadata(request).await.expect("healthy").into_inner().metadata;
-    assert_eq!(
-        families.iter().map(|m| (&*m.family, &*m.r#type)).collect::<Vec<_>>(),
-        [("a", "gauge"), ("b", "gauge")]
-    );
-    let request = MetadataRequest { scope: all.scope, family: "b".into() };
-    let families = client.metadata(request).await.expect("healthy").into_inner().metadata;
-    assert_eq!(families.iter().map(|m| &*m.family).collect::<Vec<_>>(), ["b"]);
 }
 
 #[tokio::test(start_paused = true)]
