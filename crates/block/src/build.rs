@@ -9,6 +9,7 @@
 
 mod values;
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
@@ -382,8 +383,8 @@ impl RowsHash {
 }
 
 /// Hashes the labels of all rows, given in row order.
-pub(crate) fn rows_hash<'a>(rows: impl Iterator<Item = &'a LabelSet>) -> u128 {
+pub(crate) fn rows_hash(rows: impl Iterator<Item = impl Borrow<LabelSet>>) -> u128 {
     let mut hash = RowsHash::default();
-    rows.for_each(|labels| hash.push(labels));
+    rows.for_each(|labels| hash.push(labels.borrow()));
     hash.finish()
 }

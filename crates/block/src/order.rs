@@ -5,6 +5,8 @@
 //! values first. An absent label sorts before every value. With the alphabetical order a query for one namespace of one
 //! metric would touch most of the metric's pages.
 
+use std::borrow::Borrow;
+
 use hashbrown::{HashSet, HashTable};
 use model::LabelSet;
 use model::labels::METRIC_NAME;
@@ -93,6 +95,15 @@ impl LabelTableBuilder {
         self.starts.push(self.cells.len());
     }
 
+    /// Tells whether the labels of a series, by its number, are these.
+    pub(crate) fn are_labels_of(&self, series: usize, labels: &LabelSet) -> bool {
+        let text = |cell: &Cell| {
+            let (name, values) = (cell.name as usize, &self.values[cell.name as usize].texts);
+            (&*self.names.texts[name], &*values[cell.value as usize])
+        };
+        self.cells[self.starts[series]..self.starts[series + 1]].iter().map(text).eq(labels.iter())
+    }
+
     /// Returns how many series there are.
     pub(crate) fn len(&self) -> usize {
         self.starts.len() - 1
@@ -119,9 +130,9 @@ impl LabelTableBuilder {
 
 impl LabelTable {
     /// Numbers the labels of series.
-    pub(crate) fn new<'a>(series: impl Iterator<Item = &'a LabelSet>) -> Self {
+    pub(crate) fn new(series: impl Iterator<Item = impl Borrow<LabelSet>>) -> Self {
         let mut builder = LabelTableBuilder::default();
-        series.for_each(|labels| builder.push(labels));
+        series.for_each(|labels| builder.push(labels.borrow()));
         builder.finish()
     }
 

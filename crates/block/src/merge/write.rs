@@ -77,8 +77,7 @@ impl Work {
                 }
             }
         });
-        let labels = |kept: &[usize]| kept.iter().map(|row| &rows.labels[*row]).collect::<Vec<_>>();
-        let hash = || build::rows_hash(labels(&kept.borrow()).into_iter());
+        let hash = || build::rows_hash(kept.borrow().iter().map(|row| rows.labels(*row)));
         let key_values = || build::identity(spec, &windows, &facts.borrow(), hash()).key_values();
         let columns = layout::chunk_columns(spec.resolution_ms, windows.len() - 1);
         let written = chunks::write(file, spec.level, &columns, values.fuse(), key_values);
@@ -86,12 +85,12 @@ impl Work {
             return Err(fault);
         }
         let ((file, written), hash) = (written?, hash());
-        let (facts, labels) = (facts.into_inner(), labels(&kept.into_inner()));
+        let facts = facts.into_inner();
         if row != rows.len() {
             let reason = format!("{row} of {} series were read", rows.len());
             return Err(BlockError::Encode { file: layout::CHUNKS_FILE, reason });
         }
-        let table = LabelTable::new(labels.into_iter());
+        let table = LabelTable::new(kept.into_inner().into_iter().map(|row| rows.labels(row)));
         let order = RowOrder {
             rows: &(0..facts.len() as u32).collect::<Vec<_>>(),
             // Rows keep the order that they have with those that went.
@@ -110,7 +109,7 @@ impl Work {
         row: usize,
         parts: RowChunks,
     ) -> Result<Option<(SeriesRow, Vec<Bytes>)>, BlockError> {
-        let labels = &rows.labels[row];
+        let labels = &rows.labels(row);
         let is_merge = self.of_ms == self.spec.resolution_ms;
         let parts = self.leave_out(labels, parts)?;
         if is_merge {
