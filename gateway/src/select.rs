@@ -178,7 +178,7 @@ impl Selection {
 }
 
 /// Merges sorted parts; chunks of one label set come in the order of their blocks' ids, which is that in which ranges end. Of
-/// equal timestamps so the sample is read that [`block::merge`] keeps.
+/// equal timestamps so the sample is read that [`block::merge()`] keeps.
 fn merge(mut parts: Vec<(BlockId, Vec<BlockSeries>)>) -> Vec<BlockSeries> {
     parts.sort_by_key(|(block, _)| *block);
     let mut all: Vec<BlockSeries> = parts.into_iter().flat_map(|(_, series)| series).collect();
