@@ -459,6 +459,23 @@ fn a_downsampling_that_finds_nothing_is_noted() {
 }
 
 #[test]
+fn damaged_slots_hold_nothing_for_retention() {
+    let (mut state, a, _) = bench();
+    let (job, epoch, outputs) = claimed(claim(&mut state, a, &slots(&[1, 2], 0..2)));
+    let output = BlockMeta { resolution_ms: WINDOW_MS, ..block(outputs[0].0, 1, 0..2, 1) };
+    state.apply(Command::CommitJob { job, epoch, outputs: vec![output], at_ms: 9 });
+    let is_held = |state: &ControlState| {
+        let entry = state.catalogue.get(BlockId(1)).expect("it is there");
+        state.catalogue.unreduced(entry).is_empty()
+    };
+    assert!(is_held(&state));
+    let (job, epoch, _) = claimed(claim(&mut state, a, &order(&[outputs[0].0], 1)));
+    let bad = vec![BadBlock { id: outputs[0], reason: "damaged".to_owned() }];
+    state.apply(Command::AbortJob { job, epoch, bad });
+    assert!(!is_held(&state));
+}
+
+#[test]
 fn slots_are_not_merged_across_what_is_not_reduced() {
     let (mut state, a, _) = bench();
     publish(&mut state, 11, 1, 2);

@@ -13,11 +13,13 @@ use super::*;
 use crate::job::{Downsampling, JobOrder};
 
 impl Catalogue {
-    /// Returns the times of a block at which coarser blocks do not hold all of its samples.
+    /// Returns the times of a block at which coarser blocks do not hold all of its samples. Damaged ones hold nothing.
     pub fn unreduced(&self, entry: &BlockEntry) -> TimeRanges {
         let meta = &entry.meta;
-        let coarser = self.meeting(meta.range, meta).filter(|other| other.resolution_ms > meta.resolution_ms);
-        let held = coarser.map(|other| (other.range, other.sort_range.clone()));
+        let is_whole = |id: BlockId| self.get(id).is_some_and(|other| other.set_aside.is_none());
+        let is_coarser = |other: &&BlockMeta| other.resolution_ms > meta.resolution_ms && is_whole(other.id);
+        let held = self.meeting(meta.range, meta).filter(is_coarser);
+        let held = held.map(|other| (other.range, other.sort_range.clone()));
         uncovered(
             meta.range.closed(),
             &meta.sort_range,
